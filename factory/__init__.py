@@ -1,0 +1,1 @@
+"""The production line: generators, sampling, feature recording, production of shards."""

@@ -1,0 +1,1 @@
+"""The product on disk: writing, reading and verifying dataset stores."""

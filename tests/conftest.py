@@ -1,0 +1,23 @@
+"""Shared fixtures: optional real data, found through LABELFACTORY_DATA."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def nuclei64() -> Path:
+    """Folder of the real nuclei64 crops (train_images.zip and its three siblings)."""
+    root = os.environ.get("LABELFACTORY_DATA")
+    if not root:
+        pytest.skip("LABELFACTORY_DATA is unset: it names the folder that holds nuclei64/")
+    folder = Path(root) / "nuclei64"
+    if not folder.is_dir():
+        pytest.skip(f"LABELFACTORY_DATA has no nuclei64 folder: {folder}")
+    return folder
