@@ -1,0 +1,108 @@
+"""Resampling, modulated convolution and activation: the arithmetic that StyleGAN2's layers share.
+
+Written from StyleGAN2 (arXiv 1912.04958) in plain PyTorch operations, all differentiable twice (R1 and path length
+regularisation differentiate gradients).  Convolutions run in the dtype of their input, so a layer is put into half
+precision by casting what enters it; style and demodulation factors are always computed in float32.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interpreters.shapes import Float
+
+SQRT_HALF = math.sqrt(0.5)
+
+
+def binomial_filter() -> Float[Tensor, "4 4"]:
+    """The networks' low-pass filter, outer([1,3,3,1]) / 64: unit gain at zero frequency."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) / 64
+
+
+def _taps(fir: Float[Tensor, "4 4"], channels: int, gain: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Depthwise row and column kernels of a separable filter with unit sum."""
+    taps = (fir.sum(dim=0) * math.sqrt(gain)).to(like.dtype)
+    return taps.view(1, 1, 1, 4).expand(channels, 1, 1, 4), taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1)
+
+
+def fir_filter(
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1, stride: int = 1
+) -> Float[Tensor, "batch channels out_height out_width"]:
+    """Low-pass filters with zero padding on every side; eight taps a pixel (rows, then columns) instead of sixteen."""
+    channels = x.shape[1]
+    row, column = _taps(fir, channels, gain, x)
+    x = F.conv2d(x, row, groups=channels, padding=(0, padding), stride=(1, stride))
+    return F.conv2d(x, column, groups=channels, padding=(padding, 0), stride=(stride, 1))
+
+
+def upsample2x(
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"]
+) -> Float[Tensor, "batch channels out_height out_width"]:
+    """Zero insertion and the filter with gain 4, as a transposed convolution that never builds the zeros."""
+    channels = x.shape[1]
+    row, column = _taps(fir, channels, 4, x)
+    x = F.conv_transpose2d(x, row, groups=channels, stride=(1, 2), padding=(0, 1))
+    return F.conv_transpose2d(x, column, groups=channels, stride=(2, 1), padding=(1, 0))
+
+
+def convolve(x: Tensor, weight: Tensor, fir: Tensor | None, up: int = 1, down: int = 1) -> Tensor:
+    """Convolution that keeps (1), doubles (``up=2``) or halves (``down=2``) the resolution with the low-pass filter."""
+    weight = weight.to(x.dtype)
+    kernel = weight.shape[-1]
+    if up == 2:
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return fir_filter(x, _required(fir), padding=1, gain=4)
+    if down == 2 and kernel == 1:
+        # A 1x1 convolution reads every second pixel only, so nothing else is filtered.
+        return F.conv2d(fir_filter(x, _required(fir), padding=1, stride=2), weight)
+    if down == 2:
+        return F.conv2d(fir_filter(x, _required(fir), padding=2), weight, stride=2)
+    return F.conv2d(x, weight, padding=kernel // 2)
+
+
+def _required(fir: Tensor | None) -> Tensor:
+    if fir is None:
+        raise ValueError("resampling needs a filter")
+    return fir
+
+
+def modulated_conv2d(
+    x: Float[Tensor, "batch in_channels height width"],
+    weight: Float[Tensor, "out_channels in_channels kernel kernel"],
+    style: Float[Tensor, "batch in_channels"],
+    fir: Float[Tensor, "4 4"] | None = None,
+    up: int = 1,
+    demodulate: bool = True,
+) -> Float[Tensor, "batch out_channels out_height out_width"]:
+    """Convolution whose input channels are scaled by the style (StyleGAN2, section 2.2, equations 1 to 3).
+
+    Demodulation divides by ``sqrt(sum(w²) + 1e-8)`` of the scaled weight, per sample and output channel.  For a batch the
+    *activations* are scaled before and after one shared convolution; a single sample scales the weight instead, which
+    touches less memory and gives the same numbers.
+    """
+    weight, style = weight.float(), style.float()
+    if x.dtype == torch.float16 and demodulate:
+        # Half precision overflows at 65,504: demodulation cancels any common factor, so take the largest out first.
+        weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
+        style = style / style.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
+    if x.shape[0] == 1:
+        weight = weight * style[0][None, :, None, None]
+        if demodulate:
+            weight = weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).rsqrt()
+        return convolve(x, weight, fir, up=up)
+    x = convolve(x * style[:, :, None, None].to(x.dtype), weight, fir, up=up)
+    if demodulate:
+        norm = style.square() @ weight.square().sum(dim=(2, 3)).T  # [batch, out_channels]: sum of w² over in, kh, kw
+        x = x * (norm + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
+    return x
+
+
+def activate(x: Tensor, bias: Tensor | None, gain: float = 1, clamp: float | None = None) -> Tensor:
+    """Bias, leaky ReLU of slope 0.2 with gain sqrt(2), then the clamp (which shrinks with the gain)."""
+    if bias is not None:
+        x = x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
+    x = F.leaky_relu(x, 0.2) * (math.sqrt(2) * gain)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
