@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.stylegan2_ada.ops import SQRT_HALF, activate, binomial_filter, convolve, fir_filter, modulated_conv2d, upsample2x
+from factory.stylegan2_ada.ops import (
+    LRELU_GAIN,
+    SQRT_HALF,
+    binomial_filter,
+    convolve,
+    leaky_relu,
+    modulated_conv2d,
+    upsample2x,
+)
 from interpreters.shapes import Float
 
 NoiseMode = str  # "const" | "random" | "none"
@@ -31,16 +39,18 @@ def second_moment_norm(x: Float[Tensor, "batch features"]) -> Float[Tensor, "bat
 class FullyConnected(nn.Module):
     """Linear layer with equalised learning rate (arXiv 1710.10196, section 4.1)."""
 
-    def __init__(self, in_features: int, out_features: int, lr_mul: float = 1, bias_init: float = 0, lrelu: bool = False) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, lr_mul: float = 1, bias_init: float = 0, lrelu: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
         self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
         self.lr_mul, self.lrelu = lr_mul, lrelu
 
     def forward(self, x: Float[Tensor, "batch in_features"]) -> Float[Tensor, "batch out_features"]:
-        weight = self.weight * (self.lr_mul / math.sqrt(self.weight.shape[1]))
-        x = F.linear(x, weight, self.bias * self.lr_mul)
-        return activate(x, None) if self.lrelu else x
+        gain = self.lr_mul * (LRELU_GAIN if self.lrelu else 1)
+        x = F.linear(x, self.weight * (gain / math.sqrt(self.weight.shape[1])), self.bias * gain)
+        return leaky_relu(x) if self.lrelu else x
 
 
 class Mapping(nn.Module):
@@ -94,7 +104,9 @@ class SynthesisLayer(nn.Module):
     resample_filter: Tensor
     noise_const: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int, conv_clamp: float | None) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int, conv_clamp: float | None
+    ) -> None:
         super().__init__()
         self.up, self.conv_clamp, self.resolution = up, conv_clamp, resolution
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1)
@@ -107,13 +119,22 @@ class SynthesisLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch in_channels height width"], w: Float[Tensor, "batch w_dim"], noise_mode: NoiseMode
     ) -> Float[Tensor, "batch out_channels out_height out_width"]:
-        x = modulated_conv2d(x, self.weight, self.affine(w), self.resample_filter, up=self.up)
+        shift = self.bias[:, None, None]
         if noise_mode == "const":
-            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
+            shift = shift + self.noise_const * self.noise_strength
         elif noise_mode == "random":
-            noise = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
-            x = x + (noise * self.noise_strength).to(x.dtype)
-        return activate(x, self.bias, clamp=self.conv_clamp)
+            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+            shift = shift + noise * self.noise_strength
+        x = modulated_conv2d(
+            x,
+            self.weight,
+            self.affine(w),
+            self.resample_filter,
+            up=self.up,
+            gain=LRELU_GAIN,
+            shift=shift * LRELU_GAIN,
+        )
+        return leaky_relu(x, self.conv_clamp)
 
 
 class ToRGB(nn.Module):
@@ -141,7 +162,13 @@ class SynthesisBlock(nn.Module):
     resample_filter: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, img_channels: int, conv_clamp: float | None
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        conv_clamp: float | None,
     ) -> None:
         super().__init__()
         if in_channels == 0:
@@ -162,7 +189,13 @@ class Synthesis(nn.Module):
     """
 
     def __init__(
-        self, w_dim: int, img_resolution: int, img_channels: int, channel_base: int, channel_max: int, conv_clamp: float | None
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int,
+        channel_base: int,
+        channel_max: int,
+        conv_clamp: float | None,
     ) -> None:
         super().__init__()
         self.resolutions = block_resolutions(img_resolution)
@@ -177,7 +210,10 @@ class Synthesis(nn.Module):
             self.feature_channels += [out_channels] * block.num_conv
 
     def forward(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise_mode: NoiseMode = "random", features: list[Tensor] | None = None
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise_mode: NoiseMode = "random",
+        features: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch img_channels height width"]:
         """Image in about [-1, 1]; a list given as ``features`` receives every 3x3 convolution's output, lowest first."""
         if noise_mode not in ("const", "random", "none"):
@@ -264,11 +300,12 @@ class Conv2dLayer(nn.Module):
         self.register_buffer("resample_filter", binomial_filter())
 
     def forward(self, x: Tensor, gain: float = 1) -> Tensor:
-        weight_gain = 1 / math.sqrt(self.weight[0].numel())
-        if self.lrelu:
-            x = convolve(x, self.weight * weight_gain, self.resample_filter, down=self.down)
-            return activate(x, self.bias, gain, self.conv_clamp)
-        return convolve(x, self.weight * (weight_gain * gain), self.resample_filter, down=self.down)
+        gain *= LRELU_GAIN if self.lrelu else 1
+        weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
+        bias = None if self.bias is None else self.bias * gain
+        x = convolve(x, weight, self.resample_filter, down=self.down, bias=bias)
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain / LRELU_GAIN
+        return leaky_relu(x, clamp) if self.lrelu else x
 
 
 class DiscriminatorBlock(nn.Module):
@@ -290,14 +327,17 @@ class DiscriminatorBlock(nn.Module):
         return self.skip(x, gain=SQRT_HALF) + self.conv1(self.conv0(x), gain=SQRT_HALF)
 
 
-def minibatch_std(x: Float[Tensor, "batch channels height width"], group_size: int) -> Float[Tensor, "batch plus_one height width"]:
+def minibatch_std(
+    x: Float[Tensor, "batch channels height width"], group_size: int
+) -> Float[Tensor, "batch plus_one height width"]:
     """Appends one channel with the standard deviation inside groups of the batch (arXiv 1710.10196, section 3)."""
     n, _, h, w = x.shape
     group = min(group_size, n)
     if n % group:
         raise ValueError(f"batch of {n}: expected a multiple of the minibatch-std group size {group}")
     y = x.reshape(group, n // group, -1)
-    y = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=1)
+    y = y - y.mean(dim=0)
+    y = (y.square().mean(dim=0) + 1e-8).sqrt().mean(dim=1)
     return torch.cat([x, y.repeat(group)[:, None, None, None].expand(n, 1, h, w)], dim=1)
 
 
@@ -363,4 +403,6 @@ def set_precision(network: Generator | Discriminator, dtype: torch.dtype, num_re
     """Runs the highest ``num_resolutions`` blocks (all of them if None) in ``dtype``; float32 switches back."""
     body = network.synthesis if isinstance(network, Generator) else network
     body.half_dtype = dtype
-    body.half_resolutions = 0 if dtype == torch.float32 else len(body.resolutions) if num_resolutions is None else num_resolutions
+    body.half_resolutions = (
+        0 if dtype == torch.float32 else len(body.resolutions) if num_resolutions is None else num_resolutions
+    )

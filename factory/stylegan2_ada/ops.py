@@ -14,6 +14,7 @@ from torch import Tensor
 from interpreters.shapes import Float
 
 SQRT_HALF = math.sqrt(0.5)
+LRELU_GAIN = math.sqrt(2)
 
 
 def binomial_filter() -> Float[Tensor, "4 4"]:
@@ -29,13 +30,13 @@ def _taps(fir: Float[Tensor, "4 4"], channels: int, gain: float, like: Tensor) -
 
 
 def fir_filter(
-    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1, stride: int = 1
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1
 ) -> Float[Tensor, "batch channels out_height out_width"]:
     """Low-pass filters with zero padding on every side; eight taps a pixel (rows, then columns) instead of sixteen."""
     channels = x.shape[1]
     row, column = _taps(fir, channels, gain, x)
-    x = F.conv2d(x, row, groups=channels, padding=(0, padding), stride=(1, stride))
-    return F.conv2d(x, column, groups=channels, padding=(padding, 0), stride=(stride, 1))
+    x = F.conv2d(x, row, groups=channels, padding=(0, padding))
+    return F.conv2d(x, column, groups=channels, padding=(padding, 0))
 
 
 def upsample2x(
@@ -48,19 +49,23 @@ def upsample2x(
     return F.conv_transpose2d(x, column, groups=channels, stride=(2, 1), padding=(1, 0))
 
 
-def convolve(x: Tensor, weight: Tensor, fir: Tensor | None, up: int = 1, down: int = 1) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, fir: Tensor | None, up: int = 1, down: int = 1, bias: Tensor | None = None
+) -> Tensor:
     """Convolution that keeps (1), doubles (``up=2``) or halves (``down=2``) the resolution with the low-pass filter."""
     weight = weight.to(x.dtype)
+    bias = None if bias is None else bias.to(x.dtype)
     kernel = weight.shape[-1]
     if up == 2:
         x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        return fir_filter(x, _required(fir), padding=1, gain=4)
+        x = fir_filter(x, _required(fir), padding=1, gain=4)
+        return x if bias is None else x + bias[:, None, None]
     if down == 2 and kernel == 1:
-        # A 1x1 convolution reads every second pixel only, so nothing else is filtered.
-        return F.conv2d(fir_filter(x, _required(fir), padding=1, stride=2), weight)
+        # Filter and 1x1 convolution as one dense 4x4: more products, but in the one operation that hardware is best at.
+        return F.conv2d(x, weight * _required(fir).to(x.dtype), bias, stride=2, padding=1)
     if down == 2:
-        return F.conv2d(fir_filter(x, _required(fir), padding=2), weight, stride=2)
-    return F.conv2d(x, weight, padding=kernel // 2)
+        return F.conv2d(fir_filter(x, _required(fir), padding=2), weight, bias, stride=2)
+    return F.conv2d(x, weight, bias, padding=kernel // 2)
 
 
 def _required(fir: Tensor | None) -> Tensor:
@@ -76,12 +81,15 @@ def modulated_conv2d(
     fir: Float[Tensor, "4 4"] | None = None,
     up: int = 1,
     demodulate: bool = True,
+    gain: float = 1,
+    shift: Tensor | None = None,
 ) -> Float[Tensor, "batch out_channels out_height out_width"]:
     """Convolution whose input channels are scaled by the style (StyleGAN2, section 2.2, equations 1 to 3).
 
-    Demodulation divides by ``sqrt(sum(w²) + 1e-8)`` of the scaled weight, per sample and output channel.  For a batch the
-    *activations* are scaled before and after one shared convolution; a single sample scales the weight instead, which
-    touches less memory and gives the same numbers.
+    Demodulation divides by ``sqrt(sum(w²) + 1e-8)`` of the scaled weight, per sample and output channel; ``gain``
+    multiplies the result and ``shift`` (bias and noise, broadcast) is added in the same pass over memory.  For a batch
+    the *activations* are scaled before and after one shared convolution; a single sample scales the weight instead,
+    which touches less memory and gives the same numbers.
     """
     weight, style = weight.float(), style.float()
     if x.dtype == torch.float16 and demodulate:
@@ -92,17 +100,19 @@ def modulated_conv2d(
         weight = weight * style[0][None, :, None, None]
         if demodulate:
             weight = weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).rsqrt()
-        return convolve(x, weight, fir, up=up)
-    x = convolve(x * style[:, :, None, None].to(x.dtype), weight, fir, up=up)
+        x = convolve(x, weight * gain, fir, up=up)
+        return x if shift is None else x + shift.to(x.dtype)
     if demodulate:
         norm = style.square() @ weight.square().sum(dim=(2, 3)).T  # [batch, out_channels]: sum of w² over in, kh, kw
-        x = x * (norm + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
-    return x
+        scale = (norm + 1e-8).rsqrt()[:, :, None, None].to(x.dtype) * gain
+    x = convolve(x * style[:, :, None, None].to(x.dtype), weight, fir, up=up)
+    if demodulate:
+        return x * scale if shift is None else torch.addcmul(shift.to(x.dtype), x, scale)
+    return x if shift is None else x + shift.to(x.dtype)
 
 
-def activate(x: Tensor, bias: Tensor | None, gain: float = 1, clamp: float | None = None) -> Tensor:
-    """Bias, leaky ReLU of slope 0.2 with gain sqrt(2), then the clamp (which shrinks with the gain)."""
-    if bias is not None:
-        x = x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
-    x = F.leaky_relu(x, 0.2) * (math.sqrt(2) * gain)
-    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU of slope 0.2, in place, then the clamp.  Its gain sqrt(2) is in the layer's weight and bias already:
+    a positive factor passes through."""
+    x = F.leaky_relu_(x, 0.2)
+    return x if clamp is None else x.clamp(-clamp, clamp)
