@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from storage.errors import InputError
@@ -19,10 +18,10 @@ class Claim(ABC):
     def release(self) -> None: ...
 
 
-class Backend(ABC):
-    """Paths are relative to the store, with ``/``. A write is there whole, flushed, or not at all.
+class Source(ABC):
+    """What a reader needs. Paths are relative to the store, with ``/``.
 
-    Every failure that a person can act on is a ``WorkError`` of one line (disk full, no permission, server gone).
+    Every failure that a person can act on is a ``WorkError`` of one line (no permission, server gone).
     """
 
     uri: str
@@ -34,6 +33,20 @@ class Backend(ABC):
     @abstractmethod
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several ``[start, stop)`` pieces; a negative start counts from the end (then stop is 0, the end)."""
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Whole small files, None for those that do not exist."""
+        found: list[bytes | None] = []
+        for path in paths:
+            try:
+                found.append(self.read(path))
+            except FileNotFoundError:
+                found.append(None)
+        return found
+
+
+class Backend(Source):
+    """What a writer needs besides. A write is there whole and flushed, or not at all."""
 
     @abstractmethod
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -63,16 +76,6 @@ class Backend(ABC):
     def remove_strays(self) -> None:
         """Removes what dead writers have left behind, and nothing that a living one still needs."""
 
-    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
-        """Whole small files, None for those that do not exist."""
-        found: list[bytes | None] = []
-        for path in paths:
-            try:
-                found.append(self.read(path))
-            except FileNotFoundError:
-                found.append(None)
-        return found
-
 
 def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Backend:
     """The backend of a path, ``file://`` URI, or any fsspec URL (``s3://``, ``gs://``, ``https://``, ``memory://``)."""
@@ -86,6 +89,3 @@ def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Bac
     from storage.remote import RemoteBackend
 
     return RemoteBackend(str(uri), storage_options)
-
-
-__all__ = ["AbstractContextManager", "Backend", "Claim", "open_backend"]

@@ -78,7 +78,7 @@ def finalize(store: Store) -> Manifest:
             spec_hash=spec.hash,
             kept=int(keep.sum()),
             files={path: FileInfo.of(data) for path, data in {**documents, **files}.items()},
-            commits=tuple(FileInfo.of(record.to_bytes()).sha256 for record in records),
+            commits=tuple(Manifest.hash_of(record) for record in records),
         )
         if store.manifest() == manifest:
             return manifest

@@ -92,6 +92,10 @@ class Manifest:
     files: dict[str, FileInfo]  # metadata documents and the chunks of ``keep``
     commits: tuple[str, ...]  # sha256 of every commit record, in order
 
+    @staticmethod
+    def hash_of(record: CommitRecord) -> str:
+        return sha256(record.to_bytes())
+
     def to_bytes(self) -> bytes:
         return seal(
             {

@@ -77,10 +77,10 @@ def decode_index(tail: bytes, samples_per_shard: int) -> UInt64[np.ndarray, "slo
     return np.frombuffer(encoded, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
-def decode_samples(array: ArraySpec, frames: Sequence[bytes | memoryview], out: Shaped[np.ndarray, "n ..."]) -> None:
-    """Decompresses one sample's frame after the other into the rows of ``out`` (contiguous, the array's dtype)."""
+def decode_samples(array: ArraySpec, frames: Sequence[bytes | memoryview], rows: Sequence[np.ndarray]) -> None:
+    """Decompresses each frame into its row (contiguous, of the array's dtype); zstd tests its checksum."""
     zstd = Zstd()
-    for frame, row in zip(frames, out, strict=True):
+    for frame, row in zip(frames, rows, strict=True):
         try:
             zstd.decode(frame, out=row)
         except (RuntimeError, ValueError) as error:
@@ -91,10 +91,10 @@ def decode_shard(array: ArraySpec, samples_per_shard: int, data: bytes, count: i
     """The first ``count`` samples of a whole file."""
     if not array.per_sample:
         flat = np.empty((samples_per_shard, *array.sample_shape), dtype_of(array))
-        decode_samples(array, [data], flat[None])
+        decode_samples(array, [data], [flat])
         return flat[:count]
     index = decode_index(data, samples_per_shard)
     out = np.empty((count, *array.sample_shape), dtype_of(array))
     view = memoryview(data)
-    decode_samples(array, [view[int(start) : int(start + size)] for start, size in index[:count]], out)
+    decode_samples(array, [view[int(start) : int(start + size)] for start, size in index[:count]], list(out))
     return out
