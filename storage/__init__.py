@@ -1,1 +1,30 @@
-"""The product on disk: writing, reading and verifying dataset stores."""
+"""The product on disk: writing, reading and verifying dataset stores. The format is described in docs/format.md."""
+
+from storage.dataset import Dataset, open_dataset
+from storage.errors import InputError, WorkError
+from storage.finalize import finalize, keep_mask
+from storage.records import CommitRecord, Manifest
+from storage.seeds import SEED_RULE, sample_seeds
+from storage.show import contact_sheet
+from storage.spec import ArraySpec, ClassInfo, DatasetSpec
+from storage.store import Store, create_store, open_store
+
+__all__ = [
+    "SEED_RULE",
+    "ArraySpec",
+    "ClassInfo",
+    "CommitRecord",
+    "Dataset",
+    "DatasetSpec",
+    "InputError",
+    "Manifest",
+    "Store",
+    "WorkError",
+    "contact_sheet",
+    "create_store",
+    "finalize",
+    "keep_mask",
+    "open_dataset",
+    "open_store",
+    "sample_seeds",
+]

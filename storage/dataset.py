@@ -1,0 +1,126 @@
+"""A finished store as a reader sees it: what the manifest vouches for, and of that what passes the thresholds."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, Shaped
+
+from storage.backend import Backend, open_backend
+from storage.errors import InputError, WorkError
+from storage.metadata import ROOT
+from storage.reader import SampleReader
+from storage.records import MANIFEST, CommitRecord, Manifest, commit_path
+from storage.shards import decode_shard
+from storage.spec import DatasetSpec
+from storage.store import read_spec
+
+
+class Dataset:
+    """Samples of a finished store. ``samples`` holds the indices that passed the filter; ``len`` counts those.
+
+    ``dataset[i]`` is a dict of NumPy arrays of the i-th of them, ``dataset.read("mask", indices)`` reads one array of
+    any samples of the store by their own index.
+    """
+
+    def __init__(self, backend: Backend, spec: DatasetSpec, manifest: Manifest) -> None:
+        self.backend, self.spec, self.manifest, self.uri = backend, spec, manifest, backend.uri
+        self.reader = SampleReader(backend, spec)
+        self.fields: tuple[str, ...] = ("image", "mask")
+        self.samples: np.ndarray = np.arange(spec.count)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, name: str, samples: Sequence[int] | Int[np.ndarray, "n"]) -> Shaped[np.ndarray, "n ..."]:
+        """One array's values of any samples of the store, by their index in it, in the order asked for."""
+        return self.reader.read(name, samples)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Several samples at once: neighbours are read in one piece."""
+        batch = self.batch(places)
+        return [{name: values[i] for name, values in batch.items()} for i in range(len(places))]
+
+    def batch(self, places: Sequence[int] | Int[np.ndarray, "n"]) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+        """Several samples, one array a field."""
+        if len(places) and not (-len(self) <= min(places) and max(places) < len(self)):
+            raise IndexError(f"places {min(places)} to {max(places)}: expected 0 to {len(self) - 1}")
+        samples = self.samples[np.asarray(places, dtype=np.int64)]
+        return {name: self.read(name, samples) for name in self.fields}
+
+    def blocks(self, size: int = 64) -> Iterator[dict[str, Shaped[np.ndarray, "n ..."]]]:
+        """All samples in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))))
+
+    def records(self) -> list[CommitRecord]:
+        """Every shard's commit record, each as the manifest states it."""
+        records = []
+        found = self.backend.read_many([commit_path(shard) for shard in range(self.spec.num_shards)])
+        for shard, (data, stated) in enumerate(zip(found, self.manifest.commits, strict=True)):
+            record = CommitRecord.from_bytes(data)
+            if record is None or Manifest.hash_of(record) != stated:
+                raise WorkError(f"shard {shard} of {self.uri}: its commit record is not what the manifest states")
+            records.append(record)
+        return records
+
+    def keep(self) -> Bool[np.ndarray, "sample"]:
+        """``keep`` of every sample of the store, each chunk checked against the manifest."""
+        array, spec = self.reader.array("keep"), self.spec
+        paths = [array.chunk_path(shard) for shard in range(spec.num_shards)]
+        parts = []
+        for shard, (path, data) in enumerate(zip(paths, self.backend.read_many(paths), strict=True)):
+            if data is None or not self.manifest.files[path].matches(data):
+                raise WorkError(f"shard {shard} of {self.uri}: {path} is not what the manifest states")
+            start, stop = spec.shard_range(shard)
+            parts.append(decode_shard(array, spec.samples_per_shard, data, stop - start))
+        return np.concatenate(parts)
+
+    def scores(self) -> Float32[np.ndarray, "sample"]:
+        """``uncertainty_score`` of every sample of the store (nats, 0 to ln of the number of classes)."""
+        return self.read("uncertainty_score", np.arange(self.spec.count))
+
+
+def open_dataset(
+    uri: str,
+    *,
+    fields: Sequence[str] = ("image", "mask"),
+    keep: bool = True,
+    max_uncertainty: float | None = None,
+    cache: str | None = None,
+    storage_options: dict[str, Any] | None = None,
+) -> Dataset:
+    """Opens a finished store for reading.
+
+    **Arguments**: ``fields`` that a sample has; ``keep=False`` reads also what the uncertainty filter would drop;
+    ``max_uncertainty`` keeps samples whose score is at most this (nats); ``cache`` is a local folder for whole shards
+    of a remote store; ``storage_options`` go to fsspec.
+    **Raises** InputError where there is no store, it is not finished, or a field is unknown; WorkError where bytes are
+    not as the manifest states.
+    """
+    backend = open_backend(uri, storage_options)
+    spec = read_spec(backend)
+    data = backend.read_many([MANIFEST])[0]
+    if data is None:
+        raise InputError(f"{uri} is not finished (no {MANIFEST}): run the command that makes it again, it resumes")
+    manifest = Manifest.from_bytes(data)
+    if manifest is None or manifest.spec_hash != spec.hash or manifest.count != spec.count:
+        raise WorkError(f"{uri}/{MANIFEST} is damaged or of another dataset: run `factory verify {uri}`")
+    if not manifest.files[ROOT].matches(backend.read(ROOT)):
+        raise WorkError(f"{uri}/{ROOT} is not what the manifest states: run `factory verify {uri}`")
+    dataset = Dataset(backend, spec, manifest)
+    for name in fields:
+        dataset.reader.array(name)
+    dataset.fields = tuple(fields)
+    if cache is not None:
+        from storage.cache import CachedSource
+
+        dataset.reader = SampleReader(CachedSource(backend, cache, dataset.records()), spec)
+    chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)
+    if max_uncertainty is not None:
+        chosen &= dataset.scores() <= max_uncertainty
+    dataset.samples = np.flatnonzero(chosen)
+    return dataset

@@ -1,0 +1,202 @@
+"""Local folders: temporary file, fsync, rename, fsync of the directory; claims are locks that die with their owner."""
+
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from storage.backend import Backend, Claim
+from storage.errors import InputError, WorkError
+
+TEMPORARY, CLAIMS = "_tmp", "_claims"
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what the operating system says into one line that says what to do."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkError(f"no space left for {path}: free some, then run the same command again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise WorkError(f"no permission for {path}: grant it, then run the same command again") from error
+        raise WorkError(
+            f"{path}: {error.strerror or error}; when that is mended, run the same command again"
+        ) from error
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Takes the file's lock if it is free. The kernel frees it when its holder dies, however it dies."""
+    import fcntl  # POSIX only; readers on other systems never come here
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(descriptor).st_nlink > 0  # else someone removed the file between our open and our lock
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _LockClaim(Claim):
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
+
+    def is_mine(self) -> bool:
+        return True  # the kernel takes a lock from nobody who lives
+
+    def release(self) -> None:
+        with suppress(OSError):  # a read-only folder must not hide the error that came before
+            self._path.unlink()
+        os.close(self._descriptor)
+
+
+class LocalBackend(Backend):
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.root = Path(folder).absolute()
+        self.uri = str(self.root)
+        self._known_directories: set[Path] = set()
+
+    def read(self, path: str) -> bytes:
+        with _explained(self.root / path):
+            try:
+                return (self.root / path).read_bytes()
+            except NotADirectoryError as error:
+                raise FileNotFoundError(path) from error
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        with _explained(self.root / path):
+            descriptor = os.open(self.root / path, os.O_RDONLY)
+            try:
+                size = os.fstat(descriptor).st_size
+                pieces = []
+                for start, stop in ranges:
+                    first = max(0, size + start) if start < 0 else start
+                    pieces.append(os.pread(descriptor, (size if start < 0 else stop) - first, first))
+                return pieces
+            finally:
+                os.close(descriptor)
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        for path, data in files.items():
+            with self._temporary(self.root / path, data) as temporary:
+                os.replace(temporary, self.root / path)
+        self._sync({(self.root / path).parent for path in files})
+
+    def write_new(self, path: str, data: bytes) -> bool:
+        with self._temporary(self.root / path, data) as temporary:
+            try:
+                os.link(temporary, self.root / path)  # fails where the name is taken; appears with all its bytes
+            except FileExistsError:
+                return False
+        self._sync({(self.root / path).parent})
+        return True
+
+    @contextmanager
+    def _temporary(self, target: Path, data: bytes) -> Iterator[Path]:
+        """A flushed temporary file with ``data``, locked while its writer lives, gone at the end."""
+        with _explained(target):
+            self._make_directory(target.parent)
+            self._make_directory(self.root / TEMPORARY)
+            while True:
+                path = self.root / TEMPORARY / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(6)}"
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                if _try_lock(descriptor):
+                    break
+                os.close(descriptor)
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(descriptor)
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+
+    def _make_directory(self, path: Path) -> None:
+        """Makes a directory that a crash cannot take away again: each new level is flushed in its parent."""
+        if path in self._known_directories:
+            return
+        if not path.is_dir():
+            self._make_directory(path.parent)
+            path.mkdir(exist_ok=True)
+            _sync_directory(path.parent)
+        self._known_directories.add(path)
+
+    def _sync(self, directories: set[Path]) -> None:
+        for directory in directories:
+            with _explained(directory):
+                _sync_directory(directory)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        directories = set()
+        for path in paths:
+            target = self.root / path
+            with _explained(target), suppress(FileNotFoundError):
+                target.unlink()
+                directories.add(target.parent)
+        self._sync(directories)
+
+    def size(self, path: str) -> int | None:
+        with _explained(self.root / path):
+            try:
+                return (self.root / path).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def claim(self, name: str) -> Claim | None:
+        path = self.root / CLAIMS / f"{name}.lock"
+        with _explained(path):
+            self._make_directory(path.parent)
+            while True:
+                descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o666)
+                if _try_lock(descriptor):
+                    return _LockClaim(path, descriptor)
+                removed = os.fstat(descriptor).st_nlink == 0
+                os.close(descriptor)
+                if not removed:
+                    return None
+
+    def prepare(self) -> None:
+        try:
+            if self.root.exists() and not self.root.is_dir():
+                raise InputError(f"{self.root} is a file: expected a folder to make the store in")
+            self.root.mkdir(parents=True, exist_ok=True)
+            others = sorted({path.name for path in self.root.iterdir()} - {TEMPORARY, CLAIMS, "zarr.json"})
+            if others and not (self.root / "zarr.json").exists():
+                raise InputError(
+                    f"{self.root} holds something else ({others[0]}): expected a dataset store or a new place"
+                )
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                raise InputError(f"{self.root} cannot be written: choose another place, or grant permission")
+        except OSError as error:
+            raise InputError(f"{self.root} cannot be made: {error.strerror or error}; choose another place") from error
+
+    def remove_strays(self) -> None:
+        for folder in (TEMPORARY, CLAIMS):
+            with suppress(FileNotFoundError), _explained(self.root / folder):
+                for path in list((self.root / folder).iterdir()):
+                    self._remove_if_dead(path)
+
+    @staticmethod
+    def _remove_if_dead(path: Path) -> None:
+        with suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                if _try_lock(descriptor):
+                    path.unlink()
+            finally:
+                os.close(descriptor)

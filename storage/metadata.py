@@ -1,0 +1,76 @@
+"""The Zarr v3 metadata of a store: one group document with all arrays' documents inside it, and one a array."""
+
+import importlib.metadata
+import math
+from typing import Any
+
+from storage.documents import canonical
+from storage.seeds import SEED_RULE
+from storage.spec import ArraySpec, DatasetSpec
+
+SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
+ROOT = "zarr.json"
+
+_BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+_ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": True}}
+
+
+def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict[str, Any]:
+    """The ``zarr.json`` of one array, as zarr-python writes it."""
+    codecs: list[dict[str, Any]] = [_BYTES if array.dtype not in ("uint8", "bool") else {"name": "bytes"}, _ZSTD]
+    if array.per_sample:
+        configuration = {
+            "chunk_shape": [1, *array.sample_shape],
+            "codecs": codecs,
+            "index_codecs": [_BYTES, {"name": "crc32c"}],
+            "index_location": "end",
+        }
+        codecs = [{"name": "sharding_indexed", "configuration": configuration}]
+    fill = "NaN" if isinstance(array.fill_value, float) and math.isnan(array.fill_value) else array.fill_value
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [count, *array.sample_shape],
+        "data_type": array.dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [samples_per_shard, *array.sample_shape]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": codecs,
+        "attributes": {},
+        "dimension_names": list(array.dims),
+        "storage_transformers": [],
+    }
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what shaped the bytes: our own code, and the library that compresses."""
+    versions = {}
+    for package in ("labelfactory", "numpy", "numcodecs", "torch"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:
+    """Path -> bytes of every metadata document, the root document (which alone says what the store is) first."""
+    arrays = {array.name: array_metadata(array, spec.count, spec.samples_per_shard) for array in spec.arrays()}
+    attributes = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        **spec.to_json(),
+        "class_names": [info.name for info in spec.classes],
+        "palette": [list(info.color) for info in spec.classes],
+        "seed_rule": SEED_RULE,
+        "spec_hash": spec.hash,
+        "software": software,
+    }
+    root = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": attributes,
+        # Inside the root document too: stores behind HTTP cannot be listed, and one request opens all arrays.
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
+    }
+    return {ROOT: canonical(root), **{f"{name}/zarr.json": canonical(document) for name, document in arrays.items()}}

@@ -1,0 +1,100 @@
+"""Bytes of one array's shard: Zarr v3's sharding codec and plain zstd chunks, encoded and decoded without detours.
+
+zarr-python writes the same bytes (tests compare them); doing it here gives the exact bytes to hash before they are
+stored, works sample by sample in bounded memory, and costs no event loop a chunk.
+"""
+
+from collections.abc import Sequence
+
+import google_crc32c
+import numpy as np
+from jaxtyping import Shaped, UInt64
+from numcodecs.zstd import Zstd
+
+from storage.errors import WorkError
+from storage.spec import ArraySpec
+
+_ABSENT = 2**64 - 1
+_DTYPE = {"bool": "|b1", "uint8": "|u1", "uint16": "<u2", "float16": "<f2", "float32": "<f4", "uint64": "<u8"}
+
+
+def dtype_of(array: ArraySpec) -> np.dtype:
+    """Little-endian on every machine, as the metadata says."""
+    return np.dtype(_DTYPE[array.dtype])
+
+
+class ShardEncoder:
+    """Takes a shard's samples block by block and ends with its bytes; holds them compressed only."""
+
+    def __init__(self, array: ArraySpec, samples_per_shard: int) -> None:
+        self.array, self.slots = array, samples_per_shard
+        self._zstd = Zstd(level=1, checksum=True)
+        self._parts: list[bytes] = []
+        self._count = 0
+
+    def append(self, samples: Shaped[np.ndarray, "n ..."]) -> None:
+        samples = np.ascontiguousarray(samples, dtype=dtype_of(self.array))
+        self._count += len(samples)
+        if self.array.per_sample:
+            self._parts.extend(self._zstd.encode(sample) for sample in samples)
+        else:
+            self._parts.append(samples.tobytes())
+
+    def finish(self) -> bytes:
+        """The file's bytes. A last, shorter shard leaves its spare slots absent (sharded) or filled (plain)."""
+        if not self.array.per_sample:
+            spare = np.full(
+                (self.slots - self._count, *self.array.sample_shape), self.array.fill_value, dtype_of(self.array)
+            )
+            return bytes(self._zstd.encode(b"".join(self._parts) + spare.tobytes()))
+        index = np.full((self.slots, 2), _ABSENT, dtype="<u8")
+        sizes = np.array([len(part) for part in self._parts], dtype="<u8")
+        index[: self._count, 0] = np.cumsum(sizes) - sizes
+        index[: self._count, 1] = sizes
+        encoded = index.tobytes()
+        checksum = google_crc32c.value(encoded).to_bytes(4, "little")
+        return b"".join([*self._parts, encoded, checksum])
+
+
+def encode_shard(array: ArraySpec, samples_per_shard: int, samples: Shaped[np.ndarray, "n ..."]) -> bytes:
+    encoder = ShardEncoder(array, samples_per_shard)
+    encoder.append(samples)
+    return encoder.finish()
+
+
+def index_bytes(samples_per_shard: int) -> int:
+    """Length of a sharded file's index: offset and length of every slot, and the checksum."""
+    return 16 * samples_per_shard + 4
+
+
+def decode_index(tail: bytes, samples_per_shard: int) -> UInt64[np.ndarray, "slots 2"]:
+    """Offset and length of every sample, from the last ``index_bytes`` of a sharded file."""
+    encoded = tail[-index_bytes(samples_per_shard) : -4]
+    if len(tail) < index_bytes(samples_per_shard) or google_crc32c.value(encoded) != int.from_bytes(
+        tail[-4:], "little"
+    ):
+        raise WorkError("the shard's index is damaged (its checksum does not match)")
+    return np.frombuffer(encoded, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+
+
+def decode_samples(array: ArraySpec, frames: Sequence[bytes | memoryview], rows: Sequence[np.ndarray]) -> None:
+    """Decompresses each frame into its row (contiguous, of the array's dtype); zstd tests its checksum."""
+    zstd = Zstd()
+    for frame, row in zip(frames, rows, strict=True):
+        try:
+            zstd.decode(frame, out=row)
+        except (RuntimeError, ValueError) as error:
+            raise WorkError(f"a sample of {array.name} is damaged: {error}") from error
+
+
+def decode_shard(array: ArraySpec, samples_per_shard: int, data: bytes, count: int) -> Shaped[np.ndarray, "count ..."]:
+    """The first ``count`` samples of a whole file."""
+    if not array.per_sample:
+        flat = np.empty((samples_per_shard, *array.sample_shape), dtype_of(array))
+        decode_samples(array, [data], [flat])
+        return flat[:count]
+    index = decode_index(data, samples_per_shard)
+    out = np.empty((count, *array.sample_shape), dtype_of(array))
+    view = memoryview(data)
+    decode_samples(array, [view[int(start) : int(start + size)] for start, size in index[:count]], list(out))
+    return out

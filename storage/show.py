@@ -1,0 +1,151 @@
+"""Pictures of a dataset: image, mask laid over it, and uncertainty side by side."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from storage.dataset import Dataset, open_dataset
+from storage.errors import InputError, WorkError
+from storage.spec import DatasetSpec
+
+INK, PAPER, FAINT = (24, 27, 31), (255, 255, 255), (110, 116, 124)
+OVERLAY = 0.5
+TILE = 128  # smaller images are enlarged by whole factors to at least this
+# Dark blue to yellow through magenta: even in lightness, told apart by colour-blind readers.
+_HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
+
+
+def heat(values: Float[np.ndarray, "*shape"], top: float) -> UInt8[np.ndarray, "*shape 3"]:
+    """Colours for values of 0 to ``top``."""
+    place = np.clip(np.nan_to_num(np.asarray(values, np.float64)) / max(top, 1e-9), 0, 1) * (len(_HEAT) - 1)
+    steps = np.arange(len(_HEAT))
+    return np.stack([np.interp(place, steps, _HEAT[:, i]) for i in range(3)], -1).astype(np.uint8)
+
+
+def overlay(
+    spec: DatasetSpec, image: UInt8[np.ndarray, "y x channel"], mask: UInt8[np.ndarray, "y x"]
+) -> UInt8[np.ndarray, "y x 3"]:
+    """The image with its classes' colours over it; background (the first stuff class) and ignored pixels stay plain."""
+    rgb = np.broadcast_to(image, (*mask.shape, 3)).astype(np.float64)
+    for class_id, info in enumerate(spec.classes):
+        if info.thing or class_id > 0:
+            where = mask == class_id
+            rgb[where] = (1 - OVERLAY) * rgb[where] + OVERLAY * np.array(info.color)
+    return rgb.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A headline and the samples under it, by their index in the store."""
+
+    title: str
+    samples: Sequence[int] | Int[np.ndarray, "n"]
+
+
+def sections(dataset: Dataset, n: int) -> list[Section]:
+    """The first ``n`` samples (chosen by nothing), and where there are enough the surest and the least sure."""
+    scores = dataset.scores()
+    kept = dataset.samples
+    parts = [Section("First samples, chosen by nothing", kept[:n])]
+    if dataset.spec.count >= 2 * n:
+        order = np.argsort(scores, kind="stable")
+        parts += [Section("Lowest uncertainty", order[:n]), Section("Highest uncertainty", order[::-1][:n])]
+    return parts
+
+
+def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"]) -> list[Image.Image]:
+    """Image, overlay and uncertainty of each sample, side by side, enlarged by a whole factor."""
+    spec = dataset.spec
+    image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
+    top = float(np.log(max(2, len(spec.classes))))  # the largest Jensen-Shannon divergence there is, in nats
+    factor = max(1, -(-TILE // spec.width))
+    pictures = []
+    for i in range(len(samples)):
+        parts = [np.broadcast_to(image[i], (spec.height, spec.width, 3)), overlay(spec, image[i], mask[i])]
+        row = np.concatenate([*parts, heat(uncertainty[i], top)], axis=1)
+        pictures.append(
+            Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)
+        )
+    return pictures
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def contact_sheet(
+    store: Dataset | str, path: str | os.PathLike[str], n: int = 16, storage_options: dict | None = None
+) -> Path:
+    """Writes a PNG: the first ``n`` kept samples, then the surest and the least sure, then what share each class has.
+
+    ``store`` is a finished store's location or an open dataset. Raises InputError for ``n`` below 1 or a path that
+    cannot be written.
+    """
+    if n < 1:
+        raise InputError(f"{n} samples on a contact sheet: expected 1 or more")
+    dataset = open_dataset(store, storage_options=storage_options) if isinstance(store, str) else store
+    parts = [(section, triptychs(dataset, section.samples)) for section in sections(dataset, n)]
+    scores = dataset.scores()
+    width, height = parts[0][1][0].size
+    columns, gap, line = max(1, min(4, n, 1800 // width)), 12, 18
+    rows = sum(-(-len(pictures) // columns) for _, pictures in parts)
+    sheet_width = max(640, gap + columns * (width + gap))
+    sheet_height = 76 + len(parts) * 38 + rows * (height + line + gap) + 60 + 24 * len(dataset.spec.classes)
+    sheet = Image.new("RGB", (sheet_width, sheet_height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    spec = dataset.spec
+    draw.text((gap, 12), f"{spec.count:,} pairs of {spec.width} x {spec.height} px", fill=INK, font=_font(22))
+    legend = "each: image | classes laid over it | uncertainty (dark: sure)"
+    draw.text(
+        (gap, 44),
+        f"{spec.generator or 'generator ' + spec.generator_sha256[:12]}, seed {spec.seed}, {legend}",
+        FAINT,
+        _font(13),
+    )
+    y = 76
+    for section, pictures in parts:
+        draw.text((gap, y + 8), section.title, INK, _font(16))
+        y += 38
+        for i, picture in enumerate(pictures):
+            x, top = gap + i % columns * (width + gap), y + i // columns * (height + line + gap)
+            sheet.paste(picture, (x, top))
+            sample = int(section.samples[i])
+            draw.text((x, top + height + 2), f"{sample}   uncertainty {scores[sample]:.3f}", FAINT, _font(12))
+        y += -(-len(pictures) // columns) * (height + line + gap)
+    _class_bars(draw, dataset, (gap, y + 8), sheet_width - 2 * gap)
+    return save_picture(sheet, path)
+
+
+def class_shares(dataset: Dataset) -> Float[np.ndarray, "classes"]:
+    """Every class's share of all labelled pixels, 0 to 1, from the commit records."""
+    pixels = np.array([record.class_pixels for record in dataset.records()], dtype=np.float64).sum(axis=0)
+    return pixels / max(1.0, pixels.sum())
+
+
+def _class_bars(draw: ImageDraw.ImageDraw, dataset: Dataset, corner: tuple[int, int], width: int) -> None:
+    x, y = corner
+    draw.text((x, y), "Share of all pixels by class", INK, _font(16))
+    for info, share in zip(dataset.spec.classes, class_shares(dataset), strict=True):
+        y += 24
+        draw.rectangle((x, y + 4, x + 14, y + 18), fill=info.color, outline=FAINT)
+        draw.text((x + 22, y + 3), f"{info.name}  {share:.1%}", INK, _font(13))
+        draw.rectangle(
+            (x + 220, y + 4, x + 220 + round((width - 220) * float(share)), y + 18), fill=info.color, outline=FAINT
+        )
+
+
+def save_picture(picture: Image.Image, path: str | os.PathLike[str]) -> Path:
+    """Saves as PNG; a path that cannot be written is the caller's error, a full disk is not."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: its folder does not exist")
+    try:
+        picture.save(target, format="PNG", optimize=True)
+    except OSError as error:
+        raise WorkError(f"{target} could not be written: {error.strerror or error}") from error
+    return target

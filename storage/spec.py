@@ -1,0 +1,189 @@
+"""What a dataset is: every fact that its samples depend on, and the arrays that follow from it."""
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from storage.documents import canonical, sha256
+from storage.errors import InputError
+
+SHARD_BYTES = 50e6
+MAX_CLASSES = 255
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class: its id is its place in the list. ``thing`` classes are countable; by default all but background."""
+
+    name: str
+    color: tuple[int, int, int]
+    thing: bool | None = None
+
+    def __post_init__(self) -> None:
+        color = tuple(int(value) for value in self.color)
+        if not self.name or len(color) != 3 or not all(0 <= value <= 255 for value in color):
+            raise InputError(
+                f"class {self.name!r} with colour {self.color}: expected a name and red, green, blue 0-255"
+            )
+        object.__setattr__(self, "color", color)
+        if self.thing is None:
+            object.__setattr__(self, "thing", self.name != "background")
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array of the store; its first dimension is always ``sample``."""
+
+    name: str
+    dtype: str
+    dims: tuple[str, ...]
+    sample_shape: tuple[int, ...]
+    fill_value: int | float | bool
+    per_sample: bool  # True: a chunk is one sample inside a sharded file; False: a chunk is one shard's whole range
+    written_last: bool = False  # by finalize, over the whole set
+
+    @property
+    def sample_bytes(self) -> int:
+        return _ITEM_BYTES[self.dtype] * math.prod(self.sample_shape)
+
+    def chunk_path(self, shard: int) -> str:
+        return "/".join([self.name, "c", str(shard), *("0" for _ in self.sample_shape)])
+
+
+_ITEM_BYTES = {"bool": 1, "uint8": 1, "uint16": 2, "float16": 2, "float32": 4, "uint64": 8}
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Identity of a dataset. ``count`` may grow and ``generator`` may move; everything else is fixed for good.
+
+    ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB.
+    ``truncation`` is StyleGAN's psi; ``keep_quantile`` the share of samples with the lowest uncertainty that readers
+    keep; ``keypoints`` names the columns of an optional ``keypoints`` array; ``value`` and ``instance`` add their maps.
+    """
+
+    count: int
+    height: int
+    width: int
+    channels: int
+    latent_dim: int
+    classes: tuple[ClassInfo, ...]
+    generator_sha256: str
+    interpreter_sha256: str
+    generator: str = ""
+    seed: int = 0
+    truncation: float = 0.7
+    shard_size: int | None = None
+    ignore_index: int = 255
+    keep_quantile: float = 0.9
+    licence: str = "CC0-1.0"
+    keypoints: tuple[str, ...] = ()
+    value: bool = False
+    instance: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "keypoints", tuple(self.keypoints))
+        object.__setattr__(self, "truncation", float(self.truncation))
+        object.__setattr__(self, "keep_quantile", float(self.keep_quantile))
+        for name in ("count", "height", "width", "channels", "latent_dim"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        _require(1 <= len(self.classes) <= MAX_CLASSES, "classes", len(self.classes), f"1 to {MAX_CLASSES} of them")
+        names = [info.name for info in self.classes]
+        _require(len(set(names)) == len(names), "classes", names, "different names")
+        _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        _require(0 <= self.seed < 2**64, "seed", self.seed, "0 to 2**64 - 1")
+        _require(math.isfinite(self.truncation), "truncation", self.truncation, "a finite number")
+        _require(0 < self.keep_quantile <= 1, "keep_quantile", self.keep_quantile, "above 0 and at most 1")
+        _require(
+            len(self.classes) <= self.ignore_index <= 255, "ignore_index", self.ignore_index, "no class id, <= 255"
+        )
+        for name in ("generator_sha256", "interpreter_sha256"):
+            value = getattr(self, name)
+            _require(re.fullmatch("[0-9a-f]{64}", value) is not None, name, repr(value), "64 hexadecimal digits")
+        if self.shard_size is None:
+            largest = max(array.sample_bytes for array in self.arrays())
+            object.__setattr__(self, "shard_size", 2 ** max(0, round(math.log2(SHARD_BYTES / largest))))
+        _require(self.samples_per_shard >= 1, "shard_size", self.shard_size, "1 or more samples")
+
+    @property
+    def samples_per_shard(self) -> int:
+        assert self.shard_size is not None  # for the type checker: __post_init__ has filled it in
+        return self.shard_size
+
+    @property
+    def num_shards(self) -> int:
+        return -(-self.count // self.samples_per_shard)
+
+    def shard_range(self, shard: int) -> tuple[int, int]:
+        """First sample of a shard and the one after its last; the last shard may be shorter than the others."""
+        if not 0 <= shard < self.num_shards:
+            raise InputError(f"shard {shard} does not exist: expected 0 to {self.num_shards - 1}")
+        start = shard * self.samples_per_shard
+        return start, min(start + self.samples_per_shard, self.count)
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """Every array of the store, in the order in which they are written."""
+        h, w = self.height, self.width
+        nan, pixels, sample = math.nan, ("sample", "y", "x"), ("sample",)
+        arrays = [
+            ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True),
+            ArraySpec("mask", "uint8", pixels, (h, w), self.ignore_index, True),
+            ArraySpec("uncertainty", "float16", pixels, (h, w), nan, True),
+            ArraySpec("uncertainty_score", "float32", sample, (), nan, False),
+            ArraySpec("seed", "uint64", sample, (), 0, False),
+            ArraySpec("latent", "float32", ("sample", "latent"), (self.latent_dim,), nan, False),
+        ]
+        if self.keypoints:
+            dims, shape = ("sample", "keypoint", "coordinate"), (len(self.keypoints), 3)
+            arrays.append(ArraySpec("keypoints", "float32", dims, shape, nan, False))
+        if self.value:
+            arrays.append(ArraySpec("value", "float16", pixels, (h, w), nan, True))
+        if self.instance:
+            arrays.append(ArraySpec("instance", "uint16", pixels, (h, w), 0, True))
+        return (*arrays, ArraySpec("keep", "bool", sample, (), False, False, written_last=True))
+
+    def shard_arrays(self) -> tuple[ArraySpec, ...]:
+        """The arrays that a shard's owner writes (all but ``keep``)."""
+        return tuple(array for array in self.arrays() if not array.written_last)
+
+    def to_json(self) -> dict[str, Any]:
+        document = dataclasses.asdict(self)
+        document["classes"] = [
+            {**document_class, "color": list(document_class["color"])} for document_class in document["classes"]
+        ]
+        document["keypoints"] = list(self.keypoints)
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "DatasetSpec":
+        """The spec in a store's root attributes; other keys are left alone."""
+        try:
+            values = {field.name: document[field.name] for field in dataclasses.fields(cls)}
+            values["classes"] = tuple(
+                ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
+            )
+            values["keypoints"] = tuple(values["keypoints"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"the store's root attributes do not describe a dataset: {error!r}") from error
+
+    @property
+    def hash(self) -> str:
+        """sha256 of everything that a sample's content depends on; two specs with the same hash share their shards."""
+        document = self.to_json()
+        del document["count"], document["generator"]
+        return sha256(canonical(document))
+
+    def difference(self, other: "DatasetSpec") -> str | None:
+        """The fields that keep ``other`` from continuing a store of this spec, in words; None where there are none."""
+        mine, theirs = self.to_json(), other.to_json()
+        fields = [name for name in mine if name not in ("count", "generator") and mine[name] != theirs[name]]
+        return "; ".join(f"{name} is {mine[name]!r} there, {theirs[name]!r} here" for name in fields) or None
+
+
+def _require(condition: bool, name: str, given: object, expected: str) -> None:
+    if not condition:
+        raise InputError(f"{name} is {given}: expected {expected}")

@@ -1,0 +1,285 @@
+"""A dataset store that is being made: claims, whole shards, commit records.
+
+The protocol, and why a crash between any two of its steps loses nothing, is in docs/format.md.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from storage.backend import Backend, Claim, open_backend
+from storage.checks import check_shard
+from storage.errors import InputError, WorkError
+from storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
+from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from storage.shards import encode_shard
+from storage.spec import DatasetSpec
+
+POLL_S = 0.2
+_LOCK_WAIT_S = 120.0
+
+
+class Store:
+    """One process's hold on a store. Threads may share it; other processes open their own."""
+
+    def __init__(self, backend: Backend, spec: DatasetSpec) -> None:
+        self.backend, self.spec, self.uri = backend, spec, backend.uri
+        self._claims: dict[int, Claim] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def num_shards(self) -> int:
+        return self.spec.num_shards
+
+    def shard_range(self, shard: int) -> tuple[int, int]:
+        """First sample of a shard and the one after its last."""
+        return self.spec.shard_range(shard)
+
+    # What exists
+
+    def _valid(self, shard: int, data: bytes | None) -> CommitRecord | None:
+        """The record, if it is whole and speaks of this shard of this spec (a shorter last shard is not this one)."""
+        record = CommitRecord.from_bytes(data)
+        if record is None or (record.shard, record.spec_hash) != (shard, self.spec.hash):
+            return None
+        expected = {array.chunk_path(shard) for array in self.spec.shard_arrays()}
+        if (record.start, record.stop) != self.shard_range(shard) or set(record.files) != expected:
+            return None
+        return record
+
+    def record(self, shard: int) -> CommitRecord | None:
+        """The shard's commit record, None where it has no valid one: then the shard does not exist."""
+        return self.records([shard])[0]
+
+    def records(self, shards: list[int] | range | None = None) -> list[CommitRecord | None]:
+        """The commit records of some shards, or of all."""
+        shards = range(self.num_shards) if shards is None else shards
+        found = self.backend.read_many([commit_path(shard) for shard in shards])
+        return [self._valid(shard, data) for shard, data in zip(shards, found, strict=True)]
+
+    def missing(self) -> list[int]:
+        """Shards without a valid commit record. Looks at the records alone, not at the data."""
+        return [shard for shard, record in enumerate(self.records()) if record is None]
+
+    def manifest(self) -> Manifest | None:
+        """The manifest, None where the store is not finished."""
+        return Manifest.from_bytes(self.backend.read_many([MANIFEST])[0])
+
+    # Who makes what
+
+    def claim(self, shard: int) -> bool:
+        """Takes a shard for this process; False where another living worker has it. ``write_shard`` releases it."""
+        self.shard_range(shard)
+        with self._lock:
+            if shard in self._claims:
+                return False
+            claim = self.backend.claim(f"{shard:06d}")
+            if claim is not None:
+                self._claims[shard] = claim
+            return claim is not None
+
+    def release(self, shard: int) -> None:
+        """Gives a claimed shard back."""
+        with self._lock:
+            claim = self._claims.pop(shard, None)
+        if claim is not None:
+            claim.release()
+
+    def claim_missing(self, wait: bool = True) -> Iterator[int]:
+        """Yields missing shards that are now this process's to make, until none is missing.
+
+        Several processes may run this at once: each shard goes to one of them. At the end it waits for the shards that
+        others still make, and takes those over whose maker has died; ``wait=False`` ends instead. Every yielded shard
+        must be written (``write_shard``, also by a ``ShardWriter``) or given back with ``release``.
+        """
+        while missing := self.missing():
+            idle = True
+            for shard in missing:
+                if self.claim(shard):
+                    if self.record(shard) is not None:  # its maker finished between our look and our claim
+                        self.release(shard)
+                        continue
+                    idle = False
+                    yield shard
+            if idle and not wait:
+                return
+            if idle:
+                time.sleep(POLL_S)
+
+    def close(self) -> None:
+        """Releases every claim."""
+        for shard in list(self._claims):
+            self.release(shard)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Writing
+
+    def encode(
+        self, shard: int, arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]
+    ) -> tuple[CommitRecord, dict[str, bytes]]:
+        """Checks a shard's arrays and gives its record and its files' bytes; stores nothing."""
+        pixels = check_shard(self.spec, shard, arrays)
+        size = self.spec.samples_per_shard
+        files = {
+            array.chunk_path(shard): encode_shard(array, size, arrays[array.name]) for array in self.spec.shard_arrays()
+        }
+        start, stop = self.shard_range(shard)
+        record = CommitRecord(
+            shard=shard,
+            start=start,
+            stop=stop,
+            spec_hash=self.spec.hash,
+            files={path: FileInfo.of(data) for path, data in files.items()},
+            class_pixels=tuple(pixels[: len(self.spec.classes)]),
+            ignored_pixels=pixels[self.spec.ignore_index],
+        )
+        return record, files
+
+    def write_shard(self, shard: int, arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]) -> CommitRecord:
+        """Writes and commits one whole shard, and releases its claim.
+
+        ``arrays`` has every array of ``spec.shard_arrays()`` by name, exactly of its dtype and ``(n, *sample_shape)``.
+        A shard that is already committed stays as it is: the first commit wins, and its record is returned.
+        Raises InputError for arrays that do not belong there, WorkError where the disk or server fails.
+        """
+        try:
+            record, files = self.encode(shard, arrays)
+            return self.commit(record, files)
+        finally:
+            self.release(shard)
+
+    def commit(self, record: CommitRecord, files: Mapping[str, bytes]) -> CommitRecord:
+        """Publishes encoded files, then their record, exclusively."""
+        shard, path = record.shard, commit_path(record.shard)
+        self._own(shard)
+        self.refuse_if_changed()
+        stored = self.backend.read_many([path])[0]
+        committed = self._valid(shard, stored)
+        if committed is not None:
+            return committed
+        if stored is not None:  # of a shorter last shard, or damaged: it must not outlive the data that it describes
+            self.backend.delete([path])
+        self.backend.write(files)
+        if not self._claims[shard].is_mine():
+            raise WorkError(f"shard {shard} was taken over by another worker while this one stalled; nothing is lost")
+        if self.backend.write_new(path, record.to_bytes()):
+            return record
+        committed = self.record(shard)
+        if committed is None or committed.files != record.files:
+            # Only where a lapsed lease let two workers in: neither record may vouch for a mixture of both.
+            self.backend.delete([path])
+            raise WorkError(
+                f"two workers made shard {shard} differently; it counts as missing: run the same command again"
+            )
+        return committed
+
+    def _own(self, shard: int) -> None:
+        """Waits for the shard's claim if this process does not have it."""
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while shard not in self._claims and not self.claim(shard):
+            if time.monotonic() > deadline:
+                raise WorkError(f"shard {shard} is claimed by another worker for {_LOCK_WAIT_S:.0f} s")
+            time.sleep(POLL_S / 10)
+
+    def refuse_if_changed(self) -> None:
+        """A store that has grown meanwhile has another last shard and other metadata than this process knows."""
+        now = read_spec(self.backend)
+        if now.count != self.spec.count or now.hash != self.spec.hash:
+            raise WorkError(
+                f"the store grew from {self.spec.count} to {now.count} samples meanwhile: run with the new count"
+            )
+
+    def finalize(self) -> Manifest:
+        """Computes ``keep`` over the whole set and writes the manifest; see ``storage.finalize``."""
+        from storage.finalize import finalize
+
+        return finalize(self)
+
+
+def read_spec(backend: Backend) -> DatasetSpec:
+    """The spec in a store's root document; InputError where there is no store or another schema."""
+    try:
+        attributes: dict[str, Any] = json.loads(backend.read(ROOT))["attributes"]
+        schema = attributes["schema"], attributes["schema_version"]
+    except FileNotFoundError as error:
+        raise InputError(f"{backend.uri} is not a dataset store (it has no {ROOT})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{backend.uri}/{ROOT} is damaged or not a dataset store's") from error
+    if schema != (SCHEMA, SCHEMA_VERSION):
+        raise InputError(f"{backend.uri} has schema {schema[0]} {schema[1]}, expected {SCHEMA} {SCHEMA_VERSION}")
+    spec = DatasetSpec.from_json(attributes)
+    if attributes.get("spec_hash") != spec.hash:
+        raise InputError(f"{backend.uri}/{ROOT} is damaged: its spec does not have the hash that it states")
+    return spec
+
+
+def read_software(backend: Backend) -> dict[str, str]:
+    """Versions of the software that created the store; growing and resuming keep them."""
+    software: dict[str, str] = json.loads(backend.read(ROOT))["attributes"]["software"]
+    return software
+
+
+def open_store(uri: str, storage_options: dict[str, Any] | None = None) -> Store:
+    """An existing store, finished or not; InputError where there is none."""
+    backend = open_backend(uri, storage_options)
+    return Store(backend, read_spec(backend))
+
+
+def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | None = None) -> Store:
+    """Makes the store, or opens the one that is there to continue it; any number of processes may call this at once.
+
+    A store of another spec is refused with the fields that differ (InputError). A larger ``count`` grows the store:
+    the manifest goes first, then the metadata is replaced; committed shards stay, a shorter last one becomes missing.
+    A smaller ``count`` is refused.
+    """
+    backend = open_backend(uri, storage_options)
+    backend.prepare()
+    claim = wait_for_claim(backend, "create")
+    try:
+        backend.remove_strays()
+        if backend.size(ROOT) is None:
+            stored, software = None, software_versions()
+        else:
+            stored = read_spec(backend)
+            software = read_software(backend)
+            difference = stored.difference(spec)
+            # The place where it was first found stays: the hash is what identifies a generator.
+            spec = replace(spec, generator=stored.generator)
+            if difference is not None:
+                raise InputError(
+                    f"{uri} holds another dataset: {difference}; choose another place or the same settings"
+                )
+            if spec.count < stored.count:
+                raise InputError(f"{uri} has {stored.count} samples, {spec.count} were asked for: a store only grows")
+        documents = metadata_documents(spec, software)
+        current = backend.read_many(list(documents))
+        changed = {path: data for (path, data), now in zip(documents.items(), current, strict=True) if now != data}
+        if changed and stored is not None:
+            backend.delete([MANIFEST])
+        backend.write(changed)
+    finally:
+        claim.release()
+    return Store(backend, spec)
+
+
+def wait_for_claim(backend: Backend, name: str) -> Claim:
+    """A claim that others hold for moments only."""
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while (claim := backend.claim(name)) is None:
+        if time.monotonic() > deadline:
+            raise WorkError(
+                f"{backend.uri}: another process holds its '{name}' claim for {_LOCK_WAIT_S:.0f} s; try later"
+            )
+        time.sleep(POLL_S / 10)
+    return claim
