@@ -12,10 +12,13 @@ from torch.nn.functional import relu
 
 from interpreters import factored, files, reference, training
 from interpreters.errors import InputError
+from interpreters.folding import Folded, FoldCache
 from interpreters.layers import MemberBatchNorm, MemberLinear
 from interpreters.prediction import Prediction
 from interpreters.shapes import Float, UInt8
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DEFAULT_BUDGET = 256 * 2**20
 MAX_CLASSES = 255  # masks are 8-bit and 255 means "not labelled"
 
 
@@ -64,6 +67,7 @@ class StyleInterpreter(nn.Module):
         self.generator_sha256 = ""
         self.report: dict[str, Any] = {}
         self.extra: dict[str, Any] = {}
+        self._fold = FoldCache()
         self.reset(0)
         self.eval()
 
@@ -99,13 +103,28 @@ class StyleInterpreter(nn.Module):
         self.report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe())
         return self.report
 
-    def predict(self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]]) -> Prediction:
+    def predict(
+        self,
+        feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
+        precision: str = "float32",
+        budget: int = DEFAULT_BUDGET,
+    ) -> Prediction:
         """Labels and uncertainty of a batch; masks have the size of the largest map.
 
-        The same answer as ``predict_reference`` up to float32 rounding, at a fraction of its time and memory.
+        The same answer as ``predict_reference`` up to rounding, at a fraction of its time and memory. All cores that
+        ``torch.set_num_threads`` allows are used.
+
+        precision: of the products, "float32" or "bfloat16" (docs/interpreter.md says what each costs and changes).
+        budget: working memory in bytes, beside inputs, outputs and the weights; a hint below about 32 MiB.
         Raises InputError where the maps do not fit this interpreter.
         """
-        return factored.predict(self, feature_maps)
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        return factored.predict(self, feature_maps, PRECISIONS[precision], budget)
+
+    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
+        """The weights as inference uses them; folded anew where they have changed."""
+        return self._fold(self, dtype, device)
 
     def predict_reference(self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]]) -> Prediction:
         """The plain definition (interpreters/reference.py): slow, but obvious."""

@@ -1,6 +1,7 @@
 """Bilinear look-up with half-pixel centres: what upsampling a whole map would give, at chosen pixels only."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -39,3 +40,19 @@ def hypercolumns(
 ) -> Float[Tensor, "n all_channels"]:
     """All maps' feature vectors of pixels (y, x), concatenated in the maps' order."""
     return torch.cat([look_up(f, y, x, size) for f in feature_maps], 1)
+
+
+@lru_cache(maxsize=4096)
+def interpolation_matrix(
+    start: int, stop: int, source: int, target: int, dtype: torch.dtype, device: torch.device
+) -> tuple[int, Tensor]:
+    """Upsampling along one axis as a product: target positions start to stop are ``matrix @ source[first : first + n]``.
+
+    Returns first and the matrix [stop - start, n]. Cached, because every band of every image asks for the same few.
+    """
+    low, high, weight = source_taps(torch.arange(start, stop), source, target)
+    first = int(low[0])
+    matrix = torch.zeros(stop - start, int(high[-1]) - first + 1)
+    matrix.scatter_add_(1, (low - first)[:, None], (1 - weight)[:, None])
+    matrix.scatter_add_(1, (high - first)[:, None], weight[:, None])
+    return first, matrix.to(device, dtype)

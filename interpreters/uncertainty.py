@@ -34,3 +34,21 @@ def image_score(uncertainty: Float[Tensor, "batch height width"]) -> Float[Tenso
     """Mean uncertainty of an image's top 10 % most uncertain pixels (at least one pixel), in nats."""
     pixels = uncertainty.flatten(1).float()
     return pixels.topk(max(1, math.ceil(TOP_FRACTION * pixels.shape[1])), dim=1, sorted=False).values.mean(1)
+
+
+def streamed_vote(
+    logits: Float[Tensor, "members classes pixels"],
+) -> tuple[Int[Tensor, "pixels"], Float[Tensor, "pixels"]]:
+    """``majority_vote`` and ``js_divergence`` of the members' softmax in few passes over a tile that is in cache.
+
+    With z = logit - max and s = sum_c e^z: p = e^z / s, and a member's entropy is H(p) = ln s - sum_c p z.
+    """
+    # e^-80 is far below float32's resolution of 1 and still a normal number: subnormal ones are slow on a CPU
+    z = (logits - logits.amax(1, keepdim=True)).clamp_min_(-80)
+    p = z.exp()
+    s = p.sum(1, keepdim=True)
+    p /= s
+    mean = p.mean(0)
+    votes = (z == 0).sum(0) + 0.5 * mean
+    mean_entropy = (s.log_()[:, 0] - (p * z).sum(1)).mean(0)
+    return votes.argmax(0), (-torch.special.xlogy(mean, mean).sum(0) - mean_entropy).clamp_min_(0)
