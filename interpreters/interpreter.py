@@ -1,0 +1,188 @@
+"""The Style-Interpreter: a small ensemble of MLPs that reads labels from a generator's feature maps."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from interpreters import factored, files, reference, training
+from interpreters.errors import InputError
+from interpreters.folding import Folded, FoldCache
+from interpreters.layers import MemberBatchNorm, MemberLinear
+from interpreters.prediction import Prediction
+from interpreters.shapes import Float, UInt8
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DEFAULT_BUDGET = 256 * 2**20
+MAX_CLASSES = 255  # masks are 8-bit and 255 means "not labelled"
+
+
+def default_hidden(num_classes: int) -> tuple[int, ...]:
+    """DatasetGAN's widths (arXiv 2104.06490, section 4): 128 and 32; 256 and 128 for its 32 and 34 class sets."""
+    return (256, 128) if num_classes >= 32 else (128, 32)
+
+
+class StyleInterpreter(nn.Module):
+    """N members, each a linear-ReLU-batch norm stack with a linear layer on top (DatasetGAN, section 3.2).
+
+    Fresh, it is untrained: call ``fit``, or ``load`` a trained one.
+
+    feature_channels: channels of each feature map, in the generator's order.
+    num_classes: 2 to 255. members: 1 to 64. hidden: widths of the hidden layers; ``()`` is a purely linear head.
+
+    classes: one ``{"name": str, "color": [r, g, b]}`` per class; generator_sha256: which generator the features came
+    from; report: what ``fit`` measured; extra: whatever else belongs beside the weights. All are kept in the file.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(
+        self,
+        feature_channels: Sequence[int],
+        num_classes: int,
+        members: int = 10,
+        hidden: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        hidden = default_hidden(num_classes) if hidden is None else tuple(hidden)
+        check_architecture(feature_channels, num_classes, members, hidden)
+        self.feature_channels = tuple(feature_channels)
+        self.num_classes, self.members, self.hidden = num_classes, members, hidden
+        channels = sum(feature_channels)
+        # StyleGAN2's maps differ in scale by layer, up to a hundredfold: without standardisation the loudest layers
+        # would drown the others, and one learning rate could not suit all. Measured once, on the training pixels.
+        self.register_buffer("feature_mean", torch.zeros(channels))
+        self.register_buffer("feature_std", torch.ones(channels))
+        widths = (channels, *hidden, num_classes)
+        linears = nn.ModuleList(MemberLinear(members, i, o) for i, o in pairwise(widths))
+        norms = nn.ModuleList(MemberBatchNorm(members, width) for width in hidden)
+        self.linears, self.norms = cast(Sequence[MemberLinear], linears), cast(Sequence[MemberBatchNorm], norms)
+        self.classes: list[dict[str, Any]] = []
+        self.generator_sha256 = ""
+        self.report: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {}
+        self._fold = FoldCache()
+        self.reset(0)
+        self.eval()
+
+    def reset(self, seed: int) -> None:
+        """Draw fresh weights; equal seeds give equal weights."""
+        if self.feature_mean.is_meta:
+            return
+        generator = torch.Generator().manual_seed(seed)
+        for linear in self.linears:
+            linear.reset(generator)
+
+    def forward(self, x: Float[Tensor, "members pixels channels"]) -> Float[Tensor, "members pixels classes"]:
+        """Class logits for standardised feature vectors; in training mode batch norm uses the batch."""
+        for linear, norm in zip(self.linears, self.norms, strict=False):
+            x = norm(relu(linear(x)))
+        return self.linears[-1](x)
+
+    def fit(
+        self,
+        samples: Iterable[tuple[Sequence[Tensor], UInt8[Tensor, "height width"]]],
+        ignore_index: int = 255,
+        seed: int = 0,
+        progress: bool = True,
+        recipe: "training.Recipe | None" = None,
+    ) -> dict[str, Any]:
+        """Train on a few labelled images and return the report (also kept as ``report`` and in the file).
+
+        samples: for each labelled image its feature maps ([C, H, W] or [1, C, H, W] each) and its mask of the largest
+        map's size, with class ids and ``ignore_index`` where nothing was labelled. Read once, one image at a time, so a
+        generator expression that makes the maps on the way is fine. The same samples and seed give the same weights.
+        Raises InputError where samples do not fit this interpreter, or fewer than two classes are labelled.
+        """
+        self.report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe())
+        return self.report
+
+    def predict(
+        self,
+        feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
+        precision: str = "float32",
+        budget: int = DEFAULT_BUDGET,
+    ) -> Prediction:
+        """Labels and uncertainty of a batch; masks have the size of the largest map.
+
+        The same answer as ``predict_reference`` up to rounding, at a fraction of its time and memory. All cores that
+        ``torch.set_num_threads`` allows are used.
+
+        precision: of the products, "float32" or "bfloat16" (docs/interpreter.md says what each costs and changes).
+        budget: working memory in bytes, beside inputs, outputs and the weights; a hint below about 32 MiB.
+        Raises InputError where the maps do not fit this interpreter.
+        """
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        return factored.predict(self, feature_maps, PRECISIONS[precision], budget)
+
+    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
+        """The weights as inference uses them; folded anew where they have changed."""
+        return self._fold(self, dtype, device)
+
+    def predict_reference(self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]]) -> Prediction:
+        """The plain definition (interpreters/reference.py): slow, but obvious."""
+        return reference.predict(self, feature_maps)
+
+    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
+        """(height, width) of the largest map. InputError where the maps do not fit this interpreter."""
+        for f in feature_maps:
+            if f.ndim != 4 or not f.is_floating_point():
+                raise InputError(
+                    f"a feature map is {str(f.dtype).removeprefix('torch.')} of shape {tuple(f.shape)}; "
+                    "expected floating point [batch, channels, height, width]"
+                )
+        channels = tuple(f.shape[1] for f in feature_maps)
+        if channels != self.feature_channels:
+            raise InputError(
+                f"feature maps have {_brief(channels)} channels, this interpreter was made for "
+                f"{_brief(self.feature_channels)}: use the generator that it was trained with"
+            )
+        if len({len(f) for f in feature_maps}) != 1 or len(feature_maps[0]) == 0:
+            raise InputError(f"feature maps have batch sizes {[len(f) for f in feature_maps]}; expected one, 1 or more")
+        if any(0 in f.shape for f in feature_maps):
+            raise InputError("a feature map is empty; expected a height and width of 1 or more")
+        return max(f.shape[2] for f in feature_maps), max(f.shape[3] for f in feature_maps)
+
+    def to_bytes(self) -> bytes:
+        """The file's content: equal weights and metadata give equal bytes."""
+        return files.to_bytes(self)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file that ``save`` writes."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def save(self, path: str | Path) -> str:
+        """Write one safetensors file, whole or not at all; returns its sha256."""
+        return files.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "StyleInterpreter":
+        """Read a file that ``save`` wrote; nothing in it is executed. InputError for anything else."""
+        return files.load(Path(path))
+
+
+def check_architecture(feature_channels: Sequence[int], num_classes: int, members: int, hidden: Sequence[int]) -> None:
+    """InputError unless these numbers describe an interpreter."""
+    if not 1 <= len(feature_channels) <= 64 or any(not 1 <= c <= 16384 for c in feature_channels):
+        raise InputError(
+            f"feature channels {_brief(feature_channels)}: expected 1 to 64 maps with 1 to 16384 channels each"
+        )
+    if not 2 <= num_classes <= MAX_CLASSES:
+        raise InputError(f"{num_classes} classes: expected 2 to {MAX_CLASSES}")
+    if not 1 <= members <= 64:
+        raise InputError(f"{members} members: expected 1 to 64")
+    if len(hidden) > 4 or any(not 1 <= width <= 4096 for width in hidden):
+        raise InputError(f"hidden widths {_brief(hidden)}: expected at most 4 layers of 1 to 4096 units")
+
+
+def _brief(numbers: Sequence[int]) -> str:
+    text = "[" + ", ".join(map(str, numbers[:24]))
+    return text + (f", … {len(numbers)} in all]" if len(numbers) > 24 else "]")

@@ -1,0 +1,60 @@
+"""Layers with a leading ensemble dimension: all members are computed by one batched product."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from interpreters.shapes import Float
+
+
+class MemberLinear(nn.Module):
+    """One fully connected layer per member: y_m = x_m W_m + b_m."""
+
+    def __init__(self, members: int, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(members, outputs))
+
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """He initialisation (arXiv 1502.01852, equation 10): standardised inputs stay at unit scale after each ReLU."""
+        with torch.no_grad():
+            self.weight.normal_(0, math.sqrt(2 / self.weight.shape[1]), generator=generator)
+            self.bias.zero_()
+
+    def forward(self, x: Float[Tensor, "members pixels inputs"]) -> Float[Tensor, "members pixels outputs"]:
+        return torch.baddbmm(self.bias[:, None], x, self.weight)
+
+
+class MemberBatchNorm(nn.Module):
+    """One batch normalisation (arXiv 1502.03167) per member and unit, over the member's own pixels."""
+
+    eps = 1e-5
+    momentum = 0.1
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, members: int, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(members, width))
+        self.bias = nn.Parameter(torch.zeros(members, width))
+        self.register_buffer("running_mean", torch.zeros(members, width))
+        self.register_buffer("running_var", torch.ones(members, width))
+
+    def forward(self, x: Float[Tensor, "members pixels width"]) -> Float[Tensor, "members pixels width"]:
+        if self.training:
+            var, mean = torch.var_mean(x, 1, correction=0)
+            with torch.no_grad():
+                unbiased = var * (x.shape[1] / max(1, x.shape[1] - 1))
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(unbiased, self.momentum)
+        else:
+            mean, var = self.running_mean, self.running_var
+        scale = self.weight * (var + self.eps).rsqrt()
+        return torch.addcmul((self.bias - mean * scale)[:, None], x, scale[:, None])
+
+    def scale_shift(self) -> tuple[Tensor, Tensor]:
+        """The affine map that this layer is after training: y = x * scale + shift, both [members, width]."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
