@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -275,6 +276,15 @@ def test_our_own_format_returns_the_same_networks(tmp_path: Path, tiny: tuple[Ge
     ]
 
 
+def test_urls_of_other_file_systems(tmp_path: Path, tiny: tuple[Generator, Discriminator]) -> None:
+    save_safetensors(tmp_path / "x.safetensors", *tiny)
+    with fsspec.open("memory://nets/x.safetensors", "wb") as file:
+        file.write((tmp_path / "x.safetensors").read_bytes())
+    assert load_checkpoint("memory://nets/x.safetensors").config.z_dim == 4
+    with pytest.raises(InputError, match=r"memory://nets/y: no such file"):
+        load_checkpoint("memory://nets/y")
+
+
 def test_a_wrong_sum_is_named_before_anything_is_parsed(tmp_path: Path) -> None:
     file = tmp_path / "x.pkl"
     file.write_bytes(pickle.dumps(Calls(os.system, "true")))
@@ -328,7 +338,7 @@ def mutants(tmp_path_factory: pytest.TempPathFactory, tiny: tuple, tiny_pickle: 
     }
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["official", "safetensors", "hostile"]),
     edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),

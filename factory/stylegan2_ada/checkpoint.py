@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import fsspec
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -115,8 +114,13 @@ def save_safetensors(
 
 def _read(name: str) -> bytes:
     try:
-        with fsspec.open(name, "rb") as file:
-            data = file.read()
+        if "://" in name or "::" in name:
+            import fsspec  # a machine that only trains has no need of it
+
+            with fsspec.open(name, "rb") as file:
+                data = file.read()
+        else:
+            data = Path(name).expanduser().read_bytes()
     except FileNotFoundError:
         raise InputError(f"{name}: no such file; {EXPECTED}") from None
     except IsADirectoryError:
