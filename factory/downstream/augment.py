@@ -1,0 +1,142 @@
+"""Random variations of a batch: one geometry for image, mask (nearest) and weights; light changes for the image."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interpreters.shapes import Float, Int
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each variation may go; the defaults are the dihedral group alone (exact, no resampling).
+
+    Angles in degrees, ``scale`` and ``contrast`` as largest factors (1.2: from 1/1.2 to 1.2), ``shift`` and ``shear``
+    as a fraction of the image's size, ``brightness`` in units of the full intensity range, ``blur`` as the largest
+    standard deviation in pixels. Each variation other than the dihedral ones applies with probability ``p``.
+    """
+
+    dihedral: bool = True
+    rotation: float = 0.0
+    scale: float = 1.0
+    shift: float = 0.0
+    shear: float = 0.0
+    blur: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 1.0
+    p: float = 0.5
+
+
+NONE = Augmentation(dihedral=False)
+DIHEDRAL = Augmentation()
+STRONG = Augmentation(rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3)
+PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the network sees of one step: images in 0..1, labels, and how much each pixel counts."""
+
+    images: Float[Tensor, "batch channels height width"]
+    masks: Int[Tensor, "batch height width"]
+    weights: Float[Tensor, "batch height width"]
+
+
+def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batch:
+    """Each sample varied on its own; ``generator`` (on the CPU) decides everything, so a step can be repeated."""
+    x, mask, weights = batch.images, batch.masks, batch.weights
+    if how.dihedral:
+        x, mask, weights = _dihedral(x, mask, weights, generator)
+    if how.rotation or how.scale != 1 or how.shift or how.shear:
+        x, mask, weights = _affine(x, mask, weights, how, generator)
+    n = len(x)
+    if how.blur:
+        x = gaussian_blur(x, (_draw(n, 0.0, how.blur, generator) * _applies(n, how.p, generator)).to(x.device))
+    if how.contrast != 1:
+        log_c = math.log(how.contrast)
+        factor = (_draw(n, -log_c, log_c, generator) * _applies(n, how.p, generator)).exp().to(x.device)
+        mean = x.mean((1, 2, 3), keepdim=True)
+        x = mean + (x - mean) * factor[:, None, None, None]
+    if how.brightness:
+        shift = _draw(n, -how.brightness, how.brightness, generator) * _applies(n, how.p, generator)
+        x = x + shift.to(x.device)[:, None, None, None]
+    return Batch(x.clamp(0, 1).contiguous(memory_format=torch.channels_last), mask, weights)
+
+
+def dihedral(x: Tensor, element: int) -> Tensor:
+    """One of the eight symmetries of the square, on the last two axes: transposed first (4 to 7), then turned."""
+    if element >= 4:
+        x = x.transpose(-1, -2)
+    return torch.rot90(x, element % 4, (-2, -1))
+
+
+def _dihedral(x: Tensor, mask: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    square = x.shape[-1] == x.shape[-2]
+    elements = torch.tensor(range(8) if square else (0, 2, 4, 6))
+    chosen = elements[torch.randint(len(elements), (len(x),), generator=generator)]
+    x, mask, weights = x.clone(), mask.clone(), weights.clone()
+    for element in range(1, 8):
+        rows = (chosen == element).nonzero().squeeze(1).to(x.device)
+        if len(rows):
+            for array in (x, mask, weights):
+                array[rows] = _flip(array[rows], element, square)
+    return x, mask, weights
+
+
+def _flip(x: Tensor, element: int, square: bool) -> Tensor:
+    if square:
+        return dihedral(x, element)
+    if element >= 4:  # of an oblong image only the four symmetries of a rectangle
+        x = x.flip(-1)
+    return x.flip((-2, -1)) if element % 4 == 2 else x
+
+
+def _affine(
+    x: Tensor, mask: Tensor, weights: Tensor, how: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotation, scale, shear and shift in one resampling, mirrored at the borders."""
+    n, height, width = len(x), x.shape[-2], x.shape[-1]
+    angle = _draw(n, -math.radians(how.rotation), math.radians(how.rotation), generator) * _applies(n, how.p, generator)
+    log_s = math.log(how.scale)
+    scale = (_draw(n, -log_s, log_s, generator) * _applies(n, how.p, generator)).exp()
+    shear = _draw(n, -how.shear, how.shear, generator) * _applies(n, how.p, generator)
+    shift = [_draw(n, -2 * how.shift, 2 * how.shift, generator) * _applies(n, how.p, generator) for _ in range(2)]
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    aspect = width / height  # affine_grid's coordinates run from -1 to 1 on both axes
+    theta = torch.stack(
+        [
+            torch.stack([cos, (cos * shear - sin) / aspect, shift[0]], 1),
+            torch.stack([sin * aspect, sin * shear + cos, shift[1]], 1),
+        ],
+        1,
+    ).to(x.device)
+    grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
+    image = F.grid_sample(x, grid, "bilinear", "reflection", align_corners=False)
+    labels = torch.stack([mask.to(x.dtype), weights], 1)
+    labels = F.grid_sample(labels, grid, "nearest", "reflection", align_corners=False)
+    return image, labels[:, 0].to(mask.dtype), labels[:, 1]
+
+
+def gaussian_blur(
+    x: Float[Tensor, "batch channels height width"], sigma: Float[Tensor, "batch"]
+) -> Float[Tensor, "batch channels height width"]:
+    """Each image with its own standard deviation in pixels (0 leaves it as it is), mirrored at the borders."""
+    n, channels = x.shape[:2]
+    radius = min(max(1, math.ceil(3 * float(sigma.max()))), min(x.shape[-2:]) - 1)
+    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma.clamp_min(1e-3)[:, None] ** 2))
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = F.pad(x.reshape(1, n * channels, *x.shape[-2:]), (radius,) * 4, mode="reflect")
+    flat = F.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
+    return F.conv2d(flat, kernel[:, None, None, :], groups=n * channels).reshape(x.shape)
+
+
+def _draw(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(n, generator=generator)
+
+
+def _applies(n: int, p: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(n, generator=generator) < p).float()

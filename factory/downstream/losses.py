@@ -1,0 +1,86 @@
+"""Losses of the segmenters, with weights per class and per pixel, and U-Net's border weight map."""
+
+import numpy as np
+import torch.nn.functional as F
+from numpy import ndarray as Array
+from scipy import ndimage
+from torch import Tensor
+
+from factory.downstream.metrics import IGNORE_INDEX
+from factory.errors import InputError
+from interpreters.shapes import Float, Int, Shaped
+
+LOSSES = ("ce", "dice", "ce+dice")
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch classes height width"],
+    target: Int[Tensor, "batch height width"],
+    pixel_weights: Float[Tensor, "batch height width"] | None = None,
+    class_weights: Float[Tensor, "classes"] | None = None,
+) -> Float[Tensor, ""]:
+    """Weighted mean of -log p_target over the pixels that are not ignored (U-Net, equation 1)."""
+    per_pixel = F.cross_entropy(logits, target, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="none")
+    weight = (target != IGNORE_INDEX).to(logits.dtype)
+    if class_weights is not None:
+        weight = weight * class_weights[target.clamp(max=logits.shape[1] - 1)]
+    if pixel_weights is not None:
+        per_pixel = per_pixel * pixel_weights
+        weight = weight * pixel_weights
+    return per_pixel.sum() / weight.sum().clamp_min(1e-6)
+
+
+def dice_loss(
+    logits: Float[Tensor, "batch classes height width"],
+    target: Int[Tensor, "batch height width"],
+    pixel_weights: Float[Tensor, "batch height width"] | None = None,
+    class_weights: Float[Tensor, "classes"] | None = None,
+) -> Float[Tensor, ""]:
+    """1 - soft Dice over the batch, mean of the classes that occur (Milletari et al., 2016, with p + g below)."""
+    weight = (target != IGNORE_INDEX).to(logits.dtype)
+    if pixel_weights is not None:
+        weight = weight * pixel_weights
+    p = logits.softmax(1) * weight[:, None]
+    g = F.one_hot(target.masked_fill(target == IGNORE_INDEX, 0), logits.shape[1]).movedim(-1, 1) * weight[:, None]
+    overlap, size = (p * g).sum((0, 2, 3)), (p + g).sum((0, 2, 3))
+    dice = 2 * overlap / size.clamp_min(1e-6)
+    w = (g.sum((0, 2, 3)) > 0).to(logits.dtype)
+    if class_weights is not None:
+        w = w * class_weights
+    return ((1 - dice) * w).sum() / w.sum().clamp_min(1e-6)
+
+
+def segmentation_loss(
+    kind: str,
+    logits: Float[Tensor, "batch classes height width"],
+    target: Int[Tensor, "batch height width"],
+    pixel_weights: Float[Tensor, "batch height width"] | None = None,
+    class_weights: Float[Tensor, "classes"] | None = None,
+) -> Float[Tensor, ""]:
+    """Cross-entropy, dice, or their sum (``kind`` is one of ``LOSSES``)."""
+    if kind not in LOSSES:
+        raise InputError(f"unknown loss {kind!r}: choose one of {', '.join(LOSSES)}")
+    loss = logits.new_zeros(())
+    if "ce" in kind:
+        loss = loss + cross_entropy(logits, target, pixel_weights, class_weights)
+    if "dice" in kind:
+        loss = loss + dice_loss(logits, target, pixel_weights, class_weights)
+    return loss
+
+
+def border_weights(
+    instances: Shaped[Array, "height width"], w0: float = 10.0, sigma: float = 5.0
+) -> Float[Array, "height width"]:
+    """1 + w0 exp(-(d1 + d2)^2 / 2 sigma^2) between instances (U-Net, equation 2, without its class term).
+
+    ``d1`` and ``d2`` are the distances in pixels to the nearest and second nearest instance; only background pixels
+    (0) get the extra weight, as the gap between touching cells is what the network must learn. ``ignore_index`` pixels
+    are no instance.
+    """
+    ids = [i for i in np.unique(instances) if i not in (0, IGNORE_INDEX)]
+    if len(ids) < 2:
+        return np.ones(instances.shape, np.float32)
+    distances = np.stack([ndimage.distance_transform_edt(instances != i) for i in ids])
+    d1, d2 = np.partition(distances, 1, axis=0)[:2]
+    extra = w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
+    return (1 + extra * (instances == 0)).astype(np.float32)

@@ -1,0 +1,47 @@
+"""What every segmenter shares: how images go in and what comes out."""
+
+import torch
+from torch import Tensor, nn
+
+from factory.errors import InputError
+from interpreters.shapes import Float, UInt8
+
+
+class Segmenter(nn.Module):
+    """Base of all segmenters: ``forward`` maps images in 0..1 to logits, one per class and pixel.
+
+    Output and input have the same height and width, except for networks with a ``margin``: those predict only the
+    pixels that are at least ``margin`` away from the border (the original U-Net: 92).
+    """
+
+    margin: int = 0
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        if in_channels < 1 or num_classes < 2:
+            raise InputError(f"a segmenter needs at least 1 channel and 2 classes, got {in_channels} and {num_classes}")
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+
+    def prepare(self, images: UInt8[Tensor, "batch height width channels"]) -> Float[Tensor, "batch in height width"]:
+        """8-bit images to the network's input: channels first, 0..1, grey repeated where the network wants colour."""
+        x = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        if x.shape[1] == self.in_channels:
+            return x.contiguous(memory_format=torch.channels_last)
+        if x.shape[1] == 1:
+            return x.expand(-1, self.in_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        raise InputError(
+            f"images have {x.shape[1]} channels, the segmenter takes {self.in_channels}: convert one of them"
+        )
+
+    @torch.no_grad()
+    def probabilities(
+        self, images: UInt8[Tensor, "batch height width channels"]
+    ) -> Float[Tensor, "batch classes out_height out_width"]:
+        """Class probabilities of 8-bit images, in evaluation mode, in float32."""
+        training = self.training
+        self.eval()
+        device = next(self.parameters()).device
+        logits = self(self.prepare(images.to(device)))
+        self.train(training)
+        return logits.float().softmax(1)

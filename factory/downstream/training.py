@@ -1,0 +1,244 @@
+"""Training a segmenter: any pairs in, the averaged weights and a history out; interrupted work resumes exactly."""
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from factory.downstream.augment import DIHEDRAL, Augmentation, Batch, augment
+from factory.downstream.inference import dataset_confusion
+from factory.downstream.losses import segmentation_loss
+from factory.downstream.metrics import scores
+from factory.downstream.pairs import Pair, Pairs, collate
+from factory.downstream.segmenter import Segmenter
+from factory.errors import InputError, WorkError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run, besides the network and the pairs."""
+
+    steps: int = 2000
+    batch_size: int = 32
+    learning_rate: float = 2e-3  # peak, AdamW
+    weight_decay: float = 0.05
+    warmup: float = 0.05  # fraction of the steps with a linear rise, before the cosine fall to zero
+    loss: str = "ce"  # ce, dice, ce+dice
+    class_weights: tuple[float, ...] | None = None
+    augmentation: Augmentation = DIHEDRAL
+    crop: int | None = None  # random square crops of this many pixels; needed where sizes differ
+    average: float = 0.998  # decay of the weights' moving average (what is evaluated and returned)
+    precision: str = "auto"  # bf16, fp32; auto: bf16 where the machine is fast at it
+    seed: int = 0
+    validate_every: int = 250  # steps
+    patience: int | None = None  # validations without a better mIoU before the run stops; None: never stop early
+
+
+@dataclass
+class TrainingReport:
+    """What happened: one row per validation (step, loss, learning rate, seconds, mIoU where there is validation)."""
+
+    history: list[dict[str, float | int]] = field(default_factory=list)
+    best_step: int = 0
+    best_miou: float = math.nan
+    stopped_early: bool = False
+    seconds: float = 0.0
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether convolutions run in bfloat16: where asked for, or ("auto") where the hardware has instructions for it."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise InputError(f"unknown precision {precision!r}: choose auto, bf16 or fp32")
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def train_segmenter(
+    model: Segmenter,
+    pairs: Pairs,
+    config: TrainingConfig,
+    validation: Pairs | None = None,
+    checkpoint: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> tuple[Segmenter, TrainingReport]:
+    """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
+
+    The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
+    every validation; a call with the same arguments goes on from there. ``WorkError`` where the loss is not finite.
+    """
+    if len(pairs) == 0:
+        raise InputError("there are no pairs to train on")
+    device = torch.device(device)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average: Segmenter = deepcopy(model).eval()
+    best: dict[str, Tensor] = {}
+    optimiser = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.learning_rate)
+    report, start = TrainingReport(), 0
+    if checkpoint is not None and checkpoint.exists():
+        state = _load(checkpoint, config)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        best, start, report = state["best"], state["step"], TrainingReport(**state["report"])
+    class_weights = None if config.class_weights is None else torch.tensor(config.class_weights, device=device)
+    bf16 = uses_bf16(config.precision, device)
+    order = _Order(len(pairs), config.batch_size, config.seed)
+    began, seconds_before, running = time.monotonic(), report.seconds, []
+    bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
+    for step in range(start, config.steps):
+        if report.stopped_early:
+            break
+        batch = load_batch(model, [pairs[i] for i in order.indices(step)], config, step, device)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, config)
+        model.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = model(batch.images)
+        target, weights = _inside(batch.masks, model.margin), _inside(batch.weights, model.margin)
+        loss = segmentation_loss(config.loss, logits.float(), target, weights, class_weights)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        update_average(average, model, min(config.average, (step + 1) / (step + 10)))
+        running.append(loss.detach())
+        bar.update()
+        if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
+            mean_loss = float(torch.stack(running).mean())
+            running = []
+            if not math.isfinite(mean_loss):
+                raise WorkError(f"the loss is {mean_loss} at step {step + 1}: lower the learning rate or use fp32")
+            report.seconds = seconds_before + time.monotonic() - began
+            row: dict[str, float | int] = {
+                "step": step + 1,
+                "loss": mean_loss,
+                "learning_rate": learning_rate(step, config),
+            }
+            if validation is not None:
+                row["miou"] = float(scores(dataset_confusion(average, validation, bf16=bf16)).miou)
+                bar.set_postfix(loss=f"{mean_loss:.4f}", miou=f"{row['miou']:.4f}")
+                if not row["miou"] <= report.best_miou:
+                    report.best_step, report.best_miou = step + 1, row["miou"]
+                    best = {k: v.detach().clone() for k, v in average.state_dict().items()}
+                since_best = sum(r["step"] > report.best_step for r in report.history) + (step + 1 > report.best_step)
+                report.stopped_early = config.patience is not None and since_best >= config.patience
+            report.history.append({**row, "seconds": report.seconds})
+            if checkpoint is not None:
+                state = {"model": model.state_dict(), "average": average.state_dict(), "best": best, "step": step + 1}
+                state |= {"optimiser": optimiser.state_dict(), "report": dataclasses.asdict(report)}
+                _save(checkpoint, state | {"config": repr(config)})
+    bar.close()
+    if best:
+        average.load_state_dict(best)
+    return average, report
+
+
+def load_batch(
+    model: Segmenter, pairs: Sequence[Pair], config: TrainingConfig, step: int, device: torch.device
+) -> Batch:
+    """The pairs of one step, cropped and varied; ``config.seed`` and ``step`` decide how."""
+    rng = np.random.Generator(np.random.Philox(key=[config.seed, step]))
+    if config.crop is not None:
+        pairs = [random_crop(pair, config.crop, rng) for pair in pairs]
+    images, masks, weights = (torch.from_numpy(array) for array in collate(pairs))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    batch = Batch(model.prepare(images.to(device)), masks.to(device, torch.int64), weights.to(device))
+    return augment(batch, config.augmentation, generator)
+
+
+def random_crop(pair: Pair, size: int, rng: np.random.Generator) -> Pair:
+    """A random square of the pair; images that are too small are mirrored to size first."""
+    height, width = pair.mask.shape
+    if height < size or width < size:
+        grow = [(0, max(0, size - height)), (0, max(0, size - width))]
+        pair = Pair(
+            np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
+            np.pad(pair.mask, grow, mode="symmetric"),
+            None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
+            pair.name,
+        )
+        height, width = pair.mask.shape
+    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    window = np.s_[top : top + size, left : left + size]
+    return Pair(
+        pair.image[window], pair.mask[window], None if pair.weights is None else pair.weights[window], pair.name
+    )
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter, arXiv 1608.03983)."""
+    warmup = max(1, round(config.warmup * config.steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, config.steps - warmup)))
+
+
+@torch.no_grad()
+def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * model, for weights and running statistics alike."""
+    for a, m in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            a.lerp_(m, 1 - decay)
+        else:
+            a.copy_(m)
+
+
+class _Order:
+    """Which pairs a step sees: one permutation an epoch, from seed and epoch alone."""
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self._epoch, self._permutation = -1, np.empty(0, np.int64)
+
+    def indices(self, step: int) -> list[int]:
+        chosen = []
+        for position in range(step * self.batch_size, (step + 1) * self.batch_size):
+            epoch, offset = divmod(position, self.count)
+            if epoch != self._epoch:
+                rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch], counter=1 << 64))
+                self._epoch, self._permutation = epoch, rng.permutation(self.count)
+            chosen.append(int(self._permutation[offset]))
+        return chosen
+
+
+def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay acts on kernels, not on biases and normalisation."""
+    kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _inside(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin] if margin else x
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _load(path: Path, config: TrainingConfig) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no training checkpoint of ours ({error}): delete it to start anew") from error
+    if state.get("config") != repr(config):
+        raise InputError(
+            f"{path} belongs to a run with other settings: delete it, or use the settings it was made with"
+        )
+    return state

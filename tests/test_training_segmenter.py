@@ -1,0 +1,138 @@
+"""Training a segmenter: it learns, resumes to the same weights, stops early, and weighs pixels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from factory.downstream.augment import NONE
+from factory.downstream.inference import dataset_confusion
+from factory.downstream.metrics import scores
+from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pair
+from factory.downstream.training import TrainingConfig, learning_rate, random_crop, train_segmenter
+from factory.downstream.unet import UNet
+from factory.errors import InputError, WorkError
+
+CONFIG = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=20, precision="fp32")
+
+
+def discs(n: int, size: int = 16, seed: int = 0) -> ArrayPairs:
+    """Bright discs on a dark, noisy ground; the mask says where."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    centre = rng.uniform(4, size - 4, (n, 2, 1, 1))
+    mask = ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < 16).astype(np.uint8)
+    images = np.clip(40 + 120 * mask + rng.normal(0, 20, mask.shape), 0, 255).astype(np.uint8)
+    return ArrayPairs(images[..., None], mask)
+
+
+def net(seed: int = 0) -> UNet:
+    torch.manual_seed(seed)
+    return UNet(1, 2, width=4, depth=2)
+
+
+def test_it_learns_discs() -> None:
+    before = scores(dataset_confusion(net().eval(), discs(16, seed=1))).miou
+    trained, report = train_segmenter(net(), discs(32), CONFIG, validation=discs(16, seed=1), progress=False)
+    after = scores(dataset_confusion(trained, discs(16, seed=1))).miou
+    assert after > 0.9 > before
+    assert report.best_miou == pytest.approx(float(after))
+    assert [row["step"] for row in report.history] == [20, 40, 60]
+    assert report.history[-1]["loss"] < report.history[0]["loss"]
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    whole, _ = train_segmenter(net(), discs(32), CONFIG, progress=False)
+
+    class Interrupted(Exception):
+        pass
+
+    class StopsAfter(ArrayPairs):
+        reads = 0
+
+        def __getitem__(self, index: int) -> Pair:
+            self.reads += 1
+            if self.reads > 35 * CONFIG.batch_size:
+                raise Interrupted
+            return super().__getitem__(index)
+
+    data = discs(32)
+    with pytest.raises(Interrupted):
+        stops = StopsAfter(data.images, data.masks)
+        train_segmenter(net(), stops, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
+    resumed, report = train_segmenter(net(9), data, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
+    assert [row["step"] for row in report.history] == [20, 40, 60]
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_of_other_settings_or_no_checkpoint_at_all_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    short = replace(CONFIG, steps=2)
+    train_segmenter(net(), discs(4), short, checkpoint=path, progress=False)
+    with pytest.raises(InputError, match="other settings"):
+        train_segmenter(net(), discs(4), replace(short, seed=1), checkpoint=path, progress=False)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="no training checkpoint"):
+        train_segmenter(net(), discs(4), short, checkpoint=path, progress=False)
+
+
+def test_it_stops_when_validation_no_longer_improves() -> None:
+    config = replace(CONFIG, steps=100, validate_every=1, patience=2, learning_rate=0.0)
+    _, report = train_segmenter(net(), discs(4), config, validation=discs(4), progress=False)
+    assert report.stopped_early
+    assert len(report.history) == 3
+
+
+def test_wrong_labels_of_weight_zero_do_no_harm() -> None:
+    clean = discs(32)
+    wrong = clean.masks.copy()
+    wrong[:, :, :8] = 1 - wrong[:, :, :8]
+    weights = np.ones(wrong.shape, np.float32)
+    weights[:, :, :8] = 0
+    config = replace(CONFIG, augmentation=NONE)
+    good, _ = train_segmenter(net(), ArrayPairs(clean.images, wrong, weights), config, progress=False)
+    bad, _ = train_segmenter(net(), ArrayPairs(clean.images, wrong), config, progress=False)
+    test = discs(16, seed=1)
+    assert scores(dataset_confusion(good, test)).miou > scores(dataset_confusion(bad, test)).miou + 0.1
+
+
+def test_the_valid_network_is_trained_on_its_inner_pixels_and_other_sizes_through_crops() -> None:
+    torch.manual_seed(0)
+    valid = UNet(1, 2, width=4, depth=1, padded=False)
+    config = replace(CONFIG, steps=3, crop=20)
+    both = JoinedPairs([discs(4, size=24), discs(2, size=16)], repeats=[1, 2])
+    assert len(both) == 8
+    _, report = train_segmenter(valid, both, config, progress=False)
+    assert np.isfinite(report.history[-1]["loss"])
+    with pytest.raises(InputError, match="set a crop size"):
+        train_segmenter(net(), both, replace(config, crop=None), progress=False)
+
+
+def test_a_crop_shows_matching_windows_and_mirrors_what_is_too_small() -> None:
+    pair = discs(1, size=16)[0]
+    rng = np.random.default_rng(0)
+    small = random_crop(Pair(pair.image, (pair.image[..., 0] > 100).astype(np.uint8)), 9, rng)
+    assert small.mask.shape == (9, 9)
+    assert np.array_equal(small.mask, small.image[..., 0] > 100)
+    assert random_crop(pair, 24, rng).image.shape == (24, 24, 1)
+
+
+def test_a_loss_that_is_not_finite_is_work_that_failed() -> None:
+    with pytest.raises(WorkError, match="the loss is nan"):
+        train_segmenter(net(), discs(8), replace(CONFIG, learning_rate=1e30, warmup=0.0), progress=False)
+
+
+def test_no_pairs_is_a_wrong_call() -> None:
+    with pytest.raises(InputError, match="no pairs"):
+        train_segmenter(net(), discs(0), CONFIG)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    config = TrainingConfig(steps=100, learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[9] == rates[10] == 1
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-3
