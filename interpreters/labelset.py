@@ -271,7 +271,7 @@ def save_mask(path: Path, mask: UInt8[np.ndarray, "height width"], classes: Sequ
 
 def read_image(path: Path) -> UInt8[np.ndarray, "height width channels"]:
     """An 8-bit grey or RGB picture; alpha is dropped, indexed colours are looked up. InputError for anything else."""
-    image = _open(path)
+    image = open_picture(path)
     if image.mode in ("1", "L", "LA"):
         return np.array(image.convert("L"))[..., None]
     if image.mode in ("P", "RGB", "RGBA"):
@@ -281,7 +281,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width channels"]:
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
     """Class ids of an 8-bit indexed (or grey) picture. InputError for anything else."""
-    image = _open(path)
+    image = open_picture(path)
     if image.mode not in ("P", "L"):
         raise InputError(
             f"{path}: a picture of mode {image.mode}; expected an 8-bit indexed PNG of class ids "
@@ -290,7 +290,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
     return np.array(image)
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:

@@ -22,3 +22,9 @@ def nuclei64() -> Path:
     if not folder.is_dir():
         pytest.skip(f"LABELFACTORY_DATA has no nuclei64 folder: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def label_files() -> Path:
+    """Folder of label files that labelling tools wrote (see its README)."""
+    return DATA / "labels"

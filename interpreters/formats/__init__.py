@@ -1,0 +1,5 @@
+"""Labels from where people have them: readers and writers of common labelling tools' formats."""
+
+from interpreters.formats.importer import FORMATS, Format, ImportReport, detect_format, import_labels
+
+__all__ = ["FORMATS", "Format", "ImportReport", "detect_format", "import_labels"]

@@ -1,0 +1,93 @@
+"""COCO: one JSON file for all images; polygons, both run-length codes, keypoints. https://cocodataset.org/#format-data"""
+
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from interpreters.checked_json import checked, field, read_json
+from interpreters.errors import InputError
+from interpreters.formats.rle import decode_coco
+from interpreters.formats.shapes import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
+
+
+def read(source: Path) -> Iterator[Drawing]:
+    """The drawings of a COCO file, one an image that has annotations or not, in the file's order."""
+    data = read_json(source)
+    where = str(source)
+    categories: dict[int, tuple[str, list[str]]] = {}
+    for i, entry in enumerate(field(data, "categories", list, where)):
+        place = f"{where}: categories[{i}]"
+        points = [checked(n, str, f"{place}: keypoints") for n in field(entry, "keypoints", list, place, [])]
+        _add(categories, field(entry, "id", int, place), (field(entry, "name", str, place), points), place)
+    drawings: dict[int, Drawing] = {}
+    for i, entry in enumerate(field(data, "images", list, where)):
+        place = f"{where}: images[{i}]"
+        name = field(entry, "file_name", str, place)
+        height, width = field(entry, "height", int, place, 0), field(entry, "width", int, place, 0)
+        drawing = Drawing(
+            (PureWindowsPath(name).stem,), f"{place} ({name!r})", (height, width) if height and width else None
+        )
+        _add(drawings, field(entry, "id", int, place), drawing, place)
+    for i, entry in enumerate(field(data, "annotations", list, where)):
+        place = f"{where}: annotations[{i}]"
+        image, category = field(entry, "image_id", int, place), field(entry, "category_id", int, place)
+        if image not in drawings:
+            raise InputError(f"{place}: image_id {image} is not among the images")
+        if category not in categories:
+            raise InputError(f"{place}: category_id {category} is not among the categories")
+        _read_annotation(drawings[image], entry, *categories[category], place)
+    yield from drawings.values()
+
+
+def _add(table: dict[int, Any], key: int, value: Any, where: str) -> None:
+    if key in table:
+        raise InputError(f"{where}: id {key} is used twice")
+    table[key] = value
+
+
+def _read_annotation(drawing: Drawing, entry: Any, label: str, keypoint_names: list[str], where: str) -> None:
+    where = f"{where} ({label!r})"
+    segmentation = entry.get("segmentation")
+    keypoints = field(entry, "keypoints", list, where, [])
+    if segmentation:
+        drawing.shapes.append(
+            Shape(label, _region(segmentation, drawing, where), where, field(entry, "id", int, where, None))
+        )
+    elif not keypoints:
+        raise InputError(f"{where}: has neither segmentation nor keypoints (a box alone labels no pixels)")
+    if not keypoints:
+        return
+    if len(keypoints) != 3 * len(keypoint_names):
+        raise InputError(
+            f"{where}: {len(keypoints)} keypoint numbers; expected 3 for each of {len(keypoint_names)} keypoints"
+        )
+    for i, name in enumerate(keypoint_names):
+        x, y, visibility = (checked(v, float, f"{where}: keypoints") for v in keypoints[3 * i : 3 * i + 3])
+        if visibility not in (0, 1, 2) or max(abs(x), abs(y)) > FAR:
+            raise InputError(
+                f"{where}: keypoint {name!r} is ({x:g}, {y:g}, {visibility:g}); expected x, y and 0, 1 or 2"
+            )
+        if visibility:
+            drawing.keypoints.append(Keypoint(name, x, y, where, visibility == 2))
+
+
+def _region(segmentation: Any, drawing: Drawing, where: str) -> Region:
+    if isinstance(segmentation, dict):
+        pixels = decode_coco(segmentation, where)
+        if drawing.size and pixels.shape != drawing.size:
+            raise InputError(
+                f"{where}: mask is {pixels.shape[1]} x {pixels.shape[0]}, "
+                f"the image {drawing.size[1]} x {drawing.size[0]}"
+            )
+        drawing.size = pixels.shape
+        return Bitmap(pixels)
+    outlines = []
+    for i, numbers in enumerate(checked(segmentation, list, f"{where}: segmentation")):
+        place = f"{where}: segmentation[{i}]"
+        flat = [checked(v, float, place) for v in checked(numbers, list, place)]
+        if len(flat) % 2:
+            raise InputError(f"{place}: {len(flat)} numbers; expected x, y pairs")
+        outlines.append(outline(zip(flat[::2], flat[1::2], strict=True), place))
+    return Polygons(tuple(np.asarray(o) for o in outlines))

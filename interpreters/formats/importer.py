@@ -1,0 +1,290 @@
+"""From what a labelling tool wrote to a label set with masks: matching, mapping of classes, drawing, a report.
+
+All of a source is read, checked and drawn before anything is returned, so nothing is ever half imported.
+"""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from interpreters.checked_json import read_json
+from interpreters.errors import InputError
+from interpreters.formats import coco, label_studio, labelme, pictures
+from interpreters.formats.shapes import Drawing
+from interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
+from interpreters.shapes import UInt8
+
+Format = Literal["auto", "png", "labelme", "coco", "label-studio", "cvat"]
+FORMATS: tuple[Format, ...] = ("auto", "png", "labelme", "coco", "label-studio", "cvat")
+IGNORE = "ignore"
+STRAY_PIXELS = 30  # of a 512 x 512 image; DatasetGAN leaves out regions below it
+MAX_UNPACKED = 4 << 30
+
+
+@dataclass
+class ImportReport:
+    """What an import did. ``lines()`` tells it to a person.
+
+    Attributes:
+        format: the one that was read.
+        mapping: class of every label that the source uses; None: not labelled (255).
+        pixels: how many pixels each label covers in the end.
+        labelled, unlabelled: names of samples that now have labels, and of those without any.
+        skipped: drawings of images that the label set does not have.
+        notes: anything that a person should look at (stray regions, shapes without a pixel ...).
+    """
+
+    format: str
+    mapping: dict[str, str | None] = field(default_factory=dict)
+    pixels: dict[str, int] = field(default_factory=dict)
+    labelled: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        out = [f"{self.format}: {len(self.labelled)} samples labelled, {len(self.unlabelled)} without labels"]
+        targets = list(self.mapping.values())
+        for label, target in self.mapping.items():
+            if target is None:
+                how = "ignored (255)"
+            else:
+                how = f"-> {target}" + (" (merged)" if targets.count(target) > 1 else "")
+            out.append(f"  {label} {how}: {self.pixels.get(label, 0)} pixels")
+        out += [f"  skipped: {s}" for s in self.skipped]
+        return out + [f"  note: {n}" for n in self.notes]
+
+
+def detect_format(source: Path) -> Format:
+    """Which tool wrote ``source`` (a file or an unpacked folder). InputError where that cannot be told."""
+    if source.is_dir():
+        if (source / "SegmentationClass").is_dir():
+            return "cvat"
+        jsons, pngs = sorted(source.glob("*.json")), any(source.glob("*.png"))
+        if jsons:
+            return detect_format(jsons[0])
+        if pngs:
+            return "png"
+    elif source.suffix.lower() == ".png":
+        return "png"
+    elif source.suffix.lower() == ".json":
+        data = read_json(source, object)
+        if isinstance(data, list):
+            return "label-studio"
+        if isinstance(data, dict) and "shapes" in data:
+            return "labelme"
+        if isinstance(data, dict) and "images" in data:
+            return "coco"
+    raise InputError(f"{source}: no known label format; name one of {', '.join(FORMATS[1:])}")
+
+
+def import_labels(
+    labels: LabelSet,
+    source: Path,
+    format: Format = "auto",
+    *,
+    mapping: Mapping[str, str] | None = None,
+    unknown: Literal["refuse", "ignore", "add"] = "refuse",
+    fill: str | None = None,
+    drop_below: int = 0,
+    skip_unmatched: bool = False,
+) -> tuple[LabelSet, ImportReport]:
+    """The label set with masks as drawn in ``source``; samples that the source does not draw keep what they have.
+
+    Arguments:
+        source: a file, a folder or a zip of one.
+        mapping: class (or ``"ignore"``) of labels that are named differently. Others match by name, case aside.
+        unknown: what happens to a label without a class: refuse the import, ignore its pixels (255), or add a class.
+        fill: class (or ``"ignore"``) of pixels that no shape covers; None: the first class.
+        drop_below: connected regions of fewer pixels become "not labelled"; 0 keeps all (and reports small ones).
+        skip_unmatched: leave drawings of unknown images out instead of refusing.
+
+    Raises:
+        InputError: naming file, shape and reason.
+    """
+    with _unpacked(source) as folder:
+        if format == "auto":
+            format = detect_format(folder)
+        drawings = _read(folder, format, labels.classes)
+    if not drawings:
+        raise InputError(f"{source}: has no {format} labels in it")
+    report = ImportReport(format)
+    by_sample = _match(drawings, labels, report, skip_unmatched)
+    classes = _map_classes(list(by_sample.values()), labels.classes, mapping or {}, unknown, report)
+    ids: dict[str | None, int] = {None: IGNORE_INDEX} | {c.name: i for i, c in enumerate(classes)}
+    fill_name = classes[0].name if fill is None else None if fill == IGNORE else fill
+    if fill_name not in ids:
+        raise InputError(
+            f"fill: {fill!r} is not a class; expected {IGNORE!r} or one of {', '.join(labels.class_names)}"
+        )
+    samples = []
+    for sample in labels:
+        drawing = by_sample.get(sample.name)
+        if drawing is not None and drawing.shapes:
+            mask = _draw(drawing, sample, {k: ids[v] for k, v in report.mapping.items()}, ids[fill_name], report)
+            sample = sample._replace(mask=_check_regions(mask, sample.name, classes, drop_below, report))
+        samples.append(sample)
+        (report.labelled if sample.labelled else report.unlabelled).append(sample.name)
+    return replace(labels, classes=classes, samples=tuple(samples)), report
+
+
+def _read(source: Path, format: str, classes: tuple[LabelClass, ...]) -> list[Drawing]:
+    if format == "png":
+        return list(pictures.read_png(source, classes))
+    if format == "cvat":
+        return list(pictures.read_cvat(source))
+    if format == "labelme":
+        return list(labelme.read(source))
+    if format not in ("coco", "label-studio"):
+        raise InputError(f"format: {format!r} is unknown; expected one of {', '.join(FORMATS)}")
+    if source.is_dir():
+        files = sorted(source.rglob("*.json"))
+        if len(files) != 1:
+            raise InputError(f"{source}: has {len(files)} JSON files; name the one that holds the {format} labels")
+        source = files[0]
+    return list(coco.read(source) if format == "coco" else label_studio.read(source))
+
+
+@contextmanager
+def _unpacked(source: Path) -> Iterator[Path]:
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; expected labels in one of {', '.join(FORMATS[1:])}")
+    if source.suffix.lower() != ".zip":
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(source) as archive:
+                if sum(i.file_size for i in archive.infolist()) > MAX_UNPACKED:
+                    raise InputError(f"{source}: unpacks to more than {MAX_UNPACKED >> 30} GiB; unpack it yourself")
+                archive.extractall(folder)  # cleans member names of .. and absolute paths
+        except InputError:
+            raise
+        except Exception as error:  # whatever a broken archive makes the unpacking raise
+            raise InputError(f"{source}: cannot be unpacked ({' '.join(str(error).split())})") from None
+        root = Path(folder)
+        inner = list(root.iterdir())
+        # tools differ in whether a zip holds the folder or what is in it
+        while len(inner) == 1 and inner[0].is_dir() and inner[0].name != "SegmentationClass":
+            root = inner[0]
+            inner = list(root.iterdir())
+        yield root
+
+
+def _match(drawings: list[Drawing], labels: LabelSet, report: ImportReport, skip: bool) -> dict[str, Drawing]:
+    samples = {s.name: s for s in labels}
+    found: dict[str, Drawing] = {}
+    for drawing in drawings:
+        report.notes += drawing.ignored
+        name = next((n for n in drawing.names if n in samples), None)
+        if name is None:
+            if not skip:
+                raise InputError(
+                    f"{drawing.where}: no sample is called {' or '.join(map(repr, drawing.names))}; "
+                    "rename it after its image or allow skipping of unmatched files"
+                )
+            report.skipped.append(drawing.where)
+            continue
+        if name in found:
+            raise InputError(f"{drawing.where}: sample {name!r} is drawn already by {found[name].where}")
+        height, width, _ = samples[name].image.shape
+        if drawing.size not in (None, (height, width)):
+            h, w = drawing.size
+            raise InputError(f"{drawing.where}: is for an image of {w} x {h}; sample {name!r} has {width} x {height}")
+        found[name] = drawing
+    if not found:
+        raise InputError(
+            f"none of {len(drawings)} drawings belongs to a sample; files have to be called like the images"
+        )
+    return found
+
+
+def _map_classes(
+    drawings: list[Drawing],
+    classes: tuple[LabelClass, ...],
+    mapping: Mapping[str, str],
+    unknown: str,
+    report: ImportReport,
+) -> tuple[LabelClass, ...]:
+    by_name = {c.name.casefold().strip(): c.name for c in classes}
+    for label, target in mapping.items():
+        if target != IGNORE and target.casefold().strip() not in by_name:
+            names = ", ".join(c.name for c in classes)
+            raise InputError(f"map: {label}={target}: no class {target!r}; expected {IGNORE!r} or one of {names}")
+    first: dict[str, str] = {}
+    for drawing in drawings:
+        for shape in drawing.shapes:
+            first.setdefault(shape.label, shape.where)
+    added: list[LabelClass] = []
+    missing: list[str] = []
+    for label in first:
+        target = mapping.get(label, label)
+        if label not in mapping and label == labelme.BACKGROUND_LABEL:
+            report.mapping[label] = classes[0].name
+        elif target == labelme.IGNORE_LABEL or (label in mapping and target == IGNORE):
+            report.mapping[label] = None
+        elif target.casefold().strip() in by_name:
+            report.mapping[label] = by_name[target.casefold().strip()]
+        elif unknown == "ignore":
+            report.mapping[label] = None
+        elif unknown == "add":
+            name = label.strip()
+            color = OKABE_ITO[(len(classes) + len(added)) % len(OKABE_ITO)]
+            added.append(LabelClass(name, color))
+            by_name[name.casefold()] = report.mapping[label] = name
+        else:
+            missing.append(label)
+    for label in mapping:
+        if label not in first:
+            report.notes.append(f"map: no shape is labelled {label!r}")
+    if missing:
+        raise InputError(
+            f"{first[missing[0]]}: no class for {', '.join(map(repr, missing[:10]))}; the set has "
+            f"{', '.join(c.name for c in classes)}: map each to a class or to {IGNORE!r}"
+        )
+    return (*classes, *added)
+
+
+def _draw(
+    drawing: Drawing, sample: Sample, ids: dict[str, int], fill: int, report: ImportReport
+) -> UInt8[np.ndarray, "height width"]:
+    height, width, _ = sample.image.shape
+    mask = np.full((height, width), fill, dtype=np.uint8)
+    owner = np.full((height, width), -1, dtype=np.int64)
+    labels = list(ids)
+    for shape in drawing.shapes:
+        region = shape.region.fill(height, width)
+        if not region.any():
+            report.notes.append(f"{shape.where}: covers no pixel's centre")
+        mask[region] = ids[shape.label]
+        owner[region] = labels.index(shape.label)
+    for i, label in enumerate(labels):
+        report.pixels[label] = report.pixels.get(label, 0) + int((owner == i).sum())
+    return mask
+
+
+def _check_regions(
+    mask: np.ndarray, name: str, classes: tuple[LabelClass, ...], drop_below: int, report: ImportReport
+) -> UInt8[np.ndarray, "height width"]:
+    from scipy import ndimage
+
+    stray = max(3, round(STRAY_PIXELS * mask.size / 512**2))
+    for value, cls in enumerate(classes):
+        labelled, count = ndimage.label(mask == value, structure=np.ones((3, 3)))
+        sizes = np.bincount(labelled.ravel(), minlength=count + 1)
+        sizes[0] = mask.size
+        small = sizes < drop_below
+        if small.any():
+            mask[small[labelled]] = IGNORE_INDEX
+            report.notes.append(f"{name}: {small.sum()} {cls.name} regions below {drop_below} pixels dropped (255)")
+        kept = sizes[(sizes < stray) & ~small]
+        if len(kept):
+            at = "1 pixel" if kept.min() == 1 else f"{kept.min()} pixels"
+            report.notes.append(f"{name}: {len(kept)} stray {cls.name} regions, the smallest of {at}")
+    return mask

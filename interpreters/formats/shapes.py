@@ -1,0 +1,137 @@
+"""What a person drew on one image, whatever the tool: labelled shapes in drawing order, and how they become pixels.
+
+Coordinates are continuous, in pixels: pixel (x, y) covers [x, x+1) x [y, y+1), its centre is (x + 0.5, y + 0.5).
+The rasterisation rule of every shape with an outline: **a pixel belongs to it where the pixel's centre lies inside**
+(polygons that cross themselves: even-odd rule; a centre right on the outline belongs to what is right of or below it).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from interpreters.errors import InputError
+from interpreters.shapes import Bool, Float
+
+FAR = 1e6  # pixels: no picture reaches further, so a coordinate beyond it is a mistake
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """The union of closed outlines, each ``[n, 2]`` of x, y."""
+
+    outlines: tuple[Float[np.ndarray, "..."], ...]
+
+    def fill(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
+        out = np.zeros((height, width), dtype=bool)
+        for outline in self.outlines:
+            out |= fill_polygon(outline, height, width)
+        return out
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Centre, radii (pixels) and clockwise turn (degrees, y points down). A circle has equal radii."""
+
+    cx: float
+    cy: float
+    rx: float
+    ry: float
+    angle: float = 0.0
+
+    def fill(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
+        if self.rx <= 0 or self.ry <= 0:
+            return np.zeros((height, width), dtype=bool)
+        y, x = np.mgrid[:height, :width] + 0.5
+        a = np.deg2rad(self.angle)
+        u = (x - self.cx) * np.cos(a) + (y - self.cy) * np.sin(a)
+        v = (y - self.cy) * np.cos(a) - (x - self.cx) * np.sin(a)
+        return (u / self.rx) ** 2 + (v / self.ry) ** 2 <= 1
+
+
+@dataclass(frozen=True, eq=False)
+class Bitmap:
+    """Pixels given one by one, the first of them at (x, y)."""
+
+    pixels: Bool[np.ndarray, "rows columns"]
+    x: int = 0
+    y: int = 0
+
+    def fill(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
+        out = np.zeros((height, width), dtype=bool)
+        rows, columns = self.pixels.shape
+        y0, x0 = max(self.y, 0), max(self.x, 0)
+        y1, x1 = min(self.y + rows, height), min(self.x + columns, width)
+        if y0 < y1 and x0 < x1:
+            out[y0:y1, x0:x1] = self.pixels[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+        return out
+
+
+Region = Polygons | Ellipse | Bitmap
+"""Something with ``fill(height, width)``: the pixels that it covers in an image of that size, the rest cut off."""
+
+
+class Shape(NamedTuple):
+    """One drawn shape. ``where`` is what an error names; shapes of equal ``(label, group)`` are one object."""
+
+    label: str
+    region: Region
+    where: str
+    group: int | None = None
+
+
+class Keypoint(NamedTuple):
+    """A named point, pixels; ``visible`` is false where the person marked it as hidden."""
+
+    label: str
+    x: float
+    y: float
+    where: str
+    visible: bool = True
+
+
+@dataclass
+class Drawing:
+    """All that a source says of one image.
+
+    Attributes:
+        names: what the image may be called, the best guess first (file stems or embedded ids).
+        where: file and place, for errors.
+        size: (height, width) as the source declares it, where it does.
+        ignored: shapes that the source itself marks as not to be used, and why.
+    """
+
+    names: tuple[str, ...]
+    where: str
+    size: tuple[int, int] | None = None
+    shapes: list[Shape] = field(default_factory=list)
+    keypoints: list[Keypoint] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+
+def outline(points: Iterable[tuple[float, float]], where: str) -> Float[np.ndarray, "points 2"]:
+    """Checked corner points of a polygon. InputError where there are fewer than three or one lies far outside."""
+    array = np.array(list(points), dtype=np.float64).reshape(-1, 2)
+    if len(array) < 3:
+        raise InputError(f"{where}: a polygon of {len(array)} points; expected 3 or more")
+    if np.abs(array).max() > FAR:
+        raise InputError(f"{where}: a corner at {np.abs(array).max():g} pixels; expected points in the image")
+    return array
+
+
+def fill_polygon(points: Float[np.ndarray, "points 2"], height: int, width: int) -> Bool[np.ndarray, "height width"]:
+    """Even-odd fill of one closed outline: each edge flips all pixels of its rows whose centre lies right of it."""
+    flips = np.zeros((height, width + 1), dtype=bool)
+    start, end = points, np.roll(points, -1, axis=0)
+    for (x0, y0), (x1, y1) in zip(start, end, strict=True):
+        if y0 == y1:
+            continue
+        if y0 > y1:
+            x0, y0, x1, y1 = x1, y1, x0, y0
+        first, last = np.clip(np.ceil(np.array([y0, y1]) - 0.5), 0, height).astype(int)  # rows with centre in [y0, y1)
+        rows = np.arange(first, last)
+        crossing = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+        columns = np.clip(np.ceil(crossing - 0.5), 0, width).astype(int)
+        flips[rows, columns] ^= True
+    return np.logical_xor.accumulate(flips[:, :width], axis=1)

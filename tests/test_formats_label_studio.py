@@ -1,0 +1,130 @@
+"""Label Studio: a real export is read, our tasks hold masks that come back, broken exports are refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from interpreters.errors import InputError
+from interpreters.formats import label_studio
+from interpreters.labelset import NUCLEI_CLASSES, LabelClass
+
+BASE = {"original_width": 10, "original_height": 8, "image_rotation": 0, "from_name": "x", "to_name": "image"}
+
+
+def polygon(**changes: Any) -> dict[str, Any]:
+    value = {"points": [[0, 0], [50, 0], [50, 50]], "polygonlabels": ["a"]}
+    return BASE | {"type": "polygonlabels", "value": value} | changes
+
+
+def export(path: Path, results: list[Any], **task: Any) -> Path:
+    path.write_text(
+        json.dumps([{"data": {"image": "/data/upload/1/0123abcd-s1.png"}, "annotations": [{"result": results}]} | task])
+    )
+    return path
+
+
+def test_an_export_of_a_real_server(label_files: Path) -> None:
+    first, second = label_studio.read(label_files / "label_studio.json")
+    assert "seed000001" in first.names
+    assert first.size == second.size == (20, 24)
+    assert [s.label for s in first.shapes] == ["nucleus"]
+    [point] = first.keypoints
+    assert (point.x, point.y) == (pytest.approx(10, abs=0.01), pytest.approx(9))
+    assert [s.label for s in second.shapes] == ["nucleus", "neighbour", "neighbour"]
+    square, ellipse, rectangle = (s.region.fill(20, 24) for s in second.shapes)
+    assert square[4:14, 6:18].all()
+    assert square.sum() == 120
+    y, x = np.mgrid[:20, :24] + 0.5
+    np.testing.assert_array_equal(ellipse, ((x - 12) / 3) ** 2 + ((y - 9) / 2) ** 2 <= 1)
+    assert rectangle[16:, :12].all()
+    assert rectangle.sum() == 48
+
+
+def test_turned_rectangle(tmp_path: Path) -> None:
+    value = {"x": 50, "y": 0, "width": 40, "height": 50, "rotation": 90, "rectanglelabels": ["a"]}
+    [drawing] = label_studio.read(export(tmp_path / "e.json", [BASE | {"type": "rectanglelabels", "value": value}]))
+    filled = drawing.shapes[0].region.fill(8, 10)
+    assert filled[0:4, 1:5].all()
+    assert filled.sum() == 16
+
+
+def test_names_come_from_the_upload_the_address_or_our_own_entry(tmp_path: Path) -> None:
+    def names(**task: Any) -> tuple[str, ...]:
+        [drawing] = label_studio.read(export(tmp_path / "e.json", [], **task))
+        return drawing.names
+
+    assert names() == ("0123abcd-s1", "s1")
+    assert names(data={"image": "s3://bucket/folder/s%201.png?x=1"}) == ("s 1",)
+    assert names(data={"image": "/data/local-files/?d=set/images/s1.png"}) == ("s1",)
+    assert names(data={"image": "data:image/png;base64,AAAA", "sample": "s1"}) == ("s1",)
+
+
+def test_the_latest_annotation_counts(tmp_path: Path) -> None:
+    annotations = [
+        {"result": [polygon()], "updated_at": "2026-01-02T00:00:00Z"},
+        {"result": [], "updated_at": "2026-01-01T00:00:00Z"},
+        {"result": [], "updated_at": "2026-01-03T00:00:00Z", "was_cancelled": True},
+    ]
+    [drawing] = label_studio.read(export(tmp_path / "e.json", [], annotations=annotations))
+    assert len(drawing.shapes) == 1
+    assert len(drawing.ignored) == 2
+
+
+def test_results_without_a_class_are_left_out_with_a_note(tmp_path: Path) -> None:
+    results = [BASE | {"type": "choices", "value": {"choices": ["good"]}}, polygon()]
+    [drawing] = label_studio.read(export(tmp_path / "e.json", results))
+    assert len(drawing.shapes) == 1
+    assert "'choices' carries no label" in drawing.ignored[0]
+
+
+def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (8, 10), dtype=np.uint8)
+    task = label_studio.task("s1", "data:image/png;base64,AAAA", mask, NUCLEI_CLASSES, "v1", 0.5)
+    accepted = {"data": task["data"], "annotations": [{"result": task["predictions"][0]["result"]}]}
+    (tmp_path / "e.json").write_text(json.dumps([accepted]))
+    [drawing] = label_studio.read(tmp_path / "e.json")
+    canvas = np.zeros_like(mask)
+    for shape in drawing.shapes:
+        canvas[shape.region.fill(8, 10)] = ["background", "nucleus", "neighbour"].index(shape.label)
+    np.testing.assert_array_equal(canvas, mask)
+    assert "predictions" not in label_studio.task("s1", "x.png", None, NUCLEI_CLASSES)
+
+
+def test_labeling_config_is_xml_whatever_the_class_is_called() -> None:
+    root = ElementTree.fromstring(label_studio.labeling_config((LabelClass('a "b" & <c>', (1, 2, 255)),)))
+    assert [e.attrib for e in root.iter("Label")] == [{"value": 'a "b" & <c>', "background": "#0102ff"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (polygon(value={"points": [[0, 0]], "polygonlabels": ["a"]}), r"result\[0\] \('a'\): a polygon of 1 points"),
+        (polygon(value={"points": [[0]], "polygonlabels": ["a"]}), r"not all \[x, y\]"),
+        (polygon(value={"points": [], "polygonlabels": ["a", "b"]}), "2 labels on one shape"),
+        (polygon(image_rotation=90), "turned while labelling"),
+        (polygon(original_width=None), '"original_width" is missing'),
+        (BASE | {"type": "brushlabels", "value": {"rle": [1, 2], "brushlabels": ["a"]}}, "rle ends too early"),
+        (BASE | {"type": "brushlabels", "value": {"rle": [0, 0, 0, 9], "brushlabels": ["a"]}}, "rle holds 9 values"),
+        (
+            BASE | {"type": "videolabels", "value": {"x": 0, "y": 0, "videolabels": ["a"]}},
+            "'videolabels' is not supported",
+        ),
+        (
+            BASE | {"type": "keypointlabels", "value": {"x": 1e200, "y": 0, "keypointlabels": ["a"]}},
+            "percent of the image",
+        ),
+    ],
+)
+def test_wrong_results_are_named(tmp_path: Path, result: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(label_studio.read(export(tmp_path / "e.json", [result])))
+
+
+def test_json_min_is_refused_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(json.dumps([{"data": {"image": "a.png"}, "polygon": []}]))
+    with pytest.raises(InputError, match="not JSON-MIN"):
+        list(label_studio.read(tmp_path / "e.json"))
