@@ -2,18 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch import Tensor
 
 from interpreters import factored, files, reference, training
 from interpreters.errors import InputError
 from interpreters.folding import Folded, FoldCache
-from interpreters.layers import MemberBatchNorm, MemberLinear
+from interpreters.layers import MemberStack
 from interpreters.prediction import Prediction
 from interpreters.shapes import Float, UInt8
 
@@ -27,8 +25,8 @@ def default_hidden(num_classes: int) -> tuple[int, ...]:
     return (256, 128) if num_classes >= 32 else (128, 32)
 
 
-class StyleInterpreter(nn.Module):
-    """N members, each a linear-ReLU-batch norm stack with a linear layer on top (DatasetGAN, section 3.2).
+class StyleInterpreter(MemberStack):
+    """N members that vote on every pixel's class (DatasetGAN, section 3.2).
 
     Fresh, it is untrained: call ``fit``, or ``load`` a trained one.
 
@@ -49,41 +47,24 @@ class StyleInterpreter(nn.Module):
         members: int = 10,
         hidden: Sequence[int] | None = None,
     ):
-        super().__init__()
         hidden = default_hidden(num_classes) if hidden is None else tuple(hidden)
         check_architecture(feature_channels, num_classes, members, hidden)
+        channels = sum(feature_channels)
+        super().__init__(members, (channels, *hidden, num_classes))
         self.feature_channels = tuple(feature_channels)
         self.num_classes, self.members, self.hidden = num_classes, members, hidden
-        channels = sum(feature_channels)
         # StyleGAN2's maps differ in scale by layer, up to a hundredfold: without standardisation the loudest layers
         # would drown the others, and one learning rate could not suit all. Measured once, on the training pixels.
         self.register_buffer("feature_mean", torch.zeros(channels))
         self.register_buffer("feature_std", torch.ones(channels))
-        widths = (channels, *hidden, num_classes)
-        linears = nn.ModuleList(MemberLinear(members, i, o) for i, o in pairwise(widths))
-        norms = nn.ModuleList(MemberBatchNorm(members, width) for width in hidden)
-        self.linears, self.norms = cast(Sequence[MemberLinear], linears), cast(Sequence[MemberBatchNorm], norms)
         self.classes: list[dict[str, Any]] = []
         self.generator_sha256 = ""
         self.report: dict[str, Any] = {}
         self.extra: dict[str, Any] = {}
         self._fold = FoldCache()
-        self.reset(0)
-        self.eval()
-
-    def reset(self, seed: int) -> None:
-        """Draw fresh weights; equal seeds give equal weights."""
-        if self.feature_mean.is_meta:
-            return
-        generator = torch.Generator().manual_seed(seed)
-        for linear in self.linears:
-            linear.reset(generator)
-
-    def forward(self, x: Float[Tensor, "members pixels channels"]) -> Float[Tensor, "members pixels classes"]:
-        """Class logits for standardised feature vectors; in training mode batch norm uses the batch."""
-        for linear, norm in zip(self.linears, self.norms, strict=False):
-            x = norm(relu(linear(x)))
-        return self.linears[-1](x)
+        if not self.feature_mean.is_meta:
+            self.reset(torch.Generator().manual_seed(0))
+        self.requires_grad_(False).eval()
 
     def fit(
         self,

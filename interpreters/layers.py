@@ -1,9 +1,13 @@
 """Layers with a leading ensemble dimension: all members are computed by one batched product."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 from interpreters.shapes import Float
 
@@ -58,3 +62,25 @@ class MemberBatchNorm(nn.Module):
         """The affine map that this layer is after training: y = x * scale + shift, both [members, width]."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
+
+
+class MemberStack(nn.Module):
+    """The members: linear, ReLU and batch norm per hidden layer, one linear layer on top (DatasetGAN, section 3.2)."""
+
+    def __init__(self, members: int, widths: Sequence[int]):
+        """widths: of the input, each hidden layer, and the classes."""
+        super().__init__()
+        linears = nn.ModuleList(MemberLinear(members, i, o) for i, o in pairwise(widths))
+        norms = nn.ModuleList(MemberBatchNorm(members, width) for width in widths[1:-1])
+        self.linears, self.norms = cast(Sequence[MemberLinear], linears), cast(Sequence[MemberBatchNorm], norms)
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw fresh weights, other ones for each member."""
+        for linear in self.linears:
+            linear.reset(generator)
+
+    def forward(self, x: Float[Tensor, "members pixels inputs"]) -> Float[Tensor, "members pixels classes"]:
+        """Class logits for standardised inputs; in training mode batch norm uses the batch."""
+        for linear, norm in zip(self.linears, self.norms, strict=False):
+            x = norm(relu(linear(x)))
+        return self.linears[-1](x)

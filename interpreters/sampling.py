@@ -9,24 +9,25 @@ import torch
 from torch import Tensor
 
 from interpreters.errors import InputError
+from interpreters.feature_cache import FeatureCache
 from interpreters.lookup import hypercolumns
-from interpreters.shapes import Float, Int, UInt8
+from interpreters.shapes import Int, UInt8
 
 if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
 
 
 @dataclass
-class PixelTable:
-    """Feature vectors of sampled pixels (float16, not standardised), their labels, and the image of each."""
+class LabelledPixels:
+    """Feature vectors of sampled pixels (one block per image, not standardised), their labels, and the image of each."""
 
-    features: Float[Tensor, "pixels channels"]
+    features: FeatureCache
     labels: UInt8[Tensor, "pixels"]
     image: Int[Tensor, "pixels"]
 
 
 def regions(mask: UInt8[Tensor, "height width"]) -> Int[Tensor, "height width"]:
-    """A number per pixel, equal within each connected region (4-neighbourhood) of one class."""
+    """A number per pixel, equal within each connected region (4-neighbourhood) of one class and nowhere else."""
     classes = mask.numpy()
     names = np.arange(classes.size).reshape(classes.shape)
     vertical, horizontal = classes[1:] == classes[:-1], classes[:, 1:] == classes[:, :-1]
@@ -39,7 +40,7 @@ def regions(mask: UInt8[Tensor, "height width"]) -> Int[Tensor, "height width"]:
             low = np.minimum(a, b)  # a and b share memory
             np.minimum(a, low, out=a, where=same)
             np.minimum(b, low, out=b, where=same)
-        names = names.ravel()[names]  # follow each name to the name of the pixel it was taken from
+        names = names.ravel()[names]  # on to the name of the pixel that a name was taken from
         if np.array_equal(names, before):
             return torch.from_numpy(names)
 
@@ -65,53 +66,56 @@ def collect(
     ignore_index: int,
     pixels_per_image: int,
     generator: torch.Generator,
-) -> PixelTable:
-    """Read every sample once and keep the feature vectors of its chosen pixels."""
-    features, labels, image = [], [], []
+    cache: FeatureCache,
+) -> LabelledPixels:
+    """Read every sample once and keep the feature vectors of its chosen pixels in ``cache``."""
+    labels, image = [], []
     for number, (maps, mask) in enumerate(samples):
         where = f"labelled sample {number}"
         maps = [f.detach() if f.ndim == 4 else f.detach()[None] for f in maps]
         size = model.output_size(maps)
         if len(maps[0]) != 1:
             raise InputError(f"{where}: feature maps of {len(maps[0])} images; expected one image's maps per mask")
-        if mask.dtype != torch.uint8 or tuple(mask.shape) != size:
-            raise InputError(
-                f"{where}: mask is {str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)}; "
-                f"expected uint8 of shape {size}, the largest feature map's"
-            )
-        mask = mask.cpu()
-        worst = mask[mask != ignore_index]
-        if len(worst) and int(worst.max()) >= model.num_classes:
-            raise InputError(
-                f"{where}: mask has class id {int(worst.max())}; expected 0 to {model.num_classes - 1}, "
-                f"or {ignore_index} for unlabelled"
-            )
+        mask = _checked(mask, size, model.num_classes, ignore_index, where)
         pixels = choose_pixels(mask, pixels_per_image, ignore_index, generator)
         if len(pixels) == 0:
             continue
         flat = pixels.to(maps[0].device)
-        vectors = hypercolumns([f[0] for f in maps], flat // size[1], flat % size[1], size).half().cpu()
+        vectors = hypercolumns([f[0] for f in maps], flat // size[1], flat % size[1], size).half()
         if not bool(vectors.isfinite().all()):
-            raise InputError(
-                f"{where}: feature maps hold values that are not finite or beyond 65504; check the generator"
-            )
-        features.append(vectors)
+            raise InputError(f"{where}: feature maps are not finite or beyond 65504; check the generator")
+        cache.append(vectors)
         labels.append(mask.flatten()[pixels])
         image.append(torch.full((len(pixels),), number))
     if not labels or len(torch.unique(torch.cat(labels))) < 2:
         raise InputError("the labelled samples show fewer than two classes; label at least one more region")
-    return PixelTable(torch.cat(features), torch.cat(labels), torch.cat(image))
+    return LabelledPixels(cache, torch.cat(labels), torch.cat(image))
 
 
-def channel_statistics(features: Float[Tensor, "pixels channels"]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, in float64, a block of rows at a time."""
-    total = torch.zeros(features.shape[1], dtype=torch.float64)
-    square = torch.zeros_like(total)
-    for block in features.split(1024):
-        total += block.double().sum(0)
-    mean = total / len(features)
-    for block in features.split(1024):
-        square += (block.double() - mean).square().sum(0)
-    std = (square / len(features)).sqrt()
-    # a channel that never moved says nothing: leave it at zero instead of blowing up rounding noise
-    return mean.float(), std.where(std > 1e-4 * mean.abs() + 1e-6, torch.ones_like(std)).float()
+def _checked(mask: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int, where: str) -> Tensor:
+    if mask.dtype != torch.uint8 or tuple(mask.shape) != size:
+        raise InputError(
+            f"{where}: mask is {str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)}; "
+            f"expected uint8 of shape {size}, the largest feature map's"
+        )
+    mask = mask.cpu()
+    known = mask[mask != ignore_index]
+    if len(known) and int(known.max()) >= num_classes:
+        raise InputError(
+            f"{where}: mask has class id {int(known.max())}; expected 0 to {num_classes - 1}, "
+            f"or {ignore_index} for unlabelled"
+        )
+    return mask
+
+
+def channel_statistics(cache: FeatureCache) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, summed in float64."""
+    count, total, square = 0, torch.zeros(()), torch.zeros(())
+    for block in cache:
+        count, total = count + len(block), total + block.double().sum(0)
+    mean = total / count
+    for block in cache:
+        square = square + (block.double() - mean).square().sum(0)
+    std = (square / count).sqrt()
+    # a channel that hardly moves says nothing: its rounding noise must not be blown up to unit scale
+    return mean.float(), std.where(std > 1e-4 * mean.abs() + 1e-6, torch.inf).float()
