@@ -1,1 +1,37 @@
 """The production line: generators, sampling, feature recording, production of shards."""
+
+from typing import TYPE_CHECKING, Any
+
+from factory.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    from factory.generators import Generated, ImageGenerator, open_generator
+    from factory.production import Job, Order, make_shard, prepare, produce
+
+__all__ = [
+    "Generated",
+    "ImageGenerator",
+    "InputError",
+    "Job",
+    "Order",
+    "WorkError",
+    "make_shard",
+    "open_generator",
+    "prepare",
+    "produce",
+]
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "generators": ("Generated", "ImageGenerator", "open_generator"),
+    "production": ("Job", "Order", "make_shard", "prepare", "produce"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the module of a public name when it is first asked for: a training machine has neither zarr nor fsspec."""
+    import importlib
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"factory.{module}"), name)
+    raise AttributeError(f"module 'factory' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""StyleGAN2-ADA's generator and residual discriminator with the official parameter names (arXiv 1912.04958, 2006.06676)."""
+"""StyleGAN2-ADA's generator and residual discriminator, official parameter names (arXiv 1912.04958, 2006.06676)."""
 
 import math
 from typing import Any
@@ -58,6 +58,7 @@ class Mapping(nn.Module):
 
     def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, layers: int = 8) -> None:
         super().__init__()
+        self.w_avg: Tensor
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, layers
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
@@ -215,7 +216,7 @@ class Synthesis(nn.Module):
         noise_mode: NoiseMode = "random",
         features: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch img_channels height width"]:
-        """Image in about [-1, 1]; a list given as ``features`` receives every 3x3 convolution's output, lowest first."""
+        """Image in about [-1, 1]; a list given as ``features`` receives each 3x3 convolution's output, lowest first."""
         if noise_mode not in ("const", "random", "none"):
             raise ValueError(f"noise_mode {noise_mode!r}: expected 'const', 'random' or 'none'")
         if ws.ndim != 3 or ws.shape[1] != self.num_ws:

@@ -18,7 +18,7 @@ from interpreters.shapes import Float, UInt8
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The recipe. Learning rate, betas, lazy intervals: StyleGAN2 (arXiv 1912.04958, appendix B); EMA: StyleGAN2-ADA."""
+    """Learning rate, betas, lazy intervals: StyleGAN2 (arXiv 1912.04958, appendix B); EMA: StyleGAN2-ADA."""
 
     batch: int = 16
     learning_rate: float = 0.0025
@@ -79,7 +79,7 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """One update of the discriminator, one of the generator, R1 every ``r1_interval`` steps, EMA."""
-        stats = {}
+        stats: dict[str, float] = {}
         self.generator.requires_grad_(False)
         with torch.no_grad():
             fake = self.generator(self.latents())

@@ -1,0 +1,139 @@
+"""Any generator behind one small interface: ``open_generator(uri).generate(z)`` gives images and their feature maps."""
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factory.errors import InputError
+from factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
+from factory.stylegan2_ada.networks import set_precision
+from interpreters.shapes import Float, UInt8
+
+BUILTIN = "builtin:"
+
+
+class Generated(NamedTuple):
+    """images: 0 to 255, on the CPU or the generator's device; feature_maps: lowest resolution first."""
+
+    images: UInt8[Tensor, "batch height width channels"]
+    feature_maps: list[Tensor]
+
+
+def builtin_names() -> list[str]:
+    """Names that may follow ``builtin:``."""
+    root = resources.files("factory") / "models"
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+
+
+def builtin_path(uri: str, part: str) -> Path:
+    """The file or folder ``part`` of the bundled model ``builtin:NAME``; InputError lists the names that exist."""
+    name = uri.removeprefix(BUILTIN)
+    if name not in builtin_names():
+        known = ", ".join(BUILTIN + n for n in builtin_names()) or "none"
+        raise InputError(f"{uri}: no such bundled model; expected {known}, or a path or URL of a checkpoint")
+    return Path(str(resources.files("factory") / "models" / name / part))
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r}: expected auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
+        raise InputError(f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto")
+    return chosen
+
+
+class ImageGenerator:
+    """A loaded generator in evaluation mode.
+
+    resolution        height and width of its images
+    image_channels    1 (grey) or 3 (RGB)
+    z_dim, c_dim      width of the latent; number of classes of a conditional generator (0: unconditional)
+    feature_channels  channels of each feature map: the output of every 3x3 synthesis convolution, lowest first
+    sha256            of the checkpoint file
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "float32") -> None:
+        if precision not in ("float32", "bfloat16", "float16"):
+            raise InputError(f"precision {precision!r}: expected float32, bfloat16 or float16")
+        self.network = checkpoint.generator.to(device).eval().requires_grad_(False)
+        set_precision(self.network, getattr(torch, precision))
+        self.device, self.sha256, self.metadata = device, checkpoint.sha256, checkpoint.metadata
+        self.resolution: int = self.network.img_resolution
+        self.image_channels: int = self.network.img_channels
+        self.z_dim: int = self.network.z_dim
+        self.c_dim: int = self.network.c_dim
+        self.feature_channels: list[int] = list(self.network.synthesis.feature_channels)
+
+    @property
+    def feature_resolutions(self) -> list[int]:
+        """Height and width of each feature map, in the order of ``feature_channels``."""
+        levels = self.network.synthesis.resolutions
+        return [levels[0]] + [level for level in levels[1:] for _ in range(2)]
+
+    @torch.inference_mode()
+    def map(
+        self, z: Float[Tensor, "batch z_dim"] | np.ndarray, truncation: float = 0.7, class_index: int | None = None
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Style vectors w of every layer, truncated towards their mean: w_avg + psi (w - w_avg)."""
+        z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise InputError(f"z of shape {tuple(z.shape)}: expected [batch, {self.z_dim}]")
+        return self.network.mapping(z, self._condition(len(z), class_index), truncation_psi=truncation)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        latent: Float[Tensor, "batch ..."] | np.ndarray,
+        truncation: float = 0.7,
+        class_index: int | None = None,
+    ) -> Generated:
+        """Images and feature maps of latents ``[batch, z_dim]`` (z) or ``[batch, num_ws, w_dim]`` (w, not truncated).
+
+        Noise is the network's constant one: equal latents in equal batches give equal bytes.
+        """
+        latent = torch.as_tensor(latent, dtype=torch.float32, device=self.device)
+        ws = self.map(latent, truncation, class_index) if latent.ndim == 2 else latent
+        if ws.ndim != 3 or ws.shape[1:] != (self.network.num_ws, self.network.w_dim):
+            expected = f"[batch, {self.z_dim}] (z) or [batch, {self.network.num_ws}, {self.network.w_dim}] (w)"
+            raise InputError(f"latent of shape {tuple(latent.shape)}: expected {expected}")
+        features: list[Tensor] = []
+        image = self.network.synthesis(ws, noise_mode="const", features=features)
+        pixels = (image * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+        return Generated(pixels.permute(0, 2, 3, 1).contiguous(), features)
+
+    def _condition(self, batch: int, class_index: int | None) -> Tensor | None:
+        if self.c_dim == 0:
+            if class_index is not None:
+                raise InputError(f"class {class_index}: this generator is unconditional; leave the class out")
+            return None
+        if class_index is None or not 0 <= class_index < self.c_dim:
+            raise InputError(f"class {class_index}: this generator is conditional; choose 0 to {self.c_dim - 1}")
+        condition = torch.zeros(batch, self.c_dim, device=self.device)
+        condition[:, class_index] = 1
+        return condition
+
+
+def open_generator(
+    uri: str | os.PathLike[str], device: str = "auto", sha256: str | None = None, precision: str = "float32"
+) -> ImageGenerator:
+    """Opens ``builtin:NAME``, or a path or fsspec URL of an official ``.pkl`` or our ``.safetensors``.
+
+    Raises InputError, in one line, for an unknown name, a file that is no such checkpoint, a wrong ``sha256``, or a
+    device that this machine lacks.
+    """
+    chosen = resolve_device(device)
+    name = os.fspath(uri)
+    source = builtin_path(name, "generator.safetensors") if name.startswith(BUILTIN) else name
+    return ImageGenerator(load_checkpoint(source, sha256), chosen, precision)

@@ -1,0 +1,86 @@
+"""From a label set to a trained interpreter, made once for the same labels, generator and settings."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from factory.errors import InputError
+from factory.generators import BUILTIN, ImageGenerator, builtin_path
+from factory.recording import labelled_features
+from interpreters import Recipe, StyleInterpreter
+from interpreters.labelset import LabelSet
+
+TRAINING_VERSION = 1  # counts up whenever the same settings would train other weights
+
+
+@dataclass(frozen=True)
+class InterpreterSettings:
+    """What an interpreter depends on beside labels and generator."""
+
+    members: int = 10
+    seed: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= 64:
+            raise InputError(f"{self.members} members: expected 1 to 64")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"interpreter seed {self.seed}: expected 0 to 2**63 - 1")
+
+
+def cache_dir() -> Path:
+    """Where trained interpreters are kept: $LABELFACTORY_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("LABELFACTORY_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labelfactory"
+
+
+def load_labels(source: str | Path) -> LabelSet:
+    """A label set's folder, or ``builtin:NAME`` for the bundled one."""
+    name = os.fspath(source)
+    return LabelSet.load(builtin_path(name, "labels") if name.startswith(BUILTIN) else name)
+
+
+def train_interpreter(
+    generator: ImageGenerator, labels: LabelSet, settings: InterpreterSettings, progress: bool = True
+) -> StyleInterpreter:
+    """Trains an ensemble on the labelled samples of a set (DatasetGAN, arXiv 2104.06490, section 3.2)."""
+    labels.check_generator(generator.sha256)
+    interpreter = StyleInterpreter(generator.feature_channels, len(labels.classes), members=settings.members)
+    interpreter.fit(
+        labelled_features(generator, labels, progress), seed=settings.seed, recipe=settings.recipe, progress=progress
+    )
+    interpreter.classes = [{"name": c.name, "color": list(c.color)} for c in labels.classes]
+    interpreter.generator_sha256 = generator.sha256
+    interpreter.extra = {"labels_sha256": labels.content_sha256}
+    return interpreter
+
+
+def ensure_interpreter(
+    generator: ImageGenerator,
+    labels: LabelSet,
+    settings: InterpreterSettings | None = None,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> tuple[Path, bool]:
+    """The file of the interpreter for these labels, generator and settings, and whether it was there already."""
+    settings = settings or InterpreterSettings()
+    labels.check_generator(generator.sha256)
+    key = [labels.content_sha256, generator.sha256, asdict(settings), TRAINING_VERSION]
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    path = (cache or cache_dir()) / "interpreters" / f"{name}.safetensors"
+    if path.is_file():
+        try:
+            StyleInterpreter.load(path)
+            return path, True
+        except ValueError:  # damaged: made again below
+            path.unlink()
+    interpreter = train_interpreter(generator, labels, settings, progress)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); set LABELFACTORY_CACHE") from None
+    interpreter.save(path)
+    return path, False

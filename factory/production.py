@@ -1,0 +1,184 @@
+"""The production line without an orchestrator: an order becomes a spec, a spec and a shard number a committed shard.
+
+Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator, open_generator
+from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
+from factory.sampling import latents
+from interpreters import StyleInterpreter
+from storage import ClassInfo, CommitRecord, DatasetSpec, Manifest, Store, create_store, open_store, sample_seeds
+
+BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asks the factory for.
+
+    generator    ``builtin:NAME``, or a path or URL of a checkpoint
+    out          where the store is made: a path or fsspec URL
+    count        number of pairs
+    interpreter  file of a trained interpreter; or else
+    labels       folder of a label set (or ``builtin:NAME``), from which one is trained or reused
+    seed         of the dataset; another seed gives other pairs
+    truncation   psi; None takes that of the labels, or 0.7 beside an interpreter file
+    shard_size   samples in a shard; None chooses about 50 MB
+    device       auto, cpu, cuda or cuda:N
+    """
+
+    generator: str
+    out: str
+    count: int
+    interpreter: str | None = None
+    labels: str | None = None
+    seed: int = 0
+    truncation: float | None = None
+    shard_size: int | None = None
+    device: str = "auto"
+    storage_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"count is {self.count}: expected 1 or more pairs")
+        if not self.out:
+            raise InputError("out is empty: expected the path or URL of a store")
+        if (self.interpreter is None) == (self.labels is None):
+            raise InputError("give either an interpreter file or a label set, not both and not neither")
+        if self.truncation is not None and not 0 <= self.truncation <= 2:
+            raise InputError(f"truncation is {self.truncation}: expected 0 to 2")
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order with everything found and checked; small enough to send to any worker."""
+
+    out: str
+    generator: str
+    generator_sha256: str
+    interpreter: str
+    spec: DatasetSpec
+    interpreter_reused: bool
+    device: str = "auto"
+    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> Job:
+    """Loads and checks what an order names and trains its interpreter where none is kept; creates no store yet.
+
+    Raises InputError for an unknown generator, labels or an interpreter of another generator, or impossible numbers.
+    """
+    generator = open_generator(order.generator, order.device)
+    reused, truncation = True, order.truncation
+    if order.labels is not None:
+        labels = load_labels(order.labels)
+        truncation = labels.truncation if truncation is None else truncation
+        _spec(order, generator, tuple(ClassInfo(c.name, c.color) for c in labels.classes), "0" * 64, truncation)
+        path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
+    else:
+        path = Path(str(order.interpreter))
+    interpreter = _load_interpreter(str(path), generator)
+    classes = tuple(ClassInfo(c["name"], tuple(c["color"])) for c in interpreter.classes)
+    spec = _spec(order, generator, classes, interpreter.sha256, 0.7 if truncation is None else truncation)
+    options = dict(order.storage_options)
+    return Job(order.out, order.generator, generator.sha256, str(path), spec, reused, order.device, options)
+
+
+def _spec(
+    order: Order, generator: ImageGenerator, classes: tuple[ClassInfo, ...], interpreter_sha256: str, truncation: float
+) -> DatasetSpec:
+    return DatasetSpec(
+        count=order.count,
+        height=generator.resolution,
+        width=generator.resolution,
+        channels=generator.image_channels,
+        latent_dim=generator.z_dim,
+        classes=classes,
+        generator=order.generator,
+        generator_sha256=generator.sha256,
+        interpreter_sha256=interpreter_sha256,
+        seed=order.seed,
+        truncation=truncation,
+        shard_size=order.shard_size,
+        licence=str(generator.metadata.get("licence", "unknown")),
+    )
+
+
+def _load_interpreter(path: str, generator: ImageGenerator, sha256: str | None = None) -> StyleInterpreter:
+    interpreter = StyleInterpreter.load(path)
+    if interpreter.generator_sha256 != generator.sha256:
+        raise InputError(
+            f"{path}: this interpreter reads generator {interpreter.generator_sha256[:12]}..., "
+            f"the one given is {generator.sha256[:12]}...; give that generator or train an interpreter for this one"
+        )
+    if sha256 is not None and interpreter.sha256 != sha256:
+        raise InputError(f"{path}: not the interpreter of this dataset (sha256 {sha256[:12]}...): it was replaced")
+    if len(interpreter.classes) != interpreter.num_classes:
+        raise InputError(f"{path}: names {len(interpreter.classes)} of its {interpreter.num_classes} classes")
+    return interpreter
+
+
+@lru_cache(maxsize=2)
+def _models(
+    generator_uri: str, generator_sha256: str, path: str, interpreter_sha256: str, device: str
+) -> tuple[ImageGenerator, StyleInterpreter]:
+    """Loaded once in a worker process, however many shards it makes."""
+    generator = open_generator(generator_uri, device, generator_sha256)
+    return generator, _load_interpreter(path, generator, interpreter_sha256).to(generator.device)
+
+
+def open_output(job: Job) -> Store:
+    """Creates the store, or opens the one that is there to continue it."""
+    return create_store(job.out, job.spec, job.storage_options or None)
+
+
+def render_shard(
+    job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
+) -> dict[str, np.ndarray]:
+    """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
+    generator, interpreter = _models(
+        job.generator, job.generator_sha256, job.interpreter, job.spec.interpreter_sha256, job.device
+    )
+    seeds = sample_seeds(job.spec.seed, start, stop)
+    z = latents(seeds.tolist(), generator.z_dim)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "mask", "uncertainty", "uncertainty_score")}
+    for first in range(0, len(z), BATCH):
+        batch = z[first : first + BATCH]
+        # A short batch is filled up: arithmetic may round differently in another batch size.
+        filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), axis=0)])
+        images, maps = generator.generate(filled, job.spec.truncation)
+        label = interpreter.predict(maps)
+        for name, value in zip(parts, (images, label.mask, label.uncertainty, label.score), strict=True):
+            parts[name].append(value[: len(batch)].cpu().numpy())
+        on_progress(len(batch))
+    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+
+
+def make_shard(job: Job, shard: int, store: Store | None = None) -> CommitRecord:
+    """Makes and commits one shard; what any worker runs. Returns the committed record, also of one made before."""
+    store = store or open_store(job.out, job.storage_options or None)
+    record = store.record(shard)
+    if record is not None:
+        return record
+    return store.write_shard(shard, render_shard(job, *store.shard_range(shard)))
+
+
+def produce(job: Job, progress: bool = True) -> Manifest:
+    """Makes every missing shard in this process, then finishes the store. Running it again resumes."""
+    with open_output(job) as store:
+        missing = {shard: store.shard_range(shard) for shard in store.missing()}
+        todo = sum(stop - start for start, stop in missing.values())
+        with tqdm(total=todo, desc="pairs", unit="pair", disable=not progress) as bar:
+            for shard in store.claim_missing():
+                store.write_shard(shard, render_shard(job, *store.shard_range(shard), bar.update))
+        return store.finalize()

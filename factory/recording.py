@@ -1,0 +1,129 @@
+"""Feature maps of labelled samples in a Zarr group, so that interpreters are trained again without the generator."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from torch import Tensor
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from factory.sampling import latents
+from interpreters.labelset import LabelSet, Sample
+from interpreters.shapes import UInt8
+
+SCHEMA = "labelfactory-features"
+VERSION = 1
+
+
+def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
+    """What a label set knows of a sample, as a latent for ``ImageGenerator.generate`` (batch of one)."""
+    if sample.seed is not None:
+        return latents([sample.seed], generator.z_dim)
+    return np.asarray(sample.latent, dtype=np.float32)[None]
+
+
+def labelled_features(
+    generator: ImageGenerator, labels: LabelSet, progress: bool = True
+) -> Iterator[tuple[list[Tensor], UInt8[Tensor, "height width"]]]:
+    """Feature maps and mask of each labelled sample, one at a time: what ``StyleInterpreter.fit`` reads.
+
+    Raises InputError where the labels belong to another generator or have another size.
+    """
+    labels.check_generator(generator.sha256)
+    samples = labels.labelled
+    if not len(samples):
+        raise InputError(f"{labels.where}: no sample has a label; label some images first")
+    for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
+        if sample.mask.shape != (generator.resolution, generator.resolution):
+            size = " x ".join(map(str, sample.mask.shape))
+            raise InputError(
+                f"{labels.where}: mask of {sample.name} has {size} pixels; "
+                f"the generator's images have {generator.resolution} x {generator.resolution}"
+            )
+        maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+        yield maps, torch.from_numpy(sample.mask.copy())
+
+
+def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Path, progress: bool = True) -> Path:
+    """Writes the labelled samples' feature maps and masks to a new Zarr group, whole or not at all.
+
+    Layout: one float32 array ``features/NN`` (sample, channel, y, x) for each map, ``mask`` uint8 (sample, y, x); the
+    root attributes name classes and generator.
+    """
+    target = Path(path)
+    if target.exists():
+        raise InputError(f"{target}: exists already; remove it or choose another place")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: its folder does not exist; make it first")
+    count = len(labels.labelled)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        group = zarr.create_group(temporary / "store", attributes=_attributes(generator, labels))
+        for index, (maps, mask) in enumerate(labelled_features(generator, labels, progress)):
+            for k, feature_map in enumerate(maps):
+                name, value = f"features/{k:02d}", feature_map[0].float().cpu().numpy()
+                if index == 0:
+                    _create(group, name, (count, *value.shape), "float32", ("sample", "channel", "y", "x"))
+                _array(group, name)[index] = value
+            if index == 0:
+                _create(group, "mask", (count, *mask.shape), "uint8", ("sample", "y", "x"))
+            _array(group, "mask")[index] = mask.numpy()
+        (temporary / "store").rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def recorded_features(path: str | Path) -> Iterator[tuple[Sequence[Tensor], UInt8[Tensor, "height width"]]]:
+    """Reads what ``record_features`` wrote, one sample at a time."""
+    group = _open(path)
+    names = sorted(group["features"].array_keys())  # type: ignore[union-attr]
+    masks = _array(group, "mask")
+    for index in range(masks.shape[0]):
+        maps = [torch.from_numpy(np.asarray(_array(group, f"features/{name}")[index])) for name in names]
+        yield maps, torch.from_numpy(np.asarray(masks[index]))
+
+
+def recorded_attributes(path: str | Path) -> dict[str, Any]:
+    """classes, generator_sha256, truncation and labels_sha256 of a recording."""
+    return dict(_open(path).attrs)
+
+
+def _open(path: str | Path) -> zarr.Group:
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (FileNotFoundError, ValueError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a recording of feature maps ({type(error).__name__})") from None
+    if group.attrs.get("schema") != SCHEMA or group.attrs.get("version") != VERSION:
+        raise InputError(f"{path}: not a recording of feature maps (expected schema {SCHEMA} {VERSION})")
+    return group
+
+
+def _create(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: str, dimensions: tuple[str, ...]) -> None:
+    group.create_array(name, shape=shape, chunks=(1, *shape[1:]), dtype=dtype, dimension_names=dimensions)
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"{group.store_path}: {name} is no array; record the features again")
+    return array
+
+
+def _attributes(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "classes": [{"name": c.name, "color": list(c.color)} for c in labels.classes],
+        "generator_sha256": generator.sha256,
+        "truncation": labels.truncation,
+        "labels_sha256": labels.content_sha256,
+    }

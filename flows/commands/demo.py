@@ -1,0 +1,28 @@
+"""``factory demo``: the whole way on the bundled model, with a picture at the end."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the store and the contact sheet.")] = Path("demo"),
+    count: Annotated[int, typer.Option(help="Number of pairs.")] = 1000,
+) -> None:
+    """Make 1,000 pairs of nuclei with masks from the bundled model, and a contact sheet of them."""
+    from factory.errors import InputError
+    from flows.generate_dataset import DatasetParameters, generate_dataset
+
+    if count < 1:
+        raise InputError(f"count is {count}: expected 1 or more pairs")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
+    parameters = DatasetParameters(
+        generator="builtin:nuclei64", labels="builtin:nuclei64", count=count, out=str(out / "nuclei.zarr")
+    )
+    result = generate_dataset(parameters)
+    typer.echo(f"{result.store}: {result.count} pairs, {result.kept} of them to keep")
+    typer.echo(f"{result.contact_sheet}: look at them")
