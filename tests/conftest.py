@@ -2,8 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tiny_world import TinyWorld
+
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -28,3 +33,17 @@ def nuclei64() -> Path:
 def label_files() -> Path:
     """Folder of label files that labelling tools wrote (see its README)."""
     return DATA / "labels"
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> "TinyWorld":
+    """A 16 px generator of random weights and a label set for it."""
+    from tiny_world import make_tiny_world  # here: what conftest imports escapes the checks of shapes
+
+    return make_tiny_world(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache of interpreters; within a run they share one."""
+    monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
