@@ -1,0 +1,120 @@
+"""Every wrong call gives one line and exit code 2; a right one 0."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_world import TinyWorld
+
+from flows.cli import main
+from interpreters.labelset import LabelSet
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Factory = Callable[..., Result]
+
+
+@pytest.fixture
+def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Factory:
+    """The command line in this process: a new one would spend seconds on imports."""
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    assert result.code == 2, result.err
+    last = result.err.strip().splitlines()[-1]
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in last, result.err
+
+
+def test_generate_and_resume(factory: Factory, tiny_world: TinyWorld, tmp_path: Path) -> None:
+    call = ["generate", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--count", 50]
+    call += ["--out", tmp_path / "store.zarr"]
+    for _ in range(2):
+        result = factory(*call)
+        assert result.code == 0, result.err
+        assert "50 pairs, 45 of them to keep" in result.out
+
+
+def test_train_interpreter_then_generate_with_its_file(factory: Factory, tiny_world: TinyWorld, tmp_path: Path) -> None:
+    file, store = tmp_path / "interpreter.safetensors", tmp_path / "store.zarr"
+    call = ["train-interpreter", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels]
+    trained = factory(*call, "--members", 3, "--out", file)
+    assert trained.code == 0, trained.err
+    assert "held-out pixel accuracy" in trained.out
+    result = factory(
+        "generate", "--generator", tiny_world.checkpoint, "--interpreter", file, "--count", 10, "--out", store
+    )
+    assert result.code == 0, result.err
+
+
+def test_bad_calls(factory: Factory, tiny_world: TinyWorld, tmp_path: Path) -> None:
+    def generate(**change: object) -> Result:
+        options = {"generator": tiny_world.checkpoint, "labels": tiny_world.labels, "count": 10}
+        options |= {"out": tmp_path / "store.zarr"} | change
+        return factory("generate", *(f"--{k}={v}" for k, v in options.items()))
+
+    assert_refused(generate(generator="builtin:unknown"), "builtin:unknown", "expected")
+    assert_refused(generate(labels=tmp_path / "missing"), "missing", "no such folder")
+    assert_refused(generate(count=0), "count is 0")
+    (tmp_path / "file").write_text("")
+    assert_refused(generate(out=tmp_path / "file" / "store.zarr"), "file")
+
+    def broken_labels(name: str, mask: np.ndarray | None = None, sha256: str | None = None) -> Path:
+        folder = tmp_path / name
+        LabelSet.load(tiny_world.labels).save(folder)
+        if mask is not None:
+            picture = Image.fromarray(mask, "L").convert("P")
+            picture.save(folder / "masks" / "0000.png")
+        if sha256 is not None:
+            text = (folder / "labelset.json").read_text()
+            (folder / "labelset.json").write_text(text.replace(tiny_world.generator.sha256, sha256))
+        return folder
+
+    assert_refused(generate(labels=broken_labels("size", np.zeros((8, 16), np.uint8))), "mask is 16 x 8")
+    assert_refused(generate(labels=broken_labels("class", np.full((16, 16), 7, np.uint8))), "class id 7")
+    assert_refused(generate(labels=broken_labels("other", sha256="3" * 64)), "labels belong to generator")
+    assert not (tmp_path / "store.zarr").exists()
+
+
+@pytest.mark.parametrize("call", [["unknown"], ["generate"], ["generate", "--count", "many"]])
+def test_usage_errors(factory: Factory, call: list[str]) -> None:
+    result = factory(*call)
+    assert result.code == 2
+    assert "Traceback" not in result.err
+
+
+def test_help_names_every_command(factory: Factory) -> None:
+    result = factory("--help")
+    assert result.code == 0
+    for command in ("demo", "generate", "train-interpreter"):
+        assert command in result.out
+
+
+def test_the_installed_program_ends_with_the_exit_code() -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "generate", "--generator=builtin:no"]
+    ended = subprocess.run(
+        [*command, "--count=1", "--out=x", "--labels=y"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("factory: builtin:no")
+    assert len(ended.stderr.strip().splitlines()) == 1
