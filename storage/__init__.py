@@ -4,10 +4,12 @@ from storage.dataset import Dataset, open_dataset
 from storage.errors import InputError, WorkError
 from storage.finalize import finalize, keep_mask
 from storage.records import CommitRecord, Manifest
+from storage.repair import repair
 from storage.seeds import SEED_RULE, sample_seeds
 from storage.show import contact_sheet
 from storage.spec import ArraySpec, ClassInfo, DatasetSpec
 from storage.store import Store, create_store, open_store
+from storage.verify import Finding, Report, verify
 
 __all__ = [
     "SEED_RULE",
@@ -16,8 +18,10 @@ __all__ = [
     "CommitRecord",
     "Dataset",
     "DatasetSpec",
+    "Finding",
     "InputError",
     "Manifest",
+    "Report",
     "Store",
     "WorkError",
     "contact_sheet",
@@ -26,5 +30,7 @@ __all__ = [
     "keep_mask",
     "open_dataset",
     "open_store",
+    "repair",
     "sample_seeds",
+    "verify",
 ]

@@ -89,6 +89,7 @@ class Manifest:
     shard_size: int
     spec_hash: str
     kept: int
+    attributes: dict[str, Any]  # the root document's, once more: either can be rebuilt from the other
     files: dict[str, FileInfo]  # metadata documents and the chunks of ``keep``
     commits: tuple[str, ...]  # sha256 of every commit record, in order
 
@@ -105,6 +106,7 @@ class Manifest:
                 "shard_size": self.shard_size,
                 "spec_hash": self.spec_hash,
                 "kept": self.kept,
+                "attributes": self.attributes,
                 "files": _files_to_json(self.files),
                 "commits": list(self.commits),
             }
@@ -121,6 +123,7 @@ class Manifest:
             shard_size=document["shard_size"],
             spec_hash=document["spec_hash"],
             kept=document["kept"],
+            attributes=document["attributes"],
             files=_files_from_json(document["files"]),
             commits=tuple(document["commits"]),
         )
