@@ -10,6 +10,7 @@ from storage.show import contact_sheet
 from storage.spec import ArraySpec, ClassInfo, DatasetSpec
 from storage.store import Store, create_store, open_store
 from storage.verify import Finding, Report, verify
+from storage.writer import ShardWriter
 
 __all__ = [
     "SEED_RULE",
@@ -22,6 +23,7 @@ __all__ = [
     "InputError",
     "Manifest",
     "Report",
+    "ShardWriter",
     "Store",
     "WorkError",
     "contact_sheet",

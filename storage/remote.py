@@ -1,6 +1,7 @@
 """Object stores and servers through fsspec: whole-object puts, no listing, no rename, bounded retries."""
 
 import json
+import os
 import secrets
 import socket
 import threading
@@ -24,6 +25,7 @@ class RemoteBackend(Backend):
     """One client of one bucket or server. It may be pickled; after a fork it must be opened anew."""
 
     def __init__(self, uri: str, storage_options: dict[str, Any] | None = None) -> None:
+        self._process = os.getpid()
         self.uri, self._options = uri.rstrip("/"), dict(storage_options or {})
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._options)
@@ -33,11 +35,20 @@ class RemoteBackend(Backend):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.uri, self._options)
 
+    def _same_process(self) -> None:
+        """A forked child has the parent's client but not the thread that drives it: it would wait for ever."""
+        if os.getpid() != self._process and getattr(self.fs, "async_impl", False):
+            raise InputError(
+                f"{self.uri} was opened before this process was forked, which its client does not survive: "
+                'start workers with multiprocessing_context="spawn" or "forkserver"'
+            )
+
     def _path(self, path: str) -> str:
         return f"{self.root}/{path}"
 
     def _retry(self, path: str, action: Callable[[], T]) -> T:
         """Repeats what a busy or broken server refused; gives up with one line."""
+        self._same_process()
         pause = FIRST_PAUSE_S
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -75,6 +86,7 @@ class RemoteBackend(Backend):
         return self._retry(path, action)
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        self._same_process()
         if not paths:
             return []
         found = self.fs.cat([self._path(path) for path in paths], on_error="return")
