@@ -5,6 +5,7 @@ from storage.errors import InputError, WorkError
 from storage.finalize import finalize, keep_mask
 from storage.records import CommitRecord, Manifest
 from storage.repair import repair
+from storage.report import html_report
 from storage.seeds import SEED_RULE, sample_seeds
 from storage.show import contact_sheet
 from storage.spec import ArraySpec, ClassInfo, DatasetSpec
@@ -29,6 +30,7 @@ __all__ = [
     "contact_sheet",
     "create_store",
     "finalize",
+    "html_report",
     "keep_mask",
     "open_dataset",
     "open_store",

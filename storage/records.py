@@ -70,15 +70,18 @@ class CommitRecord:
         document = unseal(data) if data is not None else None
         if document is None or document.get("kind") != COMMIT_KIND or document.get("version") != 1:
             return None
-        return cls(
-            shard=document["shard"],
-            start=document["start"],
-            stop=document["stop"],
-            spec_hash=document["spec_hash"],
-            files=_files_from_json(document["files"]),
-            class_pixels=tuple(document["class_pixels"]),
-            ignored_pixels=document["ignored_pixels"],
-        )
+        try:
+            return cls(
+                shard=document["shard"],
+                start=document["start"],
+                stop=document["stop"],
+                spec_hash=document["spec_hash"],
+                files=_files_from_json(document["files"]),
+                class_pixels=tuple(document["class_pixels"]),
+                ignored_pixels=document["ignored_pixels"],
+            )
+        except (KeyError, TypeError, ValueError):  # whole, but not written by this version
+            return None
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,15 @@ class Manifest:
         document = unseal(data) if data is not None else None
         if document is None or document.get("kind") != MANIFEST_KIND or document.get("version") != 1:
             return None
-        return cls(
-            count=document["count"],
-            shard_size=document["shard_size"],
-            spec_hash=document["spec_hash"],
-            kept=document["kept"],
-            attributes=document["attributes"],
-            files=_files_from_json(document["files"]),
-            commits=tuple(document["commits"]),
-        )
+        try:
+            return cls(
+                count=document["count"],
+                shard_size=document["shard_size"],
+                spec_hash=document["spec_hash"],
+                kept=document["kept"],
+                attributes=document["attributes"],
+                files=_files_from_json(document["files"]),
+                commits=tuple(document["commits"]),
+            )
+        except (KeyError, TypeError, ValueError):  # whole, but not written by this version
+            return None

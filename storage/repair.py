@@ -7,7 +7,7 @@ import numpy as np
 
 from storage.backend import open_backend
 from storage.checks import mask_pixels
-from storage.errors import WorkError
+from storage.errors import InputError, WorkError
 from storage.finalize import finalize
 from storage.metadata import ROOT, metadata_documents
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
@@ -20,16 +20,18 @@ MakeShard = Callable[[int], Mapping[str, np.ndarray]]
 
 def repair(
     report: Report, make_shard: MakeShard | None = None, storage_options: dict[str, Any] | None = None
-) -> list[str]:
-    """Mends what ``report`` found; gives one line for each thing that was mended.
+) -> tuple[list[str], list[str]]:
+    """Mends what ``report`` found; gives one line for each thing that was mended, and one for each that was not.
 
     Metadata, ``keep``, the manifest and commit records follow from what is sound. Damaged data is re-made by
     ``make_shard(shard)`` (generator and interpreter at hand), and replaces the damaged files only where it is equal to
-    the commit record hash for hash. Raises WorkError with one line for each shard that could not be mended.
+    the commit record hash for hash.
     """
     backend = open_backend(report.uri, storage_options)
     spec, software, manifest, _ = find_spec(backend)
-    store, mended, failed = Store(backend, spec), [], []
+    store = Store(backend, spec)
+    mended: list[str] = []
+    failed: list[str] = []
     documents = metadata_documents(spec, software)
     damaged = {finding.path for finding in report.findings}
     broken = [path for path in documents if path in damaged]
@@ -39,15 +41,13 @@ def repair(
     for shard in report.damaged_shards:
         try:
             mended += _repair_shard(store, shard, manifest, damaged, make_shard)
-        except WorkError as error:
-            failed.append(str(error))
+        except (InputError, WorkError) as error:
+            failed.append(f"shard {shard}: {error}")
     store.close()
-    if failed:
-        raise WorkError("\n".join([*mended, *failed]))
-    if any(path == MANIFEST or path.startswith("keep/c/") for path in damaged):
+    if not failed and any(path == MANIFEST or path.startswith("keep/c/") for path in damaged):
         finalize(store, rewrite=True)
         mended.append("keep and manifest: computed again from the scores")
-    return mended
+    return mended, failed
 
 
 def _repair_shard(
@@ -64,11 +64,11 @@ def _repair_shard(
     elif not paths & damaged:
         return []  # only its part of keep, which finalize writes again
     if make_shard is None:
-        raise WorkError(f"shard {shard}: can only be re-made with its generator and interpreter at hand")
+        raise WorkError("can only be re-made with its generator and interpreter at hand")
     made, files = store.encode(shard, make_shard(shard))
     stated = manifest.commits[shard] if manifest is not None else record and Manifest.hash_of(record)
     if stated is not None and Manifest.hash_of(made) != stated:
-        raise WorkError(f"shard {shard}: left as it is: re-made, it differs from what was committed (other hardware?)")
+        raise WorkError("left as it is: re-made, it differs from what was committed (other hardware?)")
     if record == made:
         store.backend.write({path: data for path, data in files.items() if path in damaged})
     else:
