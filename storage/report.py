@@ -55,7 +55,8 @@ def html_report(
         f"<title>{spec.count:,} labelled pairs</title><style>{_STYLE}</style>",
         f"<h1>{spec.count:,} image&ndash;label pairs</h1>",
         f"<p class=faint>{spec.width} &times; {spec.height} px, {len(spec.classes)} classes, "
-        f"{dataset.manifest.kept:,} to keep; each picture: image, classes laid over it, uncertainty (black 0, yellow {top:.2f} nats)</p>",
+        f"{dataset.manifest.kept:,} to keep; each picture: image, classes laid over it, "
+        f"uncertainty (black 0, yellow {top:.2f} nats)</p>",
     ]
     for section in chosen:
         parts += [f"<h2>{section.title}</h2><div class=grid>"]

@@ -258,7 +258,7 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
     claim = wait_for_claim(backend, "create")
     try:
         backend.remove_strays()
-        if backend.size(ROOT) is None:
+        if backend.read_many([ROOT])[0] is None:
             stored, software = None, software_versions()
         else:
             stored = read_spec(backend)
