@@ -4,10 +4,14 @@ from storage.dataset import Dataset, open_dataset
 from storage.errors import InputError, WorkError
 from storage.finalize import finalize, keep_mask
 from storage.records import CommitRecord, Manifest
+from storage.repair import repair
+from storage.report import html_report
 from storage.seeds import SEED_RULE, sample_seeds
 from storage.show import contact_sheet
 from storage.spec import ArraySpec, ClassInfo, DatasetSpec
 from storage.store import Store, create_store, open_store
+from storage.verify import Finding, Report, verify
+from storage.writer import ShardWriter
 
 __all__ = [
     "SEED_RULE",
@@ -16,15 +20,21 @@ __all__ = [
     "CommitRecord",
     "Dataset",
     "DatasetSpec",
+    "Finding",
     "InputError",
     "Manifest",
+    "Report",
+    "ShardWriter",
     "Store",
     "WorkError",
     "contact_sheet",
     "create_store",
     "finalize",
+    "html_report",
     "keep_mask",
     "open_dataset",
     "open_store",
+    "repair",
     "sample_seeds",
+    "verify",
 ]

@@ -61,10 +61,6 @@ class Backend(Source):
         """Removes files; those that do not exist are fine."""
 
     @abstractmethod
-    def size(self, path: str) -> int | None:
-        """Bytes of a file, None where there is none."""
-
-    @abstractmethod
     def claim(self, name: str) -> Claim | None:
         """Takes ownership of ``name``, None where a living worker has it."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from storage.errors import WorkError
-from storage.metadata import metadata_documents
+from storage.metadata import metadata_documents, root_attributes
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest
 from storage.shards import decode_shard, encode_shard
 from storage.spec import DatasetSpec
@@ -52,8 +52,10 @@ def keep_files(spec: DatasetSpec, keep: Bool[np.ndarray, "sample"]) -> dict[str,
     }
 
 
-def finalize(store: Store) -> Manifest:
+def finalize(store: Store, rewrite: bool = False) -> Manifest:
     """Finishes a store in which no shard is missing. Doing it again, or in two processes at once, changes nothing.
+
+    ``rewrite`` stores ``keep`` and the manifest anew even where the manifest is already right.
 
     Raises WorkError where shards are missing, or the metadata or a score is not as committed.
     """
@@ -67,7 +69,8 @@ def finalize(store: Store) -> Manifest:
             raise WorkError(
                 f"{len(missing)} of {spec.num_shards} shards are missing (first: {missing[:1]}): make them first"
             )
-        documents = metadata_documents(spec, read_software(backend))
+        software = read_software(backend)
+        documents = metadata_documents(spec, software)
         if backend.read_many(list(documents)) != list(documents.values()):
             raise WorkError(f"{store.uri}: its metadata is not what its spec says: run the command that made it again")
         keep = keep_mask(read_scores(store, records), spec.keep_quantile)
@@ -77,10 +80,11 @@ def finalize(store: Store) -> Manifest:
             shard_size=spec.samples_per_shard,
             spec_hash=spec.hash,
             kept=int(keep.sum()),
+            attributes=root_attributes(spec, software),
             files={path: FileInfo.of(data) for path, data in {**documents, **files}.items()},
             commits=tuple(Manifest.hash_of(record) for record in records),
         )
-        if store.manifest() == manifest:
+        if store.manifest() == manifest and not rewrite:
             return manifest
         backend.delete([MANIFEST])  # before keep changes: an old manifest must not vouch for new bytes
         backend.write(files)

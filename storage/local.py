@@ -150,13 +150,6 @@ class LocalBackend(Backend):
                 directories.add(target.parent)
         self._sync(directories)
 
-    def size(self, path: str) -> int | None:
-        with _explained(self.root / path):
-            try:
-                return (self.root / path).stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
     def claim(self, name: str) -> Claim | None:
         path = self.root / CLAIMS / f"{name}.lock"
         with _explained(path):

@@ -53,10 +53,9 @@ def software_versions() -> dict[str, str]:
     return versions
 
 
-def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:
-    """Path -> bytes of every metadata document, the root document (which alone says what the store is) first."""
-    arrays = {array.name: array_metadata(array, spec.count, spec.samples_per_shard) for array in spec.arrays()}
-    attributes = {
+def root_attributes(spec: DatasetSpec, software: dict[str, str]) -> dict[str, Any]:
+    """Everything that is known about the set: the spec, and what readers would else work out from it."""
+    return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         **spec.to_json(),
@@ -66,10 +65,15 @@ def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str,
         "spec_hash": spec.hash,
         "software": software,
     }
+
+
+def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:
+    """Path -> bytes of every metadata document, the root document (which alone says what the store is) first."""
+    arrays = {array.name: array_metadata(array, spec.count, spec.samples_per_shard) for array in spec.arrays()}
     root = {
         "zarr_format": 3,
         "node_type": "group",
-        "attributes": attributes,
+        "attributes": root_attributes(spec, software),
         # Inside the root document too: stores behind HTTP cannot be listed, and one request opens all arrays.
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
     }

@@ -70,15 +70,18 @@ class CommitRecord:
         document = unseal(data) if data is not None else None
         if document is None or document.get("kind") != COMMIT_KIND or document.get("version") != 1:
             return None
-        return cls(
-            shard=document["shard"],
-            start=document["start"],
-            stop=document["stop"],
-            spec_hash=document["spec_hash"],
-            files=_files_from_json(document["files"]),
-            class_pixels=tuple(document["class_pixels"]),
-            ignored_pixels=document["ignored_pixels"],
-        )
+        try:
+            return cls(
+                shard=document["shard"],
+                start=document["start"],
+                stop=document["stop"],
+                spec_hash=document["spec_hash"],
+                files=_files_from_json(document["files"]),
+                class_pixels=tuple(document["class_pixels"]),
+                ignored_pixels=document["ignored_pixels"],
+            )
+        except (KeyError, TypeError, ValueError):  # whole, but not written by this version
+            return None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Manifest:
     shard_size: int
     spec_hash: str
     kept: int
+    attributes: dict[str, Any]  # the root document's, once more: either can be rebuilt from the other
     files: dict[str, FileInfo]  # metadata documents and the chunks of ``keep``
     commits: tuple[str, ...]  # sha256 of every commit record, in order
 
@@ -105,6 +109,7 @@ class Manifest:
                 "shard_size": self.shard_size,
                 "spec_hash": self.spec_hash,
                 "kept": self.kept,
+                "attributes": self.attributes,
                 "files": _files_to_json(self.files),
                 "commits": list(self.commits),
             }
@@ -116,11 +121,15 @@ class Manifest:
         document = unseal(data) if data is not None else None
         if document is None or document.get("kind") != MANIFEST_KIND or document.get("version") != 1:
             return None
-        return cls(
-            count=document["count"],
-            shard_size=document["shard_size"],
-            spec_hash=document["spec_hash"],
-            kept=document["kept"],
-            files=_files_from_json(document["files"]),
-            commits=tuple(document["commits"]),
-        )
+        try:
+            return cls(
+                count=document["count"],
+                shard_size=document["shard_size"],
+                spec_hash=document["spec_hash"],
+                kept=document["kept"],
+                attributes=document["attributes"],
+                files=_files_from_json(document["files"]),
+                commits=tuple(document["commits"]),
+            )
+        except (KeyError, TypeError, ValueError):  # whole, but not written by this version
+            return None

@@ -1,11 +1,14 @@
 """Object stores and servers through fsspec: whole-object puts, no listing, no rename, bounded retries."""
 
 import json
+import os
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import fsspec
@@ -16,6 +19,7 @@ from storage.errors import InputError, WorkError
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.1
 LEASE_S = 60.0
+PARALLEL_PUTS = 4
 
 T = TypeVar("T")
 
@@ -24,6 +28,7 @@ class RemoteBackend(Backend):
     """One client of one bucket or server. It may be pickled; after a fork it must be opened anew."""
 
     def __init__(self, uri: str, storage_options: dict[str, Any] | None = None) -> None:
+        self._process = os.getpid()
         self.uri, self._options = uri.rstrip("/"), dict(storage_options or {})
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._options)
@@ -33,11 +38,20 @@ class RemoteBackend(Backend):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.uri, self._options)
 
+    def _same_process(self) -> None:
+        """A forked child has the parent's client but not the thread that drives it: it would wait for ever."""
+        if os.getpid() != self._process and getattr(self.fs, "async_impl", False):
+            raise InputError(
+                f"{self.uri} was opened before this process was forked, which its client does not survive: "
+                'start workers with multiprocessing_context="spawn" or "forkserver"'
+            )
+
     def _path(self, path: str) -> str:
         return f"{self.root}/{path}"
 
     def _retry(self, path: str, action: Callable[[], T]) -> T:
         """Repeats what a busy or broken server refused; gives up with one line."""
+        self._same_process()
         pause = FIRST_PAUSE_S
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -59,7 +73,16 @@ class RemoteBackend(Backend):
         raise AssertionError  # the loop returns or raises
 
     def read(self, path: str) -> bytes:
-        return bytes(self._retry(path, lambda: self.fs.cat_file(self._path(path))))
+        return bytes(self._retry(path, lambda: self._whole(path)))
+
+    def _whole(self, path: str) -> bytes:
+        try:
+            # From 0, not without a start: s3fs would first ask for the size, and for a listing where nothing is found.
+            return bytes(self.fs.cat_file(self._path(path), start=0, end=None))
+        except Exception as error:
+            if _is_empty(error):
+                return b""
+            raise
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         full = self._path(path)
@@ -72,33 +95,53 @@ class RemoteBackend(Backend):
                 self.fs.cat_ranges([full] * len(ranges), *map(list, zip(*ranges, strict=True)), on_error="raise")
             )
 
-        return self._retry(path, action)
+        pieces = self._retry(path, action)
+        for (start, stop), piece in zip(ranges, pieces, strict=True):
+            # A server that ignores ranges sends the whole file, in which other samples lie at these places.
+            if len(piece) > stop - start:
+                raise WorkError(
+                    f"{self.uri} ignores byte ranges: open it with cache=FOLDER, which reads whole shards, or use a "
+                    "server that answers range requests"
+                )
+        return pieces
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        self._same_process()
         if not paths:
             return []
-        found = self.fs.cat([self._path(path) for path in paths], on_error="return")
-        result: list[bytes | None] = []
-        for path in paths:
-            value = found.get(self._path(path)) if isinstance(found, dict) else found
-            if isinstance(value, FileNotFoundError):
-                result.append(None)
-            elif isinstance(value, bytes):
-                result.append(value)
-            else:  # the bulk read met an error: once more, alone, with retries
-                try:
-                    result.append(self.read(path))
-                except FileNotFoundError:
-                    result.append(None)
-        return result
+        starts, ends = [0] * len(paths), [None] * len(paths)
+        found = self.fs.cat_ranges([self._path(path) for path in paths], starts, ends, on_error="return")
+        return [self._settled(path, value) for path, value in zip(paths, found, strict=True)]
+
+    def _settled(self, path: str, value: bytes | Exception) -> bytes | None:
+        """One answer of a bulk read; one that met an error is read once more, alone and with retries."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            return None if isinstance(value, FileNotFoundError) else self.read(path)
+        except FileNotFoundError:
+            return None
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        for path, data in files.items():
-            self._retry(path, lambda path=path, data=data: self.fs.pipe_file(self._path(path), data))  # type: ignore[misc]
+        self._same_process()
+        with ThreadPoolExecutor(min(PARALLEL_PUTS, max(1, len(files)))) as pool:
+            for _ in pool.map(self._put, files, files.values()):
+                continue
+
+    def _put(self, path: str, data: bytes) -> None:
+        self._retry(path, lambda: self.fs.pipe_file(self._path(path), data))
 
     def write_new(self, path: str, data: bytes) -> bool:
+        def create() -> None:
+            try:
+                self.fs.pipe_file(self._path(path), data, mode="create")
+            except OSError as error:  # some S3 servers say it without naming the condition
+                if "precondition" in str(error).lower():
+                    raise FileExistsError(path) from error
+                raise
+
         try:
-            self._retry(path, lambda: self.fs.pipe_file(self._path(path), data, mode="create"))
+            self._retry(path, create)
         except FileExistsError:
             # A put whose answer was lost is repeated and then meets itself: the same bytes are ours.
             return self.read(path) == data
@@ -111,13 +154,6 @@ class RemoteBackend(Backend):
             except FileNotFoundError:
                 continue
 
-    def size(self, path: str) -> int | None:
-        self.fs.invalidate_cache()
-        try:
-            return int(self._retry(path, lambda: self.fs.info(self._path(path)))["size"])
-        except FileNotFoundError:
-            return None
-
     def claim(self, name: str) -> Claim | None:
         return _Lease.take(self, f"_claims/{name}.json")
 
@@ -126,6 +162,11 @@ class RemoteBackend(Backend):
 
     def remove_strays(self) -> None:
         """A put leaves no half file, and a dead worker's lease is taken over by whoever makes its shard."""
+
+
+def _is_empty(error: Exception) -> bool:
+    """Servers refuse any range of an empty file."""
+    return any(word in str(error) for word in ("416", "InvalidRange", "not satisfiable"))
 
 
 class _Lease(Claim):
@@ -178,5 +219,6 @@ class _Lease(Claim):
 
     def release(self) -> None:
         self._released.set()
-        if self.is_mine():
-            self._backend.delete([self._path])
+        with suppress(WorkError):  # must not hide the error that came before; a lease that stays lapses
+            if self.is_mine():
+                self._backend.delete([self._path])

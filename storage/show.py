@@ -58,11 +58,16 @@ def sections(dataset: Dataset, n: int) -> list[Section]:
     return parts
 
 
-def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"]) -> list[Image.Image]:
-    """Image, overlay and uncertainty of each sample, side by side, enlarged by a whole factor."""
+def uncertainty_top(dataset: Dataset, parts: Sequence[Section]) -> float:
+    """The uncertainty (nats) that is drawn brightest, one for all pictures: nearly the largest that they have."""
+    samples = np.unique(np.concatenate([np.asarray(part.samples) for part in parts]))
+    return max(0.01, float(np.nanquantile(dataset.read("uncertainty", samples).astype(np.float32), 0.998)))
+
+
+def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], top: float) -> list[Image.Image]:
+    """Image, overlay and uncertainty (``top`` is brightest) of each sample, enlarged by a whole factor."""
     spec = dataset.spec
     image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
-    top = float(np.log(max(2, len(spec.classes))))  # the largest Jensen-Shannon divergence there is, in nats
     factor = max(1, -(-TILE // spec.width))
     pictures = []
     for i in range(len(samples)):
@@ -89,7 +94,9 @@ def contact_sheet(
     if n < 1:
         raise InputError(f"{n} samples on a contact sheet: expected 1 or more")
     dataset = open_dataset(store, storage_options=storage_options) if isinstance(store, str) else store
-    parts = [(section, triptychs(dataset, section.samples)) for section in sections(dataset, n)]
+    chosen = sections(dataset, n)
+    top_nats = uncertainty_top(dataset, chosen)
+    parts = [(section, triptychs(dataset, section.samples, top_nats)) for section in chosen]
     scores = dataset.scores()
     width, height = parts[0][1][0].size
     columns, gap, line = max(1, min(4, n, 1800 // width)), 12, 18
@@ -100,7 +107,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     spec = dataset.spec
     draw.text((gap, 12), f"{spec.count:,} pairs of {spec.width} x {spec.height} px", fill=INK, font=_font(22))
-    legend = "each: image | classes laid over it | uncertainty (dark: sure)"
+    legend = f"each: image | classes laid over it | uncertainty (black 0, yellow {top_nats:.2f} nats)"
     draw.text(
         (gap, 44),
         f"{spec.generator or 'generator ' + spec.generator_sha256[:12]}, seed {spec.seed}, {legend}",

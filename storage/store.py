@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from storage.backend import Backend, Claim, open_backend
+from storage.backend import Backend, Claim, Source, open_backend
 from storage.checks import check_shard
 from storage.errors import InputError, WorkError
 from storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
@@ -43,7 +43,7 @@ class Store:
 
     # What exists
 
-    def _valid(self, shard: int, data: bytes | None) -> CommitRecord | None:
+    def valid_record(self, shard: int, data: bytes | None) -> CommitRecord | None:
         """The record, if it is whole and speaks of this shard of this spec (a shorter last shard is not this one)."""
         record = CommitRecord.from_bytes(data)
         if record is None or (record.shard, record.spec_hash) != (shard, self.spec.hash):
@@ -61,7 +61,7 @@ class Store:
         """The commit records of some shards, or of all."""
         shards = range(self.num_shards) if shards is None else shards
         found = self.backend.read_many([commit_path(shard) for shard in shards])
-        return [self._valid(shard, data) for shard, data in zip(shards, found, strict=True)]
+        return [self.valid_record(shard, data) for shard, data in zip(shards, found, strict=True)]
 
     def missing(self) -> list[int]:
         """Shards without a valid commit record. Looks at the records alone, not at the data."""
@@ -165,7 +165,7 @@ class Store:
         self._own(shard)
         self.refuse_if_changed()
         stored = self.backend.read_many([path])[0]
-        committed = self._valid(shard, stored)
+        committed = self.valid_record(shard, stored)
         if committed is not None:
             return committed
         if stored is not None:  # of a shorter last shard, or damaged: it must not outlive the data that it describes
@@ -207,20 +207,30 @@ class Store:
         return finalize(self)
 
 
-def read_spec(backend: Backend) -> DatasetSpec:
-    """The spec in a store's root document; InputError where there is no store or another schema."""
+def read_spec(backend: Source) -> DatasetSpec:
+    """The spec in a store's root document; InputError where there is no store, WorkError where it is damaged."""
+    where = f"{backend.uri}/{ROOT}"
     try:
-        attributes: dict[str, Any] = json.loads(backend.read(ROOT))["attributes"]
-        schema = attributes["schema"], attributes["schema_version"]
+        document = json.loads(backend.read(ROOT))
     except FileNotFoundError as error:
         raise InputError(f"{backend.uri} is not a dataset store (it has no {ROOT})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{backend.uri}/{ROOT} is damaged or not a dataset store's") from error
+    except ValueError as error:
+        raise WorkError(f"{where} is damaged: it is not JSON") from error
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    return spec_of(attributes if isinstance(attributes, dict) else {}, where)
+
+
+def spec_of(attributes: dict[str, Any], where: str) -> DatasetSpec:
+    """The spec in root attributes; InputError where they are of another schema, WorkError where damaged."""
+    schema = attributes.get("schema"), attributes.get("schema_version")
     if schema != (SCHEMA, SCHEMA_VERSION):
-        raise InputError(f"{backend.uri} has schema {schema[0]} {schema[1]}, expected {SCHEMA} {SCHEMA_VERSION}")
-    spec = DatasetSpec.from_json(attributes)
+        raise InputError(f"{where} has schema {schema[0]} {schema[1]}, expected {SCHEMA} {SCHEMA_VERSION}")
+    try:
+        spec = DatasetSpec.from_json(attributes)
+    except InputError as error:
+        raise WorkError(f"{where} is damaged: {error}") from error
     if attributes.get("spec_hash") != spec.hash:
-        raise InputError(f"{backend.uri}/{ROOT} is damaged: its spec does not have the hash that it states")
+        raise WorkError(f"{where} is damaged: its spec does not have the hash that it states")
     return spec
 
 
@@ -248,7 +258,7 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
     claim = wait_for_claim(backend, "create")
     try:
         backend.remove_strays()
-        if backend.size(ROOT) is None:
+        if backend.read_many([ROOT])[0] is None:
             stored, software = None, software_versions()
         else:
             stored = read_spec(backend)

@@ -1,11 +1,14 @@
 """The contact sheet: there, readable, and of the right samples."""
 
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 from PIL import Image
 from storage_data import fill, make_spec
 
-from storage import InputError, contact_sheet, create_store, open_dataset
+from storage import ClassInfo, InputError, contact_sheet, create_store, html_report, open_dataset
+from storage.report import class_presence
 from storage.show import class_shares, heat, overlay, sections
 
 
@@ -53,3 +56,49 @@ def test_a_wrong_call_is_refused(dataset, tmp_path):
         contact_sheet(dataset, tmp_path / "sheet.png", n=0)
     with pytest.raises(InputError, match="folder does not exist"):
         contact_sheet(dataset, tmp_path / "no" / "sheet.png")
+
+
+class _Page(HTMLParser):
+    """Collects what a page refers to, and checks that what opens also closes."""
+
+    def __init__(self):
+        super().__init__()
+        self.sources, self.words = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_report_needs_nothing_but_itself(dataset, tmp_path):
+    path = html_report(dataset, tmp_path / "report.html", n=3)
+    text = path.read_text(encoding="utf-8")
+    page = _Page()
+    page.feed(text)
+    assert len(page.sources) == 9  # three sections of three
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "http" not in text.replace("data:image", "")
+    words = " ".join(page.words)
+    for fact in ("12 image", "nucleus", dataset.spec.generator_sha256, dataset.spec.hash, "CC0-1.0", "Median"):
+        assert fact in words
+    for info, share in zip(dataset.spec.classes, class_shares(dataset), strict=True):
+        assert info.name in words
+        assert f"{share:.2%}" in words
+    with pytest.raises(InputError, match="folder does not exist"):
+        html_report(dataset, tmp_path / "no" / "report.html")
+
+
+def test_names_cannot_break_the_page(tmp_path):
+    spec = make_spec(classes=(ClassInfo("<script>alert(1)</script>", (1, 2, 3)), ClassInfo("b", (4, 5, 6))))
+    fill(create_store(str(tmp_path / "set"), spec))
+    text = html_report(str(tmp_path / "set"), tmp_path / "report.html", n=1).read_text(encoding="utf-8")
+    assert "<script>" not in text
+
+
+def test_presence_counts_images(dataset):
+    mask = dataset.read("mask", range(12)).reshape(12, -1)
+    present, looked = class_presence(dataset)
+    assert looked == 12
+    assert present.tolist() == [(mask == i).any(axis=1).sum() for i in range(3)]

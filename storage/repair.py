@@ -1,0 +1,103 @@
+"""Mends a damaged store: what follows from something sound is rebuilt, and proved equal before it is stored."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from storage.backend import open_backend
+from storage.checks import mask_pixels
+from storage.errors import InputError, WorkError
+from storage.finalize import finalize
+from storage.metadata import ROOT, metadata_documents
+from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from storage.shards import decode_shard
+from storage.store import Store
+from storage.verify import Report, find_spec
+
+MakeShard = Callable[[int], Mapping[str, np.ndarray]]
+
+
+def repair(
+    report: Report, make_shard: MakeShard | None = None, storage_options: dict[str, Any] | None = None
+) -> tuple[list[str], list[str]]:
+    """Mends what ``report`` found; gives one line for each thing that was mended, and one for each that was not.
+
+    Metadata, ``keep``, the manifest and commit records follow from what is sound. Damaged data is re-made by
+    ``make_shard(shard)`` (generator and interpreter at hand), and replaces the damaged files only where it is equal to
+    the commit record hash for hash.
+    """
+    backend = open_backend(report.uri, storage_options)
+    spec, software, manifest, _ = find_spec(backend)
+    store = Store(backend, spec)
+    mended: list[str] = []
+    failed: list[str] = []
+    documents = metadata_documents(spec, software)
+    damaged = {finding.path for finding in report.findings}
+    broken = [path for path in documents if path in damaged]
+    if broken:
+        backend.write({path: documents[path] for path in broken})
+        mended += [f"{path}: rebuilt from {MANIFEST if path == ROOT else 'the spec'}" for path in broken]
+    for shard in report.damaged_shards:
+        try:
+            mended += _repair_shard(store, shard, manifest, damaged, make_shard)
+        except (InputError, WorkError) as error:
+            failed.append(f"shard {shard}: {error}")
+    store.close()
+    if not failed and any(path == MANIFEST or path.startswith("keep/c/") for path in damaged):
+        finalize(store, rewrite=True)
+        mended.append("keep and manifest: computed again from the scores")
+    return mended, failed
+
+
+def _repair_shard(
+    store: Store, shard: int, manifest: Manifest | None, damaged: set[str], make_shard: MakeShard | None
+) -> list[str]:
+    """Mends one shard's record or data."""
+    paths = {array.chunk_path(shard) for array in store.spec.shard_arrays()}
+    record = store.record(shard)
+    if record is None or (manifest is not None and Manifest.hash_of(record) != manifest.commits[shard]):
+        rebuilt = _record_from_data(store, shard)
+        if rebuilt is not None and manifest is not None and Manifest.hash_of(rebuilt) == manifest.commits[shard]:
+            store.backend.write({commit_path(shard): rebuilt.to_bytes()})
+            return [f"shard {shard}: commit record rebuilt from its data, as the manifest states it"]
+    elif not paths & damaged:
+        return []  # only its part of keep, which finalize writes again
+    if make_shard is None:
+        raise WorkError("can only be re-made with its generator and interpreter at hand")
+    made, files = store.encode(shard, make_shard(shard))
+    stated = manifest.commits[shard] if manifest is not None else record and Manifest.hash_of(record)
+    if stated is not None and Manifest.hash_of(made) != stated:
+        raise WorkError("left as it is: re-made, it differs from what was committed (other hardware?)")
+    if record == made:
+        store.backend.write({path: data for path, data in files.items() if path in damaged})
+    else:
+        store.backend.delete([commit_path(shard)])
+        store.commit(made, files)
+        store.release(shard)
+    proof = "equal to its commit record" if stated is not None else "as a new shard (no sound record was left)"
+    return [f"shard {shard}: re-made, {proof}"]
+
+
+def _record_from_data(store: Store, shard: int) -> CommitRecord | None:
+    """The record that the shard's present files would have; None where they do not even decode."""
+    start, stop = store.shard_range(shard)
+    arrays = store.spec.shard_arrays()
+    found = store.backend.read_many([array.chunk_path(shard) for array in arrays])
+    if any(data is None for data in found):
+        return None
+    data_of = {array.name: data for array, data in zip(arrays, found, strict=True) if data is not None}
+    mask = next(array for array in arrays if array.name == "mask")
+    try:
+        pixels = mask_pixels(decode_shard(mask, store.spec.samples_per_shard, data_of["mask"], stop - start))
+    except WorkError:
+        return None
+    return CommitRecord(
+        shard=shard,
+        start=start,
+        stop=stop,
+        spec_hash=store.spec.hash,
+        files={array.chunk_path(shard): FileInfo.of(data_of[array.name]) for array in arrays},
+        class_pixels=tuple(pixels[: len(store.spec.classes)]),
+        ignored_pixels=pixels[store.spec.ignore_index],
+    )
