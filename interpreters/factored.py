@@ -136,7 +136,7 @@ class _Call:
     def _first_layer(
         self, image: int, y: int, end: int, x: int, stop: int, bands: list[Tensor], vertical: list[Tensor]
     ) -> Float[Tensor, "pixels units"]:
-        """sum_k up(W_k S_k) + b of one tile: rows are interpolated level by level, all levels' columns in one product."""
+        """sum_k up(W_k S_k) + b of one tile: rows level by level, the columns of all levels in one product."""
         rows, columns, units = end - y, stop - x, self.units
         horizontal = [interpolation_matrix(x, stop, v.width, self.size[1], self.dtype, self.device) for v in self.lower]
         total = None
