@@ -8,13 +8,13 @@ pixels ever exists: working memory is set by a budget, not by the resolution.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from interpreters.folding import Folded
+from interpreters.levels import split_levels
 from interpreters.lookup import interpolation_matrix
 from interpreters.prediction import Prediction
 from interpreters.shapes import Float, UInt8
@@ -42,25 +42,13 @@ def predict(
         for start in range(0, batch, call.group):
             images = range(start, min(start + call.group, batch))
             kept = {i: call.allocate() for i in images}
+            parts = [(i, k, y, end) for i in images for k in range(call.kept) for y, end in call.parts(k)]
+            workers.run(call.project, [(i, k, y, end, kept[i][k][y:end]) for i, k, y, end in parts])
+            bands = [(y, min(y + call.rows, size[0])) for y in range(0, size[0], call.rows)]
             workers.run(
-                lambda i, k, y, end: call.project(i, k, y, end, kept[i][k][y:end]),
-                [(i, k, *part) for i in images for k in range(call.kept) for part in call.parts(k)],
-            )
-            workers.run(
-                lambda i, y, end: call.label_band(i, y, end, kept[i], mask[i], uncertainty[i]),
-                [(i, y, min(y + call.rows, size[0])) for i in images for y in range(0, size[0], call.rows)],
+                call.label_band, [(i, y, end, kept[i], mask[i], uncertainty[i]) for i in images for y, end in bands]
             )
     return Prediction(mask, uncertainty.half(), image_score(uncertainty))
-
-
-@dataclass(frozen=True)
-class _Level:
-    """All maps of one size, as if they were one."""
-
-    height: int
-    width: int
-    maps: list[Tensor]
-    weight: Float[Tensor, "channels units"]
 
 
 class _Call:
@@ -82,15 +70,7 @@ class _Call:
         self.size, self.dtype, self.device = size, dtype, feature_maps[0].device
         self.folded: Folded = model.folded(dtype, self.device)
         self.units = self.folded.first.shape[1]
-        weights = self.folded.first.split(model.feature_channels)
-        self.levels = []
-        for h, w in sorted({(f.shape[2], f.shape[3]) for f in feature_maps}):
-            chosen = [k for k, f in enumerate(feature_maps) if f.shape[2:] == (h, w)]
-            weight = torch.cat([weights[k] for k in chosen]) if len(chosen) > 1 else weights[chosen[0]]
-            self.levels.append(_Level(h, w, [feature_maps[k] for k in chosen], weight))
-        top = self.levels[-1] if (self.levels[-1].height, self.levels[-1].width) == size else None
-        self.top = top
-        self.lower = self.levels[:-1] if top else self.levels
+        self.lower, self.top = split_levels(self.folded, feature_maps, size)
 
         unit_bytes = self.units * self.folded.first.element_size()
         whole = [level.height * level.width * unit_bytes for level in self.lower]
@@ -119,18 +99,11 @@ class _Call:
         step = max(1, PART // self.lower[k].width)
         return [(y, min(y + step, self.lower[k].height)) for y in range(0, self.lower[k].height, step)]
 
-    def _vectors(self, level: _Level, image: int, rows: slice, columns: slice) -> Float[Tensor, "pixels channels"]:
-        maps = [f[image, :, rows, columns].to(self.dtype) for f in level.maps]
-        return (torch.cat(maps) if len(maps) > 1 else maps[0]).flatten(1).T
-
     def project(self, image: int, k: int, y: int, end: int, out: Float[Tensor, "rows width units"]) -> None:
-        """First layer of all members for rows y to end of level k; the smallest level also brings the bias."""
+        """First layer of all members for rows y to end of level k."""
         level = self.lower[k]
-        x, flat = self._vectors(level, image, slice(y, end), slice(None)), out.view(-1, self.units)
-        if k == 0:
-            torch.addmm(self.folded.first_bias, x, level.weight, out=flat)
-        else:
-            torch.mm(x, level.weight, out=flat)
+        pixels = level.vectors(image, slice(y, end), slice(None), self.dtype)
+        torch.addmm(level.bias, pixels, level.weight, out=out.view(-1, self.units))
 
     def label_band(
         self,
@@ -163,15 +136,15 @@ class _Call:
     def _first_layer(
         self, image: int, y: int, end: int, x: int, stop: int, bands: list[Tensor], vertical: list[Tensor]
     ) -> Float[Tensor, "pixels units"]:
-        """sum_k up(W_k S_k) + b of one tile: rows are interpolated level by level, columns of all levels by one product."""
+        """sum_k up(W_k S_k) + b of one tile: rows level by level, the columns of all levels in one product."""
         rows, columns, units = end - y, stop - x, self.units
         horizontal = [interpolation_matrix(x, stop, v.width, self.size[1], self.dtype, self.device) for v in self.lower]
         total = None
         if self.top:
-            pixels = self._vectors(self.top, image, slice(y, end), slice(x, stop))
+            pixels = self.top.vectors(image, slice(y, end), slice(x, stop), self.dtype)
+            total = torch.addmm(self.top.bias, pixels, self.top.weight)
             if not self.lower:
-                return torch.addmm(self.folded.first_bias, pixels, self.top.weight)
-            total = torch.mm(pixels, self.top.weight)
+                return total
         taps = sum(m.shape[1] for _, m in horizontal)
         stack = torch.empty(rows, taps * units, dtype=self.dtype, device=self.device)
         offset = 0

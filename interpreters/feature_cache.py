@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ class FeatureCache:
     def __init__(self, budget: int):
         self._budget, self._bytes = budget, 0
         self._blocks: list[Tensor] = []
-        self._file: tempfile._TemporaryFileWrapper | None = None
+        self._file: IO[bytes] | None = None
         self._shapes: list[tuple[int, int]] = []
 
     @property
@@ -28,7 +29,7 @@ class FeatureCache:
         self._bytes += block.nbytes
         self._blocks.append(block)
         if self._file is None and self._bytes > self._budget:
-            self._file = tempfile.TemporaryFile(prefix="interpreter-features-")
+            self._file = tempfile.TemporaryFile(prefix="features-")  # noqa: SIM115 - closed by close()
         if self._file is not None:
             for b in self._blocks:
                 self._file.write(b.numpy().data)
@@ -42,7 +43,7 @@ class FeatureCache:
         self._file.seek(0)
         for rows, columns in self._shapes:
             block = torch.empty(rows, columns, dtype=torch.float16)
-            self._file.readinto(block.numpy().data.cast("B"))
+            block.view(-1).copy_(torch.frombuffer(bytearray(self._file.read(block.nbytes)), dtype=torch.float16))
             yield block.float()
 
     def close(self) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpreters import factored, files, reference, training
+from interpreters import factored, files, fused, reference, training
 from interpreters.errors import InputError
-from interpreters.folding import Folded, FoldCache
+from interpreters.folding import FoldCache, Folded
 from interpreters.layers import MemberStack
 from interpreters.prediction import Prediction
 from interpreters.shapes import Float, UInt8
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DEFAULT_BUDGET = 256 * 2**20
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30
 MAX_CLASSES = 255  # masks are 8-bit and 255 means "not labelled"
 
 
@@ -87,21 +87,27 @@ class StyleInterpreter(MemberStack):
     def predict(
         self,
         feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
-        precision: str = "float32",
-        budget: int = DEFAULT_BUDGET,
+        precision: str = "auto",
+        budget: int | None = None,
     ) -> Prediction:
         """Labels and uncertainty of a batch; masks have the size of the largest map.
 
         The same answer as ``predict_reference`` up to rounding, at a fraction of its time and memory. All cores that
         ``torch.set_num_threads`` allows are used.
 
-        precision: of the products, "float32" or "bfloat16" (docs/interpreter.md says what each costs and changes).
-        budget: working memory in bytes, beside inputs, outputs and the weights; a hint below about 32 MiB.
+        precision: of the products, "float32", "bfloat16" or "float16" (docs/interpreter.md says what each costs and
+        changes); "auto" is float32 on the CPU and float16 on a GPU.
+        budget: working memory in bytes, beside inputs, outputs and the weights; 256 MiB on the CPU and 4 GiB on a GPU.
         Raises InputError where the maps do not fit this interpreter.
         """
-        if precision not in PRECISIONS:
-            raise InputError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-        return factored.predict(self, feature_maps, PRECISIONS[precision], budget)
+        self.output_size(feature_maps)
+        device = feature_maps[0].device
+        on_cpu = device.type == "cpu"
+        if precision != "auto" and precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
+        dtype = PRECISIONS[("float32" if on_cpu else "float16") if precision == "auto" else precision]
+        path = fused if fused.available(self, device) else factored
+        return path.predict(self, feature_maps, dtype, budget or (CPU_BUDGET if on_cpu else GPU_BUDGET))
 
     def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
         """The weights as inference uses them; folded anew where they have changed."""

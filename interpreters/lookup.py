@@ -46,7 +46,7 @@ def hypercolumns(
 def interpolation_matrix(
     start: int, stop: int, source: int, target: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[int, Tensor]:
-    """Upsampling along one axis as a product: target positions start to stop are ``matrix @ source[first : first + n]``.
+    """Upsampling along one axis as a product: targets start to stop are ``matrix @ source[first : first + n]``.
 
     Returns first and the matrix [stop - start, n]. Cached, because every band of every image asks for the same few.
     """

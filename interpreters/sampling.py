@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LabelledPixels:
-    """Feature vectors of sampled pixels (one block per image, not standardised), their labels, and the image of each."""
+    """Feature vectors of sampled pixels (a block per image, not standardised), their labels, and the image of each."""
 
     features: FeatureCache
     labels: UInt8[Tensor, "pixels"]

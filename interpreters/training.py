@@ -81,8 +81,10 @@ def fit(
     return {"seed": seed, "recipe": asdict(recipe), "images": images, "pixels": len(inputs), **curves}
 
 
-def split(image: Int[Tensor, "pixels"], members: int, by: str, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-    """Training and held-out pixels of each member: whole images in turn, a tenth of the pixels where there are too few."""
+def split(
+    image: Int[Tensor, "pixels"], members: int, by: str, generator: torch.Generator
+) -> list[tuple[Tensor, Tensor]]:
+    """Training and held-out pixels of each member: whole images in turn, a tenth of the pixels of fewer than four."""
     names = image.unique()
     if by == "image" and len(names) >= 4:
         folds = min(len(names), members)
@@ -128,8 +130,8 @@ def train(
             running = torch.zeros(members)
             for index in order.split(batch, 1):
                 if recipe.schedule == "cosine":
-                    optimizer.param_groups[0]["lr"] = recipe.learning_rate * 0.5 * (
-                        1 + torch.cos(torch.tensor(bar.n / total * torch.pi)).item()
+                    optimizer.param_groups[0]["lr"] = (
+                        recipe.learning_rate * 0.5 * (1 + torch.cos(torch.tensor(bar.n / total * torch.pi)).item())
                     )
                 x = inputs[index]
                 if recipe.noise:

@@ -26,7 +26,9 @@ class Workers:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="interpreter")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
             torch.set_num_threads(self._threads)

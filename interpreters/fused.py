@@ -1,0 +1,139 @@
+"""Factored inference on a GPU: a few matrix products, then one fused kernel (triton_kernel.py)."""
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from interpreters.folding import Folded
+from interpreters.levels import Level, split_levels
+from interpreters.prediction import Prediction
+from interpreters.shapes import Float, Int
+from interpreters.uncertainty import image_score
+
+if TYPE_CHECKING:
+    from interpreters.interpreter import StyleInterpreter
+
+TILE_H, TILE_W = 8, 16
+TAPS = 16  # the smallest depth of a tensor core product
+WIDTHS = (16, 32, 64, 128, 256)  # of hidden layers that the kernel is written for
+
+
+def available(model: "StyleInterpreter", device: torch.device) -> bool:
+    """True where Triton is installed, the device can run it, and the members have a shape that the kernel knows."""
+    has_triton = importlib.util.find_spec("triton") is not None
+    return has_triton and device.type == "cuda" and suits(model)
+
+
+def suits(model: "StyleInterpreter") -> bool:
+    return len(model.hidden) == 2 and all(width in WIDTHS for width in model.hidden)
+
+
+@torch.no_grad()
+def predict(
+    model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], dtype: torch.dtype, budget: int
+) -> Prediction:
+    """Products in ``dtype`` with float32 sums; projections of as many images at a time as fit the budget."""
+    size = model.output_size(feature_maps)
+    batch, device = len(feature_maps[0]), feature_maps[0].device
+    folded = model.folded(dtype, device)
+    lower, top = split_levels(folded, feature_maps, size)
+    units = folded.first.shape[1]
+    sources = sum(v.height * v.width for v in lower)
+    group = min(batch, max(1, budget // max(1, sources * units * folded.first.element_size())))
+    projected = torch.empty(group, max(1, sources), units, dtype=dtype, device=device)
+    mask = torch.empty(batch, *size, dtype=torch.uint8, device=device)
+    uncertainty = torch.empty(batch, *size, device=device)
+    chunks = tap_chunks(lower, size).to(device)
+    weights = _kernel_weights(folded, model.num_classes)
+    for start in range(0, batch, group):
+        count = min(group, batch - start)
+        for image in range(count):
+            offset = 0
+            for level in lower:
+                n = level.height * level.width
+                pixels = level.vectors(start + image, slice(None), slice(None), dtype)
+                torch.addmm(level.bias, pixels, level.weight, out=projected[image, offset : offset + n])
+                offset += n
+        images = slice(start, start + count)
+        _launch(model, projected, chunks, top, images, weights, mask[images], uncertainty[images])
+    return Prediction(mask, uncertainty.half(), image_score(uncertainty))
+
+
+def tap_chunks(lower: list[Level], size: tuple[int, int]) -> Int[Tensor, "chunks 5"]:
+    """The source pixels that a tile's pixels may need, cut into portions of ``TAPS``.
+
+    One row per portion: first source pixel, height and width of its level; first tap, taps a row.
+    """
+    rows, offset = [], 0
+    for v in lower:
+        # centres of a tile's pixels span (tile - 1) source steps: from any phase that touches at most floor + 2 taps
+        high = min(v.height, (TILE_H - 1) * v.height // size[0] + 3)
+        wide = min(v.width, (TILE_W - 1) * v.width // size[1] + 3)
+        rows += [(offset, v.height, v.width, first, wide) for first in range(0, high * wide, TAPS)]
+        offset += v.height * v.width
+    return torch.tensor(rows, dtype=torch.int32).reshape(-1, 5)
+
+
+def _kernel_weights(folded: Folded, num_classes: int) -> tuple[Tensor, ...]:
+    """Second and third layers; classes padded to a power of two that can never win."""
+    (weight2, bias2), (weight3, bias3) = folded.hidden
+    padding = max(16, 1 << (num_classes - 1).bit_length()) - num_classes
+    return (
+        weight2.contiguous(),
+        bias2[:, 0].contiguous(),
+        torch.nn.functional.pad(weight3.to(weight2.dtype), (0, padding)).contiguous(),
+        torch.nn.functional.pad(bias3[:, 0].float(), (0, padding), value=-1e30).contiguous(),
+    )
+
+
+def _launch(
+    model: "StyleInterpreter",
+    projected: Float[Tensor, "group sources units"],
+    chunks: Int[Tensor, "chunks 5"],
+    top: Level | None,
+    images: slice,
+    weights: tuple[Tensor, ...],
+    mask: Tensor,
+    uncertainty: Tensor,
+) -> None:
+    from interpreters.triton_kernel import label_tiles
+
+    dtype, device = projected.dtype, projected.device
+    count, height, width = mask.shape
+    if top:
+        maps = [f[images].to(dtype) for f in top.maps]
+        features, top_weight, top_bias = torch.cat(maps, 1).contiguous(), top.weight, top.bias
+    else:
+        features = torch.empty(count, 0, height, width, dtype=dtype, device=device)
+        top_weight = torch.empty(0, projected.shape[2], dtype=dtype, device=device)
+        top_bias = torch.zeros(projected.shape[2], dtype=dtype, device=device)
+    grid = (-(-width // TILE_W), -(-height // TILE_H), count)
+    label_tiles[grid](
+        projected,
+        chunks,
+        len(chunks),
+        features,
+        top_weight,
+        top_bias,
+        *weights,
+        mask,
+        uncertainty,
+        height,
+        width,
+        projected.stride(0),
+        features.stride(0),
+        TOP=features.shape[1],
+        MEMBERS=model.members,
+        H1=model.hidden[0],
+        H2=model.hidden[1],
+        CLASSES_PADDED=weights[2].shape[2],
+        TILE_H=TILE_H,
+        TILE_W=TILE_W,
+        TAPS=TAPS,
+        TOP_BLOCK=32,
+        PRECISION="ieee",
+        num_warps=8 if model.hidden[0] > 128 else 4,
+    )

@@ -1,0 +1,40 @@
+"""The GPU kernel, run by Triton's interpreter where there is no GPU: equal to the definition."""
+
+import pytest
+import torch
+from interpreter_world import scene
+
+from interpreters import Recipe, StyleInterpreter, fused
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+CHANNELS, SIZES = (24, 16, 8, 8), (4, 8, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def model() -> StyleInterpreter:
+    model = StyleInterpreter(CHANNELS, 3, members=3, hidden=(32, 16))
+    samples = [scene(i, SIZES, CHANNELS) for i in range(4)]
+    model.fit(samples, progress=False, recipe=Recipe(pixels_per_image=300, max_epochs=4))
+    return model
+
+
+@pytest.mark.parametrize("with_top", [True, False])
+def test_kernel_equals_the_definition(model: StyleInterpreter, with_top: bool) -> None:
+    maps, _ = scene(50, SIZES, CHANNELS)
+    if not with_top:  # heights and widths come from different maps: no map has the output's size, 20 x 18
+        maps[2] = torch.nn.functional.interpolate(maps[2], (20, 8))
+        maps[3] = torch.nn.functional.interpolate(maps[3], (10, 18))
+    plain = model.predict_reference(maps)
+    exact = fused.predict(model, maps, torch.float32, 2**20)
+    assert torch.equal(exact.mask, plain.mask)
+    assert (exact.uncertainty - plain.uncertainty).abs().max() < 1e-3
+    torch.testing.assert_close(exact.score, plain.score, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_stays_within_its_bounds(model: StyleInterpreter) -> None:
+    pair = zip(scene(51, SIZES, CHANNELS)[0], scene(52, SIZES, CHANNELS)[0], strict=True)
+    maps = [torch.cat(p) for p in pair]  # with a budget for one image at a time
+    plain, half = model.predict_reference(maps), fused.predict(model, maps, torch.float16, 1)
+    assert (half.mask == plain.mask).float().mean() >= 0.995
+    assert (half.uncertainty - plain.uncertainty).abs().max() < 1e-2
