@@ -11,14 +11,15 @@ from interpreters.shapes import Float
 Logits = Float[Tensor, "batch 1"]
 
 
-def discriminator_loss(real: Logits, fake: Logits) -> Float[Tensor, ""]:
-    """-log sigma(D(x)) - log(1 - sigma(D(G(z)))): the logistic loss (arXiv 1406.2661, equation 1)."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+def logistic_real(logits: Logits) -> Float[Tensor, ""]:
+    """-log sigma(D(x)): the discriminator's loss on reals, and the generator's non-saturating one on fakes
+    (arXiv 1406.2661, section 3)."""
+    return F.softplus(-logits).mean()
 
 
-def generator_loss(fake: Logits) -> Float[Tensor, ""]:
-    """-log sigma(D(G(z))): non-saturating (arXiv 1406.2661, section 3)."""
-    return F.softplus(-fake).mean()
+def logistic_fake(logits: Logits) -> Float[Tensor, ""]:
+    """-log(1 - sigma(D(G(z)))): the discriminator's loss on fakes (arXiv 1406.2661, equation 1)."""
+    return F.softplus(logits).mean()
 
 
 def r1_penalty(real: Float[Tensor, "batch channels height width"], logits: Logits) -> Float[Tensor, ""]:

@@ -40,7 +40,7 @@ class FullyConnected(nn.Module):
     """Linear layer with equalised learning rate (arXiv 1710.10196, section 4.1)."""
 
     def __init__(
-        self, in_features: int, out_features: int, lr_mul: float = 1, bias_init: float = 0, lrelu: bool = False
+        self, in_features: int, out_features: int, lr_mul: float = 1.0, bias_init: float = 0.0, lrelu: bool = False
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
@@ -72,7 +72,7 @@ class Mapping(nn.Module):
         self,
         z: Float[Tensor, "batch z_dim"] | None,
         c: Float[Tensor, "batch c_dim"] | None = None,
-        truncation_psi: float = 1,
+        truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Float[Tensor, "batch ..."]:
         """One w per synthesis layer, ``[batch, num_ws, w_dim]``; without ``num_ws`` just ``[batch, w_dim]``."""
@@ -110,7 +110,7 @@ class SynthesisLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.up, self.conv_clamp, self.resolution = up, conv_clamp, resolution
-        self.affine = FullyConnected(w_dim, in_channels, bias_init=1)
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
@@ -144,7 +144,7 @@ class ToRGB(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, conv_clamp: float | None) -> None:
         super().__init__()
         self.conv_clamp = conv_clamp
-        self.affine = FullyConnected(w_dim, in_channels, bias_init=1)
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
@@ -271,7 +271,7 @@ class Generator(nn.Module):
         self,
         z: Float[Tensor, "batch z_dim"],
         c: Float[Tensor, "batch c_dim"] | None = None,
-        truncation_psi: float = 1,
+        truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
         noise_mode: NoiseMode = "random",
     ) -> Float[Tensor, "batch img_channels height width"]:
@@ -300,7 +300,7 @@ class Conv2dLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.register_buffer("resample_filter", binomial_filter())
 
-    def forward(self, x: Tensor, gain: float = 1) -> Tensor:
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         gain *= LRELU_GAIN if self.lrelu else 1
         weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
         bias = None if self.bias is None else self.bias * gain
@@ -329,11 +329,14 @@ class DiscriminatorBlock(nn.Module):
 
 
 def minibatch_std(
-    x: Float[Tensor, "batch channels height width"], group_size: int
+    x: Float[Tensor, "batch channels height width"], group_size: int | None
 ) -> Float[Tensor, "batch plus_one height width"]:
-    """Appends one channel with the standard deviation inside groups of the batch (arXiv 1710.10196, section 3)."""
+    """Appends one channel with the standard deviation inside groups of the batch (arXiv 1710.10196, section 3).
+
+    ``group_size`` None takes the whole batch as one group.
+    """
     n, _, h, w = x.shape
-    group = min(group_size, n)
+    group = n if group_size is None else min(group_size, n)
     if n % group:
         raise ValueError(f"batch of {n}: expected a multiple of the minibatch-std group size {group}")
     y = x.reshape(group, n // group, -1)
@@ -343,7 +346,7 @@ def minibatch_std(
 
 
 class DiscriminatorEpilogue(nn.Module):
-    def __init__(self, channels: int, cmap_dim: int, mbstd_group_size: int, conv_clamp: float | None) -> None:
+    def __init__(self, channels: int, cmap_dim: int, mbstd_group_size: int | None, conv_clamp: float | None) -> None:
         super().__init__()
         self.mbstd_group_size = mbstd_group_size
         self.conv = Conv2dLayer(channels + 1, channels, 3, conv_clamp=conv_clamp)
@@ -367,7 +370,7 @@ class Discriminator(nn.Module):
         channel_base: int = 32768,
         channel_max: int = 512,
         conv_clamp: float | None = None,
-        mbstd_group_size: int = 4,
+        mbstd_group_size: int | None = 4,
         cmap_dim: int | None = None,
         mapping_layers: int = 8,
     ) -> None:

@@ -30,7 +30,7 @@ def _taps(fir: Float[Tensor, "4 4"], channels: int, gain: float, like: Tensor) -
 
 
 def fir_filter(
-    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1.0
 ) -> Float[Tensor, "batch channels out_height out_width"]:
     """Low-pass filters with zero padding on every side; eight taps a pixel (rows, then columns) instead of sixteen."""
     channels = x.shape[1]
@@ -44,7 +44,7 @@ def upsample2x(
 ) -> Float[Tensor, "batch channels out_height out_width"]:
     """Zero insertion and the filter with gain 4, as a transposed convolution that never builds the zeros."""
     channels = x.shape[1]
-    row, column = _taps(fir, channels, 4, x)
+    row, column = _taps(fir, channels, 4.0, x)
     x = F.conv_transpose2d(x, row, groups=channels, stride=(1, 2), padding=(0, 1))
     return F.conv_transpose2d(x, column, groups=channels, stride=(2, 1), padding=(1, 0))
 
@@ -58,7 +58,7 @@ def convolve(
     kernel = weight.shape[-1]
     if up == 2:
         x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        x = fir_filter(x, _required(fir), padding=1, gain=4)
+        x = fir_filter(x, _required(fir), padding=1, gain=4.0)
         return x if bias is None else x + bias[:, None, None]
     if down == 2 and kernel == 1:
         # Filter and 1x1 convolution as one dense 4x4: more products, but in the one operation that hardware is best at.
@@ -81,7 +81,7 @@ def modulated_conv2d(
     fir: Float[Tensor, "4 4"] | None = None,
     up: int = 1,
     demodulate: bool = True,
-    gain: float = 1,
+    gain: float = 1.0,
     shift: Tensor | None = None,
 ) -> Float[Tensor, "batch out_channels out_height out_width"]:
     """Convolution whose input channels are scaled by the style (StyleGAN2, section 2.2, equations 1 to 3).

@@ -35,7 +35,7 @@ class World:
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def all_any(self, flag: bool) -> bool:
+    def any(self, flag: bool) -> bool:
         """Whether any process says so: all leave a loop at the same step."""
         if self.size == 1:
             return flag

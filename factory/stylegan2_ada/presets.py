@@ -95,7 +95,8 @@ class Recipe:
 # channels of the full network (channel_base 32768). cifar has neither path length nor mixing there; its discriminator
 # is of an older kind in the paper, here it is the residual one. tiny is ours: 64 px on a CPU.
 #                kimg   batch mbstd fmaps  max   z=w  map  lr      gamma  ema  rampup pl mixing
-TABLE = {
+Row = tuple[int, int, int, float, int, int, int, float, float, float, float | None, float, float]
+TABLE: dict[str, Row] = {
     "stylegan2":  (25000, 32,   4,  1.0,   512,  512,  8,  0.0020, 10.0,  10,  None,  2, 0.9),
     "paper256":   (25000, 64,   8,  0.5,   512,  512,  8,  0.0025,  1.0,  20,  None,  2, 0.9),
     "paper512":   (25000, 64,   8,  1.0,   512,  512,  8,  0.0025,  0.5,  20,  None,  2, 0.9),
@@ -126,7 +127,7 @@ def preset(name: str, resolution: int, processes: int = 1) -> Preset:
         rate = 0.002 if resolution >= 1024 else 0.0025
         gamma = 0.0002 * resolution**2 / batch
         group = min(max(batch // processes, 1), 4)
-        row = (25000, batch, group, fmaps, 512, 512, 2, rate, gamma, batch * 10 / 32, 0.05, 2, 0.9)
+        row: Row = (25000, batch, group, fmaps, 512, 512, 2, rate, gamma, batch * 10 / 32, 0.05, 2, 0.9)
     elif name in TABLE:
         row = TABLE[name]
     else:
