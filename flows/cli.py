@@ -8,6 +8,7 @@ import typer
 
 from flows.commands.demo import demo
 from flows.commands.generate import generate
+from flows.commands.train_generator import train_generator
 from flows.commands.train_interpreter import train_interpreter
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, generate, train_interpreter):
+for command in (demo, generate, train_generator, train_interpreter):
     app.command(name=command.__name__.replace("_", "-"))(command)
 
 
