@@ -1,16 +1,14 @@
 """The ``factory`` command line. Exit codes: 0 done, 1 the work failed, 2 the call was wrong (one line says why)."""
 
+import importlib
 import os
+import pkgutil
 import sys
 import traceback
 
 import typer
 
-from flows.commands.demo import demo
-from flows.commands.generate import generate
-from flows.commands.show import show
-from flows.commands.train_interpreter import train_interpreter
-from flows.commands.verify import verify
+import flows.commands
 
 app = typer.Typer(
     name="factory",
@@ -19,8 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, generate, show, train_interpreter, verify):
-    app.command(name=command.__name__.replace("_", "-"))(command)
+for module in pkgutil.iter_modules(flows.commands.__path__):
+    function = getattr(importlib.import_module(f"flows.commands.{module.name}"), module.name)
+    app.command(name=module.name.replace("_", "-"))(function)
 
 
 def exit_code(error: BaseException) -> int:

@@ -164,16 +164,19 @@ def test_a_batch_in_shares_is_augmented_as_one() -> None:
 
 def test_p_follows_the_overfitting_measure() -> None:
     ada = AdaController(kimg=1.0)
-    for _ in range(8):
-        ada.observe(signs=16.0, count=16)  # all reals recognised: r_t = 1
-    assert ada.r_t == 1
-    assert ada.p == pytest.approx(2 * 4 * 16 / 1000)
-    for _ in range(12):
-        ada.observe(signs=0.0, count=16)
+    ada.observe(1.0, images=64)  # all reals recognised
+    ada.observe(0.7, images=64)
+    assert ada.p == pytest.approx(2 * 64 / 1000)
+    for _ in range(3):
+        ada.observe(0.5, images=64)
     assert ada.p == 0  # never below
-    for _ in range(100):
-        ada.observe(signs=16.0, count=16)
+    for _ in range(20):
+        ada.observe(0.9, images=64)
     assert ada.p == 1  # never above
+    assert ada.r_t == 0.9
+    fixed = AdaController(p=0.3, fixed=True)
+    fixed.observe(1.0, images=64)
+    assert (fixed.p, fixed.r_t) == (0.3, 1.0)
 
 
 def test_an_unknown_pipe_is_named() -> None:

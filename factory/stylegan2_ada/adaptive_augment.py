@@ -174,25 +174,19 @@ def _inverse_warp(scale: Tensor, before: Tensor, aniso: Tensor, after: Tensor, f
 class AdaController:
     """Keeps the overfitting measure r_t = E[sign(D(real))] at its target by moving p (section 3.1, equation 1).
 
-    ``observe`` is called once a minibatch; every ``interval`` of them p moves one step towards more or less
-    augmentation, so fast that it crosses [0, 1] in ``kimg`` thousand images.
+    p moves one step towards more or less augmentation at each observation, so fast that it crosses [0, 1] in ``kimg``
+    thousand images; a fixed p stays.
     """
 
     p: float = 0.0
     target: float = 0.6
-    interval: int = 4
-    kimg: float = 500
-    total: float = 0.0
-    count: int = 0
-    steps: int = 0
+    kimg: float = 500.0
+    fixed: bool = False
     r_t: float = 0.0
 
-    def observe(self, signs: float, count: int) -> None:
-        """``signs``: sum of sign(D(real)) over ``count`` real images of this minibatch."""
-        self.total, self.count, self.steps = self.total + signs, self.count + count, self.steps + 1
-        if self.steps < self.interval:
-            return
-        self.r_t = self.total / max(self.count, 1)
-        step = self.count / (self.kimg * 1000)
-        self.p = min(max(self.p + math.copysign(step, self.r_t - self.target), 0.0), 1.0)
-        self.total, self.count, self.steps = 0.0, 0, 0
+    def observe(self, r_t: float, images: int) -> None:
+        """Mean sign of D(real) over the last ``images`` images (four minibatches in the paper)."""
+        self.r_t = r_t
+        if not self.fixed:
+            step = images / (self.kimg * 1000)
+            self.p = min(max(self.p + math.copysign(step, r_t - self.target), 0.0), 1.0)

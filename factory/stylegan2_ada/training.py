@@ -1,171 +1,301 @@
-"""A compact StyleGAN2 training loop: non-saturating loss, lazy R1, EMA, dihedral augmentation, resumable snapshots."""
+"""Training of StyleGAN2-ADA: one step of both networks.
+
+A run is a function of its recipe, its data and the step number: what is random in a step comes from (seed, step) and is
+drawn for the whole batch. So a resumed run repeats the uninterrupted one, and processes that share a batch train as
+one process would.
+"""
 
 import copy
-import math
-import os
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from factory.errors import InputError
+from factory.stylegan2_ada.adaptive_augment import AdaController, AugmentPipe, augment
+from factory.stylegan2_ada.augment_geometry import blit
+from factory.stylegan2_ada.choices import Choices, FakeChoices, draw_choices, real_indices, seed_of
+from factory.stylegan2_ada.dataset import ImageDataset
+from factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
 from factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
-from interpreters.shapes import Float, UInt8
+from factory.stylegan2_ada.parallel import World, share
+from factory.stylegan2_ada.presets import Recipe
+from interpreters.shapes import Float
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Learning rate, betas, lazy intervals: StyleGAN2 (arXiv 1912.04958, appendix B); EMA: StyleGAN2-ADA."""
-
-    batch: int = 16
-    learning_rate: float = 0.0025
-    r1_gamma: float = 0.3
-    r1_interval: int = 16
-    ema_kimg: float = 10
-    ema_rampup: float = 0.05
-    half_dtype: str = "bfloat16"
-    seed: int = 0
-
-
-def dihedral(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Turns and mirrors each image of a square batch by a random element of the dihedral group: nuclei have no up."""
-    k = torch.randint(0, 8, (x.shape[0],), generator=rng)
-    out = torch.empty_like(x)
-    for element in range(8):
-        chosen = x[k == element]
-        if element >= 4:
-            chosen = chosen.flip(3)
-        out[k == element] = torch.rot90(chosen, element % 4, (2, 3))
-    return out
+ADA_INTERVAL = 4  # minibatches between two moves of p (StyleGAN2-ADA, section 3.1)
 
 
 class Trainer:
-    """All state of a run; ``state_dict`` is complete, so that a resumed run continues as if never stopped."""
+    """Both networks, the generator's moving average, optimisers, adaptive augmentation.
 
-    def __init__(self, images: UInt8[np.ndarray, "n h w c"], network: dict[str, int], config: TrainingConfig) -> None:
-        self.images, self.config = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), config
-        torch.manual_seed(config.seed)
-        resolution, channels = images.shape[1], images.shape[3]
-        sizes = {k: network[k] for k in ("channel_base", "channel_max")}
-        self.generator = Generator(c_dim=0, img_resolution=resolution, img_channels=channels, **network)
-        self.discriminator = Discriminator(c_dim=0, img_resolution=resolution, img_channels=channels, **sizes)
+    ``micro`` splits this process's part of a batch into so many where memory is short. Raises ``InputError`` where
+    networks and data do not fit together (both shapes are named) or the batch cannot be split so.
+    """
+
+    def __init__(
+        self,
+        data: ImageDataset,
+        networks: tuple[Generator, Discriminator],
+        recipe: Recipe,
+        world: World | None = None,
+        micro: int = 1,
+    ) -> None:
+        self.data, self.recipe = data, recipe
+        self.world = world or World(0, 1, torch.device("cpu"))
+        self.generator: Generator = networks[0].train().to(self.world.device)
+        self.discriminator: Discriminator = networks[1].train().to(self.world.device)
+        self._check()
+        self.shares = [
+            share(recipe.batch, recipe.mbstd_group, self.world.size * micro, k)
+            for k in range(self.world.rank * micro, (self.world.rank + 1) * micro)
+        ]
+        size = len(self.shares[0])
+        if recipe.batch % (self.world.size * micro) or size % min(recipe.mbstd_group, size):
+            raise InputError(
+                f"batch {recipe.batch} cannot be split into {self.world.size} processes x {micro} micro-batches "
+                f"of whole groups of {recipe.mbstd_group}; choose a batch that is a multiple of all three"
+            )
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.half_dtype = getattr(torch, config.half_dtype)
-        for net in (self.generator, self.discriminator, self.ema):
-            set_precision(net, self.half_dtype)
-        lr, ratio = config.learning_rate, config.r1_interval / (config.r1_interval + 1)
-        self.g_opt = torch.optim.Adam(self.generator.parameters(), lr=lr, betas=(0.0, 0.99), eps=1e-8, fused=True)
-        # Lazy regularisation runs the optimiser 17 times for 16 minibatches: appendix B rescales its memory.
-        self.d_opt = torch.optim.Adam(
-            self.discriminator.parameters(), lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True
-        )
-        self.rng = torch.Generator().manual_seed(config.seed)
-        self.images_seen = self.step = 0
-        self.order, self.cursor = torch.randperm(len(self.images), generator=self.rng), 0
-
-    def reals(self) -> Float[Tensor, "batch c h w"]:
-        n = self.config.batch
-        if self.cursor + n > len(self.order):
-            self.order, self.cursor = torch.randperm(len(self.images), generator=self.rng), 0
-        chosen = self.images[self.order[self.cursor : self.cursor + n]]
-        self.cursor += n
-        return dihedral(chosen, self.rng).float() / 127.5 - 1
-
-    def latents(self) -> Float[Tensor, "batch z"]:
-        return torch.randn(self.config.batch, self.generator.z_dim, generator=self.rng)
-
-    def train_step(self) -> dict[str, float]:
-        """One update of the discriminator, one of the generator, R1 every ``r1_interval`` steps, EMA."""
-        stats: dict[str, float] = {}
-        self.generator.requires_grad_(False)
-        with torch.no_grad():
-            fake = self.generator(self.latents())
-        self.d_opt.zero_grad(set_to_none=True)
-        real = self.reals()
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
-        d_loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-        d_loss.backward()
-        self.d_opt.step()
-        stats |= {"d": d_loss.item(), "sign": real_logits.sign().mean().item()}
-        if self.step % self.config.r1_interval == 0:
-            stats["r1"] = self._regularise(self.reals())
         self.generator.requires_grad_(True)
-        self.discriminator.requires_grad_(False)
-        self.g_opt.zero_grad(set_to_none=True)
-        g_loss = F.softplus(-self.discriminator(self.generator(self.latents()))).mean()
-        g_loss.backward()
-        self.g_opt.step()
         self.discriminator.requires_grad_(True)
-        stats["g"] = g_loss.item()
-        self.images_seen += self.config.batch
+        for layer in first_layers(self.discriminator, recipe.freeze_d):
+            layer.requires_grad_(False)
+        self.g_parameters = list(self.generator.parameters())
+        self.d_parameters = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.g_opt = torch.optim.Adam(self.g_parameters, **self._adam(recipe.pl_weight, recipe.pl_interval))
+        self.d_opt = torch.optim.Adam(self.d_parameters, **self._adam(recipe.r1_gamma, recipe.r1_interval))
+        self.pipe = AugmentPipe(recipe.augment)
+        fixed = recipe.augment_p is not None or recipe.augment == "none"
+        self.ada = AdaController(recipe.augment_p or 0.0, recipe.ada_target, recipe.ada_kimg, fixed)
+        self.pl_mean = torch.zeros([], device=self.world.device)
+        self.signs = torch.zeros([], device=self.world.device)
+        self.images_seen = self.step = 0
+        self._half(True)
+
+    def _check(self) -> None:
+        data = [self.data.channels, self.data.resolution, self.data.resolution]
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            shape = [network.img_channels, network.img_resolution, network.img_resolution]
+            if shape != data:
+                raise InputError(f"the {name} works on images of shape {shape}, the data's are {data}")
+            if network.c_dim != self.data.label_dim:
+                raise InputError(f"the {name} has {network.c_dim} classes, the data has {self.data.label_dim}")
+
+    def _adam(self, weight: float, interval: int) -> dict[str, Any]:
+        """Adam (0, 0.99). A network regularised every n steps makes n + 1 updates in n: appendix B of StyleGAN2
+        shortens its steps and its memory accordingly."""
+        ratio = interval / (interval + 1) if weight else 1.0
+        rate, fused = self.recipe.learning_rate * ratio, self.world.device.type in ("cpu", "cuda")
+        return {"lr": rate, "betas": (0.0, 0.99**ratio), "eps": 1e-8, "fused": fused}
+
+    def _half(self, wanted: bool) -> None:
+        """The recipe's precision, or float32."""
+        dtype = getattr(torch, self.recipe.precision) if wanted else torch.float32
+        for network in (self.generator, self.discriminator, self.ema):
+            body = network.synthesis if isinstance(network, Generator) else network
+            set_precision(network, dtype, min(self.recipe.half_resolutions, len(body.resolutions)))
+
+    def train_step(self) -> dict[str, Tensor]:
+        """One update of the discriminator and one of the generator, each regularised now and then; then the moving
+        average of weights and the strength of augmentation.
+
+        Returns means over this process's samples: losses ``d`` and ``g``, penalties ``r1`` and ``path``, ``sign`` of
+        D(real).
+        """
+        recipe = self.recipe
+        choices = draw_choices(
+            recipe,
+            self.step,
+            self.images_seen,
+            self.data.labels,
+            self.pipe,
+            self.ada.p,
+            self.generator.z_dim,
+            self.generator.num_ws,
+        )
+        torch.manual_seed(seed_of(recipe.seed, self.step, self.world.rank + 1))  # noise inside the generator
+        reals = self._reals(choices)
+        stats = self._train_discriminator(choices, reals)
+        if recipe.r1_gamma and self.step % recipe.r1_interval == 0:
+            stats["r1"] = self._regularise_discriminator(choices, reals)
+        self.discriminator.requires_grad_(False)
+        stats["g"] = self._train_generator(choices)
+        if recipe.pl_weight and self.step % recipe.pl_interval == 0:
+            stats["path"] = self._regularise_generator(choices)
+        for parameter in self.d_parameters:
+            parameter.requires_grad_(True)
         self.step += 1
-        self._update_ema()
+        self.images_seen += recipe.batch
+        self._follow(stats["sign"])
         return stats
 
-    def _regularise(self, real: Tensor) -> float:
-        """R1 = gamma/2 E|grad D(x)|² on real images (arXiv 1801.04406, equation 9), in float32."""
-        set_precision(self.discriminator, torch.float32)
-        real = real.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
-        penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
+    def _train_discriminator(self, choices: Choices, reals: list[Tensor]) -> dict[str, Tensor]:
         self.d_opt.zero_grad(set_to_none=True)
-        (penalty * (self.config.r1_gamma / 2 * self.config.r1_interval)).backward()
-        self.d_opt.step()
-        set_precision(self.discriminator, self.half_dtype)
-        return penalty.item()
+        losses, signs = [], []
+        for index, real in zip(self.shares, reals, strict=True):
+            with torch.no_grad():
+                fake = self._fakes(choices.fakes_d, index)
+            fake_loss = logistic_fake(self._logits(fake, choices.fakes_d, index))
+            (fake_loss / len(self.shares)).backward()
+            logits = self.discriminator(augment(real, choices.draws[index]), self._labels(choices, index))
+            real_loss = logistic_real(logits)
+            (real_loss / len(self.shares)).backward()
+            losses.append(fake_loss.detach() + real_loss.detach())
+            signs.append(logits.detach().sign().mean())
+        self._update(self.d_opt, self.d_parameters)
+        return {"d": torch.stack(losses).mean(), "sign": torch.stack(signs).mean()}
+
+    def _train_generator(self, choices: Choices) -> Tensor:
+        self.g_opt.zero_grad(set_to_none=True)
+        losses = []
+        for index in self.shares:
+            loss = logistic_real(self._logits(self._fakes(choices.fakes_g, index), choices.fakes_g, index))
+            (loss / len(self.shares)).backward()
+            losses.append(loss.detach())
+        self._update(self.g_opt, self.g_parameters)
+        return torch.stack(losses).mean()
+
+    def _regularise_discriminator(self, choices: Choices, reals: list[Tensor]) -> Tensor:
+        """R1, lazily (StyleGAN2, appendix B).
+
+        In float32 on a CPU: bfloat16 convolutions have no fast second derivative there.
+        """
+        self._half(self.world.device.type == "cuda")
+        self.d_opt.zero_grad(set_to_none=True)
+        penalties = []
+        for index, images in zip(self.shares, reals, strict=True):
+            real = images.detach().requires_grad_(True)
+            logits = self.discriminator(augment(real, choices.draws[index]), self._labels(choices, index))
+            penalty = r1_penalty(real, logits)
+            (penalty * (self.recipe.r1_gamma / 2 * self.recipe.r1_interval / len(self.shares))).backward()
+            penalties.append(penalty.detach())
+        self._update(self.d_opt, self.d_parameters)
+        self._half(True)
+        return torch.stack(penalties).mean()
+
+    def _regularise_generator(self, choices: Choices) -> Tensor:
+        """(|J^T y| - a)², a the moving mean of the lengths (StyleGAN2, equation 4), lazily, on a part of a batch."""
+        self._half(self.world.device.type == "cuda")
+        self.g_opt.zero_grad(set_to_none=True)
+        few = len(choices.z_path)
+        total = torch.zeros([], device=self.world.device)
+        penalties = [total]
+        for index in self.shares:
+            index = index[index < few]
+            if not len(index):
+                continue
+            z, labels = (part[index].to(self.world.device) for part in (choices.z_path, choices.labels_path))
+            ws = self.generator.mapping(z, labels if self.generator.c_dim else None)
+            images = self.generator.synthesis(ws, noise_mode="random")
+            lengths = path_lengths(images, ws, torch.randn_like(images))
+            goal = self.pl_mean.lerp(lengths.detach().mean(), self.recipe.pl_decay)
+            penalty = (lengths - goal).square().sum() / few
+            (penalty * (self.recipe.pl_weight * self.recipe.pl_interval * self.world.size)).backward()
+            total = total + lengths.detach().sum()
+            penalties.append(penalty.detach() * self.world.size)
+        self.pl_mean.lerp_(self.world.sum_(total) / few, self.recipe.pl_decay)
+        self._update(self.g_opt, self.g_parameters)
+        self._half(True)
+        return torch.stack(penalties).sum()
+
+    def _update(self, optimiser: torch.optim.Adam, parameters: list[torch.nn.Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.grad is None:  # so that all processes send the same message
+                parameter.grad = torch.zeros_like(parameter)
+        self.world.mean_gradients(parameters, finite=self.recipe.precision == "float16")
+        optimiser.step()
+
+    def _logits(self, fakes: Tensor, choices: FakeChoices, index: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(
+            augment(fakes, choices.draws[index]), choices.labels[index].to(self.world.device)
+        )
+        return logits
+
+    def _labels(self, choices: Choices, index: Tensor) -> Tensor:
+        return self.data.labels[choices.reals][index].to(self.world.device)
+
+    def _fakes(self, choices: FakeChoices, index: Tensor) -> Float[Tensor, "samples channels height width"]:
+        device, generator = self.world.device, self.generator
+        labels = choices.labels[index].to(device) if generator.c_dim else None
+        ws = generator.mapping(choices.z[index].to(device), labels)
+        if choices.mix_from < generator.num_ws:
+            generator.mapping.eval()  # the second latent does not enter the average w
+            other = generator.mapping(choices.z_mix[index].to(device), labels)
+            generator.mapping.train()
+            ws = torch.cat([ws[:, : choices.mix_from], other[:, choices.mix_from :]], dim=1)
+        images: Tensor = generator.synthesis(ws, noise_mode="random")
+        return images
+
+    def _reals(self, choices: Choices) -> list[Float[Tensor, "samples channels height width"]]:
+        """Images of this process's shares, turned and mirrored as the data is amplified."""
+        mine, batch = torch.cat(self.shares), self.recipe.batch
+        coming = real_indices(len(self.data), self.images_seen + batch, batch, self.recipe.seed)
+        images = self.data.float_batch([choices.reals[i] for i in mine], then=[coming[i] for i in mine])
+        no_shift = torch.zeros(len(mine), 2, dtype=torch.long)
+        device = self.world.device
+        turned = blit(*(t.to(device) for t in (images, choices.flip[mine], choices.turns[mine], no_shift)))
+        return list(turned.split(len(self.shares[0])))
 
     @torch.no_grad()
-    def _update_ema(self) -> None:
-        half_life = min(self.config.ema_kimg * 1000, self.images_seen * self.config.ema_rampup)
-        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - beta)
+    def _follow(self, sign: Tensor) -> None:
+        """Moving averages: of w over the processes, of the weights, of D's certainty."""
+        average = self.generator.mapping.w_avg
+        average.copy_(self.world.sum_(average.clone()) / self.world.size)
+        # Half-life in images (arXiv 1710.10196, section 4.2), limited early on (StyleGAN2-ADA, appendix C).
+        half_life = self.recipe.ema_kimg * 1000
+        if self.recipe.ema_rampup is not None:
+            half_life = min(half_life, self.images_seen * self.recipe.ema_rampup)
+        beta = 0.5 ** (self.recipe.batch / max(half_life, 1e-8))
+        torch._foreach_lerp_([*self.ema.parameters()], [*self.generator.parameters()], 1 - beta)
         for mine, theirs in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             mine.copy_(theirs)
+        self.signs += sign
+        if self.step % ADA_INTERVAL == 0:
+            r_t = float(self.world.sum_(self.signs)) / (ADA_INTERVAL * self.world.size)
+            self.ada.observe(r_t, ADA_INTERVAL * self.recipe.batch)
+            self.signs.zero_()
 
-    def state_dict(self) -> dict:
-        nets = {k: getattr(self, k).state_dict() for k in ("generator", "discriminator", "ema", "g_opt", "d_opt")}
-        plain = {k: getattr(self, k) for k in ("images_seen", "step", "order", "cursor")}
-        rng = {"rng": self.rng.get_state(), "torch_rng": torch.get_rng_state()}
-        return nets | plain | rng | {"config": asdict(self.config), "network": self.generator.config}
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state of the run, as tensors and plain values."""
+        nets = {name: getattr(self, name).state_dict() for name in _PARTS}
+        plain = {"images_seen": self.images_seen, "step": self.step, "p": self.ada.p, "r_t": self.ada.r_t}
+        own = {"pl_mean": self.pl_mean.cpu(), "signs": self.signs.cpu(), "recipe": asdict(self.recipe)}
+        configs = {"network": self.generator.config, "discriminator_config": self.discriminator.config}
+        return nets | plain | own | configs | {"format": 2}
 
-    def load_state_dict(self, state: dict) -> None:
-        for k in ("generator", "discriminator", "ema", "g_opt", "d_opt"):
-            getattr(self, k).load_state_dict(state[k])
-        self.images_seen, self.step, self.order, self.cursor = (
-            state[k] for k in ("images_seen", "step", "order", "cursor")
-        )
-        self.rng.set_state(state["rng"])
-        torch.set_rng_state(state["torch_rng"])
-
-
-def save_snapshot(trainer: Trainer, path: Path) -> None:
-    """Written beside and renamed: a kill at any moment leaves the old snapshot or the new one."""
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(trainer.state_dict(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where ``state`` was taken; learning rates stay those of this run's recipe."""
+        for name in _PARTS:
+            part, values = getattr(self, name), state[name]
+            if isinstance(part, torch.optim.Optimizer):
+                values = values | {"param_groups": part.state_dict()["param_groups"]}
+            part.load_state_dict(values)
+        self.images_seen, self.step = state["images_seen"], state["step"]
+        if not self.ada.fixed:
+            self.ada.p = state["p"]
+        self.ada.r_t = state["r_t"]
+        self.pl_mean.copy_(state["pl_mean"])
+        self.signs.copy_(state["signs"])
 
 
-def train(trainer: Trainer, out: Path, kimg: float, snapshot_minutes: float = 3) -> None:
-    """Runs to ``kimg`` thousand images, printing a line and writing a snapshot every few minutes."""
-    saved = time.monotonic()
-    seen, began = trainer.images_seen, saved
-    while trainer.images_seen < kimg * 1000:
-        stats = trainer.train_step()
-        if not all(math.isfinite(v) for v in stats.values()):
-            raise RuntimeError(
-                f"loss is not finite at {trainer.images_seen} images; last good snapshot: {out}/snapshot.pt"
-            )
-        if time.monotonic() - saved > snapshot_minutes * 60:
-            save_snapshot(trainer, out / "snapshot.pt")
-            now = time.monotonic()
-            rate = (trainer.images_seen - seen) / (now - began)
-            line = " ".join(f"{k} {v:.3f}" for k, v in stats.items())
-            print(f"{trainer.images_seen / 1000:.1f} kimg  {rate:.1f} images/s  {line}", flush=True)
-            saved = now
-    save_snapshot(trainer, out / "snapshot.pt")
+_PARTS = ("generator", "discriminator", "ema", "g_opt", "d_opt")
+
+
+def first_layers(discriminator: Discriminator, count: int) -> list[torch.nn.Module]:
+    """The discriminator's first layers from the image on, which Freeze-D keeps (arXiv 2002.10964)."""
+    layers: list[torch.nn.Module] = []
+    for resolution in discriminator.resolutions:
+        block = getattr(discriminator, f"b{resolution}")
+        layers += [layer for layer in (block.fromrgb, block.conv0, block.conv1, block.skip) if layer is not None]
+    return layers[:count]
+
+
+def new_networks(data: ImageDataset, network: dict[str, int], recipe: Recipe) -> tuple[Generator, Discriminator]:
+    """Untrained networks for the data; the same recipe gives the same weights."""
+    torch.manual_seed(seed_of(recipe.seed, 0, 2**31))
+    common: dict[str, Any] = {"img_resolution": data.resolution, "img_channels": data.channels}
+    # float16 overflows without a clamp (StyleGAN2-ADA, appendix C).
+    common |= {"c_dim": data.label_dim, "conv_clamp": 256.0 if recipe.precision == "float16" else None}
+    sizes = {name: network[name] for name in ("channel_base", "channel_max")}
+    return Generator(**common, **network), Discriminator(**common, **sizes, mbstd_group_size=recipe.mbstd_group)

@@ -1,0 +1,90 @@
+"""The random choices of a training step, drawn for the whole batch from (seed, step) alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
+from factory.stylegan2_ada.presets import Recipe
+from interpreters.shapes import Float, Int
+
+_AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}  # flips, quarter turns
+
+
+@dataclass(frozen=True)
+class FakeChoices:
+    """What a batch of generated images comes from."""
+
+    z: Float[Tensor, "batch z_dim"]
+    z_mix: Float[Tensor, "batch z_dim"]  # a second latent for the layers from mix_from on (num_ws: none)
+    mix_from: int
+    labels: Float[Tensor, "batch classes"]
+    draws: Draws
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Everything random in a step but the noise inside the generator; rows are samples of the whole batch."""
+
+    reals: list[int]
+    flip: Int[Tensor, " batch"]
+    turns: Int[Tensor, " batch"]
+    draws: Draws
+    fakes_d: FakeChoices
+    fakes_g: FakeChoices
+    z_path: Float[Tensor, "few z_dim"]
+    labels_path: Float[Tensor, "few classes"]
+
+
+def draw_choices(
+    recipe: Recipe,
+    step: int,
+    position: int,
+    labels: Float[Tensor, "images classes"],
+    pipe: AugmentPipe,
+    p: float,
+    z_dim: int,
+    num_ws: int,
+) -> Choices:
+    """Choices of step number ``step``, after ``position`` images, with augmentation of strength p."""
+    n = recipe.batch
+    rng = torch.Generator().manual_seed(seed_of(recipe.seed, step, 0))
+
+    def some_labels(count: int) -> Tensor:
+        return labels[torch.randint(0, len(labels), (count,), generator=rng)]
+
+    def fakes() -> FakeChoices:
+        z, z_mix = torch.randn(2, n, z_dim, generator=rng)
+        cut = int(torch.randint(1, num_ws, (), generator=rng))
+        mixed = bool(torch.rand((), generator=rng) < recipe.style_mixing)
+        return FakeChoices(z, z_mix, cut if mixed else num_ws, some_labels(n), pipe.draw(n, p, rng))
+
+    flip, turns = (torch.randint(0, many, (n,), generator=rng) for many in _AMPLIFY[recipe.amplify])
+    few = max(n // recipe.pl_shrink, 1)
+    return Choices(
+        reals=real_indices(len(labels), position, n, recipe.seed),
+        flip=flip,
+        turns=turns,
+        draws=pipe.draw(n, p, rng),
+        fakes_d=fakes(),
+        fakes_g=fakes(),
+        z_path=torch.randn(few, z_dim, generator=rng),
+        labels_path=some_labels(few),
+    )
+
+
+def real_indices(count: int, position: int, batch: int, seed: int) -> list[int]:
+    """Of the batch that begins after ``position`` images: epochs in an order of their own, each image once."""
+    found: list[int] = []
+    while len(found) < batch:
+        epoch, offset = divmod(position + len(found), count)
+        order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)
+        found += order[offset : offset + batch - len(found)].tolist()
+    return found
+
+
+def seed_of(seed: int, step: int, stream: int) -> int:
+    """A seed for torch: 63 bits that differ for every (seed, step, stream)."""
+    return int(np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,136 @@
+"""A run's state on disk, and how a run begins: fresh, continued from a snapshot, or with weights from elsewhere."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from factory.errors import InputError, WorkError
+from factory.stylegan2_ada.checkpoint import load_checkpoint
+from factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
+from factory.stylegan2_ada.dataset import ImageDataset
+from factory.stylegan2_ada.networks import Discriminator, Generator
+from factory.stylegan2_ada.parallel import World
+from factory.stylegan2_ada.presets import Preset, Recipe, preset
+from factory.stylegan2_ada.training import Trainer, new_networks
+
+NAME = "snapshot.pt"
+
+
+def save_snapshot(trainer: Trainer, path: Path) -> None:
+    """Written beside and renamed: a kill at any moment leaves the old snapshot or the new one.
+
+    Raises ``WorkError`` for weights that are no longer finite (nothing is written) and where the disk refuses.
+    """
+    networks = (trainer.generator, trainer.discriminator, trainer.ema)
+    if not all(bool(value.isfinite().all()) for network in networks for value in network.parameters()):
+        raise WorkError(f"weights are not finite after {trainer.images_seen} images; last good snapshot: {path}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(trainer.state_dict(), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def read_snapshot(path: Path) -> dict[str, Any]:
+    """State of a run; nothing in the file is executed. Raises ``InputError`` for what is no snapshot."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a {NAME} of an earlier run") from None
+    except Exception as error:  # a damaged file can fail in any step
+        raise InputError(f"{path}: is not a readable {NAME} ({type(error).__name__})") from None
+    if isinstance(state, dict) and "format" not in state and "config" in state:
+        state = _from_first_format(state)
+    if not isinstance(state, dict) or state.get("format") != 2:
+        raise InputError(f"{path}: is not a {NAME} that this release reads")
+    return state
+
+
+def _from_first_format(state: dict[str, Any]) -> dict[str, Any]:
+    """The compact loop's snapshot: no adaptive augmentation, dihedral amplification, lazy R1 alone."""
+    old, network = state["config"], state["network"]
+    names = ("batch", "learning_rate", "r1_gamma", "r1_interval", "ema_kimg", "ema_rampup", "seed")
+    recipe = preset("tiny", network["img_resolution"]).recipe.changed(
+        **{name: old.get(name) for name in names},
+        precision=old.get("half_dtype"),
+        amplify="dihedral",
+        augment="none",
+        pl_weight=0.0,
+        style_mixing=0.0,
+    )
+    shared = ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "conv_clamp")
+    return state | {
+        "format": 2,
+        "recipe": recipe.to_dict(),
+        "discriminator_config": {name: network[name] for name in shared} | {"mbstd_group_size": 4},
+        "p": 0.0,
+        "r_t": 0.0,
+        "pl_mean": torch.zeros([]),
+        "signs": torch.zeros([]),
+    }
+
+
+def start(
+    data: ImageDataset,
+    chosen: Preset,
+    world: World,
+    resume: str | None = None,
+    wishes: dict[str, Any] | None = None,
+    micro: int = 1,
+) -> Trainer:
+    """A trainer at its first step, or where a snapshot left off.
+
+    ``resume`` names a snapshot of a run, which goes on with its own recipe, or any checkpoint whose weights are taken
+    over: sizes of the networks then come from the file, and as in StyleGAN2-ADA augmentation reacts faster
+    (ada_kimg 100) and the moving average is not ramped up. ``wishes`` change single numbers of the recipe (None: do
+    not). Raises ``InputError`` where resolution, channels or classes of file and data differ.
+    """
+    wishes = wishes or {}
+    if resume is None:
+        recipe = chosen.recipe.changed(**wishes)
+        return Trainer(data, new_networks(data, chosen.network, recipe), recipe, world, micro)
+    if _is_snapshot(resume):
+        state = read_snapshot(Path(resume))
+        recipe = Recipe.from_dict(state["recipe"]).changed(**wishes)
+        networks = (Generator(**state["network"]), Discriminator(**state["discriminator_config"]))
+        trainer = Trainer(data, networks, recipe, world, micro)
+        trainer.load_state_dict(state)
+        return trainer
+    recipe = chosen.recipe.changed(ada_kimg=100.0).changed(**wishes)
+    recipe = Recipe(**recipe.to_dict() | {"ema_rampup": wishes.get("ema_rampup")})
+    checkpoint = load_checkpoint(resume)
+    return Trainer(
+        data, _transferred(data, recipe, checkpoint.generator, checkpoint.discriminator), recipe, world, micro
+    )
+
+
+def _is_snapshot(resume: str) -> bool:
+    if "://" in resume:
+        return False
+    try:
+        with open(resume, "rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return resume.endswith(".pt")
+
+
+def _transferred(
+    data: ImageDataset, recipe: Recipe, generator: Generator, discriminator: Discriminator | None
+) -> tuple[Generator, Discriminator]:
+    if discriminator is None:
+        config = NetworkConfig.from_dict(generator.config)
+        network = {name: getattr(config, name) for name in ("channel_base", "channel_max")}
+        network |= {"z_dim": config.z_dim, "w_dim": config.w_dim, "mapping_layers": config.mapping_layers}
+        return generator, new_networks(data, network, recipe)[1]
+    kwargs = DiscriminatorConfig.from_dict(discriminator.config).to_dict() | {"mbstd_group_size": recipe.mbstd_group}
+    mine = Discriminator(**kwargs)
+    mine.load_state_dict(discriminator.state_dict())
+    return generator, mine

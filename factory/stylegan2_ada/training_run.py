@@ -1,0 +1,194 @@
+"""A long training run: progress, log, snapshots, sample sheets; stops cleanly and says where it can go on."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from factory.errors import InputError, WorkError
+from factory.stylegan2_ada.checkpoint import save_safetensors
+from factory.stylegan2_ada.networks import Generator
+from factory.stylegan2_ada.snapshots import NAME, save_snapshot
+from factory.stylegan2_ada.training import Trainer
+from interpreters.shapes import Float, UInt8
+
+TICK = 16  # steps between two looks at the losses: each look waits for the device
+
+
+def train(
+    trainer: Trainer,
+    out: Path,
+    kimg: float,
+    snapshot_minutes: float = 5.0,
+    keep_kimg: float | None = None,
+    metadata: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> None:
+    """Trains until ``kimg`` thousand images have been seen in all.
+
+    In ``out``: ``snapshot.pt`` (continue from it), ``generator.safetensors`` (sample with it), ``samples/`` (a sheet a
+    snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), TensorBoard's events where it is
+    installed; with ``keep_kimg`` a generator is kept under its own name every so many thousand images.
+
+    Raises ``WorkError`` where a loss is no longer finite, or when interrupted (SIGINT, SIGTERM: after the step at
+    hand, with a snapshot); the message says what to go on from.
+    """
+    if trainer.world.rank == 0:
+        try:
+            (out / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from None
+    first, began = trainer.images_seen, time.monotonic()
+    saved, kept, sums, count = began, trainer.images_seen, dict[str, list[Tensor]](), 0
+    shown = progress and trainer.world.rank == 0
+    with _stop_signal() as stop, _Log(out, trainer) as log, _bar(trainer, kimg, shown) as bar:
+        while trainer.images_seen < kimg * 1000:
+            for name, value in trainer.train_step().items():
+                sums.setdefault(name, []).append(value)
+            count += 1
+            bar.update(trainer.recipe.batch)
+            at_once = bool(stop) and trainer.world.size == 1
+            if count % TICK and trainer.images_seen < kimg * 1000 and not at_once:
+                continue
+            stats = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+            sums.clear()
+            _require_finite(trainer, stats, out)
+            rate = (trainer.images_seen - first) / max(time.monotonic() - began, 1e-9)
+            log.write(stats, rate)
+            bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in log.shown(stats).items()), refresh=False)
+            interrupted = trainer.world.any(bool(stop))
+            if interrupted or time.monotonic() - saved > snapshot_minutes * 60:
+                save(trainer, out, metadata)
+                saved = time.monotonic()
+            if keep_kimg and trainer.images_seen - kept >= keep_kimg * 1000:
+                kept = trainer.images_seen
+                save(trainer, out, metadata, f"generator-{kept // 1000:06}.safetensors")
+            if interrupted:
+                raise WorkError(
+                    f"interrupted after {trainer.images_seen} images; the same command goes on from {out / NAME}"
+                )
+    save(trainer, out, metadata)
+
+
+def save(
+    trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = "generator.safetensors"
+) -> None:
+    """Snapshot, generator with its discriminator, and a sheet of samples. Only the first process writes."""
+    if trainer.world.rank:
+        return
+    save_snapshot(trainer, out / NAME)
+    told = {"images_seen": trainer.images_seen, "recipe": trainer.recipe.to_dict(), "data": trainer.data.source}
+    save_safetensors(out / name, trainer.ema, trainer.discriminator, (metadata or {}) | told)
+    sheet = sample_sheet(trainer.ema, trainer.data.labels)
+    sheet.save(out / "samples" / f"{trainer.images_seen // 1000:06}.png")
+
+
+@torch.no_grad()
+def sample_sheet(
+    generator: Generator, labels: Float[Tensor, "images classes"], rows: int = 6, columns: int = 10, psi: float = 1.0
+) -> Image.Image:
+    """Random samples in rows, of the same latents at each call."""
+    n, rng = rows * columns, torch.Generator().manual_seed(0)
+    device = generator.mapping.w_avg.device
+    z = torch.randn(n, generator.z_dim, generator=rng)
+    c = labels[torch.randint(0, len(labels), (n,), generator=rng)]
+    images = []
+    for z_part, c_part in zip(z.split(columns), c.split(columns), strict=True):
+        c_given = c_part.to(device) if generator.c_dim else None
+        images.append(to_uint8(generator(z_part.to(device), c_given, truncation_psi=psi, noise_mode="const")).cpu())
+    grid = torch.cat([torch.cat(list(row), dim=2) for row in images], dim=1)
+    return Image.fromarray(grid[0].numpy() if grid.shape[0] == 1 else grid.permute(1, 2, 0).numpy())
+
+
+def to_uint8(images: Float[Tensor, "batch channels height width"]) -> UInt8[Tensor, "batch channels height width"]:
+    """[-1, 1] to 0 … 255, as sampling does it."""
+    return (images.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def _require_finite(trainer: Trainer, stats: dict[str, float], out: Path) -> None:
+    wrong = [name for name, value in stats.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    last = f"last good snapshot: {out / NAME}" if (out / NAME).exists() else "there is no snapshot yet"
+    raise WorkError(
+        f"{', '.join(wrong)} not finite after {trainer.images_seen} images; {last}; "
+        "go on from it with a lower learning rate or a higher gamma"
+    )
+
+
+@contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying in the middle of a step."""
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _bar(trainer: Trainer, kimg: float, shown: bool) -> Any:
+    total = int(kimg * 1000)
+    return tqdm(
+        total=total,
+        initial=min(trainer.images_seen, total),
+        unit="img",
+        unit_scale=True,
+        disable=not shown,
+        mininterval=1,
+    )
+
+
+class _Log:
+    """Losses, r_t, p and rate: as lines of JSON, and to TensorBoard where it is installed."""
+
+    def __init__(self, out: Path, trainer: Trainer) -> None:
+        self.trainer, self.out = trainer, out
+        self.file: Any = None
+        self.board: Any = None
+
+    def __enter__(self) -> "_Log":
+        if self.trainer.world.rank == 0:
+            self.file = open(self.out / "log.jsonl", "a", encoding="utf-8")
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self.board = SummaryWriter(str(self.out / "tensorboard"))
+            except ImportError:
+                pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for open_one in (self.file, self.board):
+            if open_one is not None:
+                open_one.close()
+
+    def shown(self, stats: dict[str, float]) -> dict[str, float]:
+        """What a person looks at: losses, overfitting, strength of augmentation."""
+        return {k: v for k, v in stats.items() if k != "sign"} | {"r_t": self.trainer.ada.r_t, "p": self.trainer.ada.p}
+
+    def write(self, stats: dict[str, float], rate: float) -> None:
+        if self.file is None:
+            return
+        values = self.shown(stats) | {"images_per_second": round(rate, 2)}
+        line = {"kimg": self.trainer.images_seen / 1000, "step": self.trainer.step} | values
+        self.file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
+        self.file.flush()
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, self.trainer.images_seen)
