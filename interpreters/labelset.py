@@ -5,6 +5,7 @@ that come from inversion instead of a seed, ``latents/NAME.npy``. docs/labels.md
 """
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -294,7 +295,7 @@ def open_picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        image = Image.open(path)
+        image = Image.open(io.BytesIO(path.read_bytes()))  # no file handle stays open if decoding fails
         image.load()
     # Pillow's decoders meet broken files with whatever exception comes first
     except Exception as error:
