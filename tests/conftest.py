@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from factory.generators import ImageGenerator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -28,3 +32,26 @@ def nuclei64() -> Path:
 def label_files() -> Path:
     """Folder of label files that labelling tools wrote (see its README)."""
     return DATA / "labels"
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 16 x 16 grey generator and discriminator, as a file."""
+    import torch
+
+    from factory.stylegan2_ada.checkpoint import save_safetensors
+    from factory.stylegan2_ada.networks import Discriminator, Generator
+
+    torch.manual_seed(0)
+    sizes = {"img_resolution": 16, "img_channels": 1, "channel_base": 128, "channel_max": 12}
+    generator = Generator(z_dim=8, c_dim=0, w_dim=8, mapping_layers=2, **sizes)
+    path = tmp_path_factory.mktemp("tiny_generator") / "tiny.safetensors"
+    save_safetensors(path, generator, Discriminator(c_dim=0, **sizes))
+    return path
+
+
+@pytest.fixture
+def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
+    from factory.generators import open_generator
+
+    return open_generator(str(tiny_checkpoint), "cpu")
