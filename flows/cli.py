@@ -7,7 +7,10 @@ import traceback
 import typer
 
 from flows.commands.demo import demo
+from flows.commands.export_labels import export_labels
 from flows.commands.generate import generate
+from flows.commands.import_labels import import_labels
+from flows.commands.sample import sample
 from flows.commands.train_interpreter import train_interpreter
 
 app = typer.Typer(
@@ -17,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, generate, train_interpreter):
+for command in (demo, export_labels, generate, import_labels, sample, train_interpreter):
     app.command(name=command.__name__.replace("_", "-"))(command)
 
 

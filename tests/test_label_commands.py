@@ -14,7 +14,7 @@ from flows.commands.export_labels import export_labels
 from flows.commands.import_labels import import_labels
 from flows.commands.sample import sample
 from interpreters import StyleInterpreter
-from interpreters.labelset import LabelSet
+from interpreters.labelset import LabelSet, read_image
 
 
 def run(*arguments: object) -> str:
@@ -50,7 +50,7 @@ def test_sample_export_label_import(label_set: Path, tmp_path: Path) -> None:
     labels = LabelSet.load(label_set)
     assert labels.class_names == ("background", "nucleus")
     assert [s.labelled for s in labels] == [False, True, False]
-    assert Image.open(label_set / "preview.png").width > 32
+    assert read_image(label_set / "preview.png").shape[1] > 32
     text = run("export-labels", "--labels", label_set, "--out", tmp_path / "ls")
     assert "3 tasks, 1 with masks" in text
 
