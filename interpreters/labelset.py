@@ -5,11 +5,10 @@ that come from inversion instead of a seed, ``latents/NAME.npy``. docs/labels.md
 """
 
 import hashlib
+import io
 import json
 import math
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 
 from interpreters.checked_json import checked, field, read_json
 from interpreters.errors import InputError
+from interpreters.folders import new_folder
 from interpreters.shapes import Float, UInt8
 
 IGNORE_INDEX = 255
@@ -187,29 +187,12 @@ class LabelSet:
         Raises:
             InputError: ``folder`` exists and ``overwrite`` is off, or it exists and is no label set.
         """
-        root = Path(folder).absolute()
-        if root.exists():
-            if not overwrite:
-                raise InputError(f"{folder}: exists already; name a new folder or allow overwriting")
-            if not (root / "labelset.json").is_file() and (not root.is_dir() or any(root.iterdir())):
-                raise InputError(f"{folder}: exists and is not a label set; name a new folder")
-        root.parent.mkdir(parents=True, exist_ok=True)
-        token = uuid.uuid4().hex[:8]
-        fresh, stale = root.with_name(f".{root.name}.{token}.new"), root.with_name(f".{root.name}.{token}.old")
-        try:
+        with new_folder(folder, replaces="labelset.json" if overwrite else None) as fresh:
             self._write(fresh)
-            if root.exists():
-                root.rename(stale)
-            fresh.rename(root)
-        finally:
-            if stale.exists() and not root.exists():
-                stale.rename(root)
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(stale, ignore_errors=True)
 
     def _write(self, root: Path) -> None:
         for name in ("images", "masks"):
-            (root / name).mkdir(parents=True)
+            (root / name).mkdir()
         entries = []
         for s in self.samples:
             entry: dict[str, Any] = {"file": f"{s.name}.png"}
@@ -294,7 +277,7 @@ def open_picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        image = Image.open(path)
+        image = Image.open(io.BytesIO(path.read_bytes()))  # no file handle stays open if decoding fails
         image.load()
     # Pillow's decoders meet broken files with whatever exception comes first
     except Exception as error:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from tiny_world import TinyWorld
 
+=======
+    from factory.generators import ImageGenerator
+>>>>>>> labels
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -41,6 +45,7 @@ def label_files() -> Path:
 
 
 @pytest.fixture(scope="session")
+<<<<<<< HEAD
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> "TinyWorld":
     """A 16 px generator of random weights and a label set for it."""
     from tiny_world import make_tiny_world  # here: what conftest imports escapes the checks of shapes
@@ -52,3 +57,25 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> "TinyWorld":
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache of interpreters; within a run they share one."""
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+=======
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 16 x 16 grey generator and discriminator, as a file."""
+    import torch
+
+    from factory.stylegan2_ada.checkpoint import save_safetensors
+    from factory.stylegan2_ada.networks import Discriminator, Generator
+
+    torch.manual_seed(0)
+    sizes = {"img_resolution": 16, "img_channels": 1, "channel_base": 128, "channel_max": 12}
+    generator = Generator(z_dim=8, c_dim=0, w_dim=8, mapping_layers=2, **sizes)
+    path = tmp_path_factory.mktemp("tiny_generator") / "tiny.safetensors"
+    save_safetensors(path, generator, Discriminator(c_dim=0, **sizes))
+    return path
+
+
+@pytest.fixture
+def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
+    from factory.generators import open_generator
+
+    return open_generator(str(tiny_checkpoint), "cpu")
+>>>>>>> labels

@@ -110,7 +110,7 @@ def test_existing_folder_is_kept_unless_overwriting_is_allowed(folder: Path) -> 
 
 def test_foreign_folder_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="not a label set"):
+    with pytest.raises(InputError, match=r"has no labelset\.json, so it is something else"):
         make().save(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -1,0 +1,191 @@
+"""Which images to label: a person's minutes go where they teach the interpreter most."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator, open_generator
+from factory.recording import sample_latent
+from factory.sampling import latents
+from interpreters import StyleInterpreter
+from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from interpreters.shapes import Float, Int
+
+Strategy = Literal["random", "kmeans", "uncertain"]
+STRATEGIES: tuple[Strategy, ...] = ("random", "kmeans", "uncertain")
+BATCH = 16
+COMPONENTS = 32  # principal components that candidates are compared in
+CONTESTED = 0.25  # share of the candidates, the most uncertain, that active learning chooses from
+
+
+def candidate_seeds(count: int, seed: int) -> list[int]:
+    """``count`` different sample seeds, 0 to 2^64 - 1, from a stream of their own: not a dataset's samples."""
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 1], dtype=np.uint64)))
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found.update(dict.fromkeys(rng.integers(0, 2**64, count, dtype=np.uint64).tolist()))
+    return list(found)[:count]
+
+
+def describe_candidates(
+    generator: ImageGenerator,
+    seeds: Sequence[int],
+    truncation: float,
+    interpreter: StyleInterpreter | None = None,
+    progress: bool = True,
+) -> tuple[Float[np.ndarray, "candidates channels"], Float[np.ndarray, "candidates"]]:
+    """Each candidate's feature maps averaged over the image, and its uncertainty score (0 without interpreter).
+
+    The average of a generator's feature maps says what is in the image, and costs nothing beside making it.
+    """
+    pooled, scores = [], []
+    for start in tqdm(range(0, len(seeds), BATCH), desc="candidates", unit="batch", disable=not progress, leave=False):
+        batch = seeds[start : start + BATCH]
+        _, maps = generator.generate(latents(batch, generator.z_dim), truncation)
+        pooled.append(torch.cat([f.float().mean((2, 3)) for f in maps], 1).cpu().numpy())
+        if interpreter is not None:
+            scores.append(interpreter.predict(maps).score.cpu().numpy())
+    return np.concatenate(pooled), np.concatenate(scores) if scores else np.zeros(len(seeds), np.float32)
+
+
+def choose_diverse(
+    features: Float[np.ndarray, "candidates channels"], count: int, seed: int = 0
+) -> Int[np.ndarray, "count"]:
+    """k-means with ``count`` clusters on standardised principal components; of each cluster the most typical."""
+    labels, distance = _cluster(features, count, seed)
+    return np.array([_best(np.flatnonzero(labels == k), -distance) for k in range(count)])
+
+
+def choose_contested(
+    features: Float[np.ndarray, "candidates channels"],
+    scores: Float[np.ndarray, "candidates"],
+    count: int,
+    seed: int = 0,
+) -> Int[np.ndarray, "count"]:
+    """Of the quarter of candidates that the interpreter is least sure of: from each of ``count`` clusters the worst."""
+    pool = np.argsort(-scores, kind="stable")[: max(count, round(CONTESTED * len(scores)))]
+    labels, _ = _cluster(features[pool], count, seed)
+    return pool[[_best(np.flatnonzero(labels == k), scores[pool]) for k in range(count)]]
+
+
+def _best(members: np.ndarray, merit: np.ndarray) -> int:
+    return int(members[np.argmax(merit[members])])
+
+
+def _cluster(features: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(cluster of each row, its squared distance to the cluster's centre); no cluster is empty."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    spread = features.std(0)
+    x = (features - features.mean(0)) / np.where(spread > 1e-6, spread, 1)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    x = (u * s)[:, :COMPONENTS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters: settled below
+        model = KMeans(count, n_init=4, random_state=seed).fit(x)
+    labels = model.labels_
+    distance = ((x - model.cluster_centers_[labels]) ** 2).sum(1)
+    for empty in np.setdiff1d(np.arange(count), labels):  # where rows are equal, k-means leaves clusters empty
+        crowded = np.flatnonzero(np.bincount(labels, minlength=count)[labels] > 1)
+        labels[crowded[np.argmax(distance[crowded])]] = empty
+    return labels, distance
+
+
+def sample_label_set(
+    generator: ImageGenerator,
+    uri: str,
+    count: int,
+    classes: Sequence[LabelClass],
+    strategy: Strategy = "kmeans",
+    *,
+    candidates: int = 512,
+    seed: int = 0,
+    truncation: float = 0.7,
+    interpreter: StyleInterpreter | None = None,
+    extends: LabelSet | None = None,
+    progress: bool = True,
+) -> LabelSet:
+    """A label set of ``count`` new images, not labelled yet, after those of ``extends``.
+
+    Arguments:
+        uri: what the label set notes as its generator's address.
+        strategy: ``random``; ``kmeans`` (a diverse set of many candidates); ``uncertain`` (where ``interpreter``
+            contradicts itself, spread over clusters: active learning).
+        candidates: how many images are looked at.
+
+    Raises:
+        InputError: impossible numbers, no interpreter for ``uncertain``, or one of another generator.
+    """
+    if strategy not in STRATEGIES:
+        raise InputError(f"strategy {strategy!r}: expected one of {', '.join(STRATEGIES)}")
+    if count < 1:
+        raise InputError(f"count is {count}: expected 1 or more images")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed}: expected 0 to 2**63 - 1")
+    if strategy != "random" and candidates < count:
+        raise InputError(f"{candidates} candidates for {count} images: expected as many or more")
+    if strategy == "uncertain":
+        if interpreter is None:
+            raise InputError("strategy uncertain needs an interpreter; train one on the first labels, or choose kmeans")
+        if interpreter.generator_sha256 != generator.sha256:
+            raise InputError("the interpreter belongs to another generator; give the generator that it was trained for")
+    if extends is not None:
+        extends.check_generator(generator.sha256)
+        classes, truncation = extends.classes, extends.truncation
+    taken = {s.seed for s in extends} if extends is not None else set()
+    wanted = count if strategy == "random" else candidates
+    seeds = [s for s in candidate_seeds(wanted + len(taken), seed) if s not in taken][:wanted]
+    if strategy != "random":
+        scorer = interpreter if strategy == "uncertain" else None
+        features, scores = describe_candidates(generator, seeds, truncation, scorer, progress)
+        if strategy == "kmeans":
+            chosen = choose_diverse(features, count, seed)
+        else:
+            chosen = choose_contested(features, scores, count, seed)
+        seeds = [seeds[i] for i in chosen]
+    samples = tuple(_blank_samples(generator, seeds, truncation))
+    if extends is not None:
+        samples = (*extends.samples, *samples)
+    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation)
+
+
+def _blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: float) -> list[Sample]:
+    out = []
+    for seed in seeds:
+        # one at a time, as training will see it: another batch size may round another way
+        image = generator.generate(latents([seed], generator.z_dim), truncation).images[0].cpu().numpy()
+        out.append(Sample(f"seed-{seed:016x}", image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), seed))
+    return out
+
+
+def predict_masks(
+    labels: LabelSet, interpreter_path: Path, uri: str | None = None, device: str = "auto"
+) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
+    """Masks and uncertainty scores of the samples that nobody has labelled yet, and the interpreter's name.
+
+    InputError where label set, interpreter and generator do not belong together.
+    """
+    generator = open_generator(uri or labels.generator_uri, device)
+    labels.check_generator(generator.sha256)
+    interpreter = StyleInterpreter.load(interpreter_path).to(generator.device)
+    if interpreter.generator_sha256 != generator.sha256:
+        raise InputError(
+            f"{interpreter_path}: belongs to another generator than the label set; give the one trained on it"
+        )
+    if [c["name"] for c in interpreter.classes] != list(labels.class_names):
+        raise InputError(f"{interpreter_path}: its classes differ from the label set's {', '.join(labels.class_names)}")
+    masks, scores = {}, {}
+    for sample in labels:
+        if not sample.labelled:
+            maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+            prediction = interpreter.predict(maps)
+            masks[sample.name] = prediction.mask[0].cpu().numpy()
+            scores[sample.name] = float(prediction.score[0])
+    return masks, scores, f"{interpreter_path.stem}-{interpreter.sha256[:8]}"

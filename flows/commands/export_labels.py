@@ -1,0 +1,53 @@
+"""``factory export-labels``: a label set for a labelling tool, with masks to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export_labels(
+    labels: Annotated[str, typer.Option(help="Folder of a label set, or builtin:NAME.")],
+    out: Annotated[Path, typer.Option(help="New folder to write.")],
+    format: Annotated[str, typer.Option(help="label-studio or labelme.")] = "label-studio",
+    interpreter: Annotated[
+        Path | None, typer.Option(help="Interpreter whose masks are put where nobody has labelled yet.")
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Generator. [default: the label set's]")] = None,
+    url_prefix: Annotated[
+        str | None,
+        typer.Option(help="Label Studio: address of the images' folder. [default: pictures inside the tasks]"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Write tasks for Label Studio or files for labelme, with current masks as predictions."""
+    import numpy as np
+
+    from factory.interpreting import load_labels
+    from factory.selection import predict_masks
+    from interpreters.errors import InputError
+    from interpreters.formats import export_label_studio, export_labelme
+
+    if format not in ("label-studio", "labelme"):
+        raise InputError(f"format: {format!r}; expected label-studio or labelme")
+    if out.exists():
+        raise InputError(f"{out}: exists already; name a new folder")
+    label_set = load_labels(labels)
+    masks: dict[str, np.ndarray] = {}
+    scores: dict[str, float] = {}
+    version = "labels"
+    if interpreter is not None:
+        masks, scores, version = predict_masks(label_set, interpreter, generator, device)
+    masks |= {s.name: s.mask for s in label_set if s.labelled}
+    if format == "labelme":
+        export_labelme(label_set, out, masks)
+        typer.echo(
+            f"{out}: {len(label_set)} pictures, {len(masks)} with masks; "
+            f"open it with: labelme {out} --labels {out}/labels.txt"
+        )
+        return
+    export_label_studio(label_set, out, masks, url_prefix=url_prefix, model_version=version, scores=scores)
+    typer.echo(
+        f"{out}: {len(label_set)} tasks, {len(masks)} with masks; "
+        "import tasks.json into a project that uses labeling_config.xml"
+    )

@@ -1,0 +1,64 @@
+"""Contact sheets: what a person would rather look at than read about."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from interpreters.labelset import IGNORE_INDEX, LabelClass, Sample, palette
+from interpreters.shapes import UInt8
+
+CELL = 160  # pixels a picture is shown with, about
+GAP = 6
+PAPER, INK = (250, 250, 250), (30, 30, 30)
+
+
+def contact_sheet(
+    samples: Sequence[Sample], classes: Sequence[LabelClass], columns: int = 0, masks: bool = True
+) -> Image.Image:
+    """Every sample's picture with its name; with ``masks`` beside it the labels laid over it, and a key of the classes.
+
+    columns: samples a row; 0 chooses about a square. Pictures are scaled by whole numbers, so that pixels stay pixels.
+    """
+    height, width, _ = samples[0].image.shape
+    scale, shrink = max(1, CELL // max(height, width)), max(1, math.ceil(max(height, width) / (2 * CELL)))
+    size = (width * scale // shrink, height * scale // shrink)
+    views = 2 if masks else 1
+    cell = (size[0] * views + (GAP // 2) * (views - 1), size[1] + 14)
+    columns = columns or max(1, round(math.sqrt(len(samples) * (cell[1] + GAP) / (cell[0] + GAP) * 1.6)))
+    rows = math.ceil(len(samples) / columns)
+    key = 22 if masks else 0
+    sheet = Image.new("RGB", (columns * (cell[0] + GAP) + GAP, rows * (cell[1] + GAP) + GAP + key), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for i, sample in enumerate(samples):
+        x, y = GAP + i % columns * (cell[0] + GAP), GAP + i // columns * (cell[1] + GAP)
+        rgb = np.broadcast_to(sample.image, (height, width, 3))
+        for k, view in enumerate([rgb, overlay(rgb, sample.mask, classes)][:views]):
+            sheet.paste(Image.fromarray(np.ascontiguousarray(view)).resize(size, 0), (x + k * (size[0] + GAP // 2), y))
+        draw.text((x, y + size[1] + 1), sample.name[: cell[0] // 6], fill=INK)
+    if masks:
+        _key(draw, classes, GAP, sheet.height - key)
+    return sheet
+
+
+def overlay(
+    rgb: UInt8[np.ndarray, "height width 3"], mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Labels over a picture: class 0 stays as it is, others are tinted and outlined, unlabelled pixels hatched grey."""
+    tint = palette(classes)[mask].astype(np.float32)
+    alpha = np.where(mask == 0, 0.0, 0.4).astype(np.float32)
+    edge = np.zeros(mask.shape, dtype=bool)
+    edge[1:] |= mask[1:] != mask[:-1]
+    edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    alpha[edge & (mask != 0)] = 0.9
+    y, x = np.indices(mask.shape)
+    alpha[mask == IGNORE_INDEX] = np.where((x + y) % 8 < 2, 0.7, 0.2)[mask == IGNORE_INDEX]
+    return (rgb + (tint - rgb) * alpha[..., None]).round().astype(np.uint8)
+
+
+def _key(draw: ImageDraw.ImageDraw, classes: Sequence[LabelClass], x: int, y: int) -> None:
+    for c in classes:
+        draw.rectangle((x, y + 3, x + 10, y + 13), fill=c.color, outline=INK)
+        draw.text((x + 14, y + 2), c.name, fill=INK)
+        x += 14 + round(draw.textlength(c.name)) + 12
