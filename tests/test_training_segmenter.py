@@ -59,8 +59,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
             return super().__getitem__(index)
 
     data = discs(32)
+    stops = StopsAfter(data.images, data.masks)
     with pytest.raises(Interrupted):
-        stops = StopsAfter(data.images, data.masks)
         train_segmenter(net(), stops, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
     resumed, report = train_segmenter(net(9), data, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
     assert [row["step"] for row in report.history] == [20, 40, 60]
