@@ -2,16 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray as Array
-from scipy import ndimage
 
-from factory.downstream.losses import border_weights
 from factory.errors import InputError
 from interpreters.shapes import Float, Shaped, UInt8
-from storage import Dataset, open_dataset
 
 
 @dataclass(frozen=True)
@@ -81,34 +78,6 @@ class ArrayPairs(Pairs):
         ]
 
 
-class StorePairs(Pairs):
-    """The pairs of a finished dataset store, read as they are needed.
-
-    ``keep`` leaves out what the store's uncertainty filter drops. ``temperature`` (nats) turns each pixel's uncertainty
-    u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first so many.
-    """
-
-    def __init__(self, uri: str, keep: bool = True, temperature: float | None = None, limit: int | None = None) -> None:
-        if temperature is not None and temperature <= 0:
-            raise InputError(f"an uncertainty temperature of {temperature} nats is not above 0")
-        self.temperature = temperature
-        fields = ("image", "mask") if temperature is None else ("image", "mask", "uncertainty")
-        self.dataset: Dataset = open_dataset(uri, fields=fields, keep=keep)
-        self.class_names = [info.name for info in self.dataset.spec.classes]
-        self.count = len(self.dataset) if limit is None else min(limit, len(self.dataset))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def fetch(self, indices: Sequence[int]) -> list[Pair]:
-        """The pairs of these numbers; neighbours are read in one piece."""
-        batch = self.dataset.batch(indices)
-        if self.temperature is None:
-            return [Pair(image, mask) for image, mask in zip(batch["image"], batch["mask"], strict=True)]
-        weights = np.exp(-batch["uncertainty"].astype(np.float32) / self.temperature)
-        return [Pair(*pair) for pair in zip(batch["image"], batch["mask"], weights, strict=True)]
-
-
 class JoinedPairs(Pairs):
     """Several collections one after the other, each repeated a whole number of times (to balance few and many)."""
 
@@ -123,45 +92,12 @@ class JoinedPairs(Pairs):
         """The pairs of these numbers; each part is asked once."""
         which = np.searchsorted(self.starts, indices, side="right") - 1
         out: list[Pair | None] = [None] * len(indices)
-        for part in np.unique(which):
-            places = np.flatnonzero(which == part)
+        for part in np.unique(which).tolist():
+            places = np.flatnonzero(which == part).tolist()
             found = self.parts[part].fetch([int(indices[p] - self.starts[part]) for p in places])
             for place, pair in zip(places, found, strict=True):
                 out[place] = pair
         return [pair for pair in out if pair is not None]
-
-
-class BorderWeighted(Pairs):
-    """Pairs whose weights also count the gaps between objects (U-Net's border map).
-
-    Objects are the pair's instances, or else the connected parts of each class other than background (0).
-    """
-
-    def __init__(self, pairs: Pairs, w0: float = 10.0, sigma: float = 5.0) -> None:
-        self.pairs, self.w0, self.sigma = pairs, w0, sigma
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def fetch(self, indices: Sequence[int]) -> list[Pair]:
-        """The pairs of these numbers, with their border weights."""
-        out = []
-        for pair in self.pairs.fetch(indices):
-            objects = connected_objects(pair.mask) if pair.instances is None else pair.instances
-            weights = border_weights(objects, self.w0, self.sigma)
-            out.append(replace(pair, weights=weights if pair.weights is None else weights * pair.weights))
-        return out
-
-
-def connected_objects(mask: UInt8[Array, "height width"]) -> Shaped[Array, "height width"]:
-    """Connected parts of each class other than background and unlabelled pixels, numbered from 1."""
-    objects, count = np.zeros(mask.shape, np.int32), 0
-    for label in np.unique(mask):
-        if label not in (0, 255):
-            parts, found = ndimage.label(mask == label)
-            objects[parts > 0] = parts[parts > 0] + count
-            count += found
-    return objects
 
 
 def collate(pairs: Sequence[Pair]) -> tuple[Array, Array, Array]:
