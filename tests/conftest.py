@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from tiny_world import TinyWorld
-
-=======
     from factory.generators import ImageGenerator
->>>>>>> labels
+    from tiny_world import TinyWorld
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-if (
-    shutil.which("nvidia-smi") is None
-):  # Triton's kernels then run in its interpreter; it reads this when it is imported
+if shutil.which("nvidia-smi") is None:
+    # Triton's kernels then run in its interpreter; it reads this when it is imported.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 DATA = Path(__file__).parent / "data"
@@ -45,7 +40,6 @@ def label_files() -> Path:
 
 
 @pytest.fixture(scope="session")
-<<<<<<< HEAD
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> "TinyWorld":
     """A 16 px generator of random weights and a label set for it."""
     from tiny_world import make_tiny_world  # here: what conftest imports escapes the checks of shapes
@@ -57,7 +51,9 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> "TinyWorld":
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache of interpreters; within a run they share one."""
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-=======
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 16 x 16 grey generator and discriminator, as a file."""
     import torch
@@ -78,4 +74,3 @@ def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
     from factory.generators import open_generator
 
     return open_generator(str(tiny_checkpoint), "cpu")
->>>>>>> labels

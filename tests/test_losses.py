@@ -1,12 +1,9 @@
-"""Losses by hand, weights and ignored pixels, and U-Net's border map."""
+"""Losses by hand, weights and ignored pixels."""
 
-import math
-
-import numpy as np
 import pytest
 import torch
 
-from factory.downstream.losses import border_weights, cross_entropy, dice_loss, segmentation_loss
+from factory.downstream.losses import cross_entropy, dice_loss, segmentation_loss
 from factory.errors import InputError
 
 
@@ -60,18 +57,3 @@ def test_a_batch_of_ignored_pixels_only_has_no_loss_and_a_finite_gradient() -> N
     assert loss.item() == 0
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
-
-
-def test_border_weights_follow_equation_2() -> None:
-    instances = np.zeros((1, 7), np.uint8)
-    instances[0, 0], instances[0, 3] = 1, 2
-    w = border_weights(instances)
-    assert w[0, 1] == pytest.approx(1 + 10 * math.exp(-((1 + 2) ** 2) / 50), rel=1e-6)
-    assert w[0, 6] == pytest.approx(1 + 10 * math.exp(-((3 + 6) ** 2) / 50), rel=1e-6)
-    assert w[0, 0] == w[0, 3] == 1
-
-
-def test_one_instance_has_no_border_and_ignored_pixels_are_no_instance() -> None:
-    instances = np.zeros((4, 4), np.uint8)
-    instances[0, 0], instances[3, 3] = 1, 255
-    assert (border_weights(instances) == 1).all()

@@ -1,5 +1,6 @@
 """Training a segmenter: it learns, resumes to the same weights, stops early, and weighs pixels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,15 +53,15 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     class StopsAfter(ArrayPairs):
         reads = 0
 
-        def __getitem__(self, index: int) -> Pair:
+        def fetch(self, indices: Sequence[int]) -> list[Pair]:
             self.reads += 1
-            if self.reads > 35 * CONFIG.batch_size:
+            if self.reads > 35:
                 raise Interrupted
-            return super().__getitem__(index)
+            return super().fetch(indices)
 
     data = discs(32)
+    stops = StopsAfter(data.images, data.masks)
     with pytest.raises(Interrupted):
-        stops = StopsAfter(data.images, data.masks)
         train_segmenter(net(), stops, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
     resumed, report = train_segmenter(net(9), data, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
     assert [row["step"] for row in report.history] == [20, 40, 60]

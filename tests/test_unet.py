@@ -25,7 +25,7 @@ def test_padded_keeps_any_size(size: tuple[int, int]) -> None:
 
 def test_valid_refuses_uneven_sizes_and_names_one_that_works() -> None:
     net = UNet(1, 2, width=4, depth=2, padded=False)
-    with pytest.raises(InputError, match="66 x 66.*68 would do"):
+    with pytest.raises(InputError, match=r"66 x 66.*68 would do"):
         net(torch.rand(1, 1, 66, 66))
     assert valid_size(66, 2) == 68
     assert net(torch.rand(1, 1, 68, 68)).shape[-1] == 68 - 2 * net.margin

@@ -1,13 +1,92 @@
-"""Masks from a trained segmenter."""
+"""Class probabilities of images of any size: overlapping tiles, mirrored borders, blended seams."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy import ndarray as Array
 
 from factory.downstream.metrics import confusion_matrix
-from factory.downstream.pairs import Pairs, collate
+from factory.downstream.pairs import Pair, Pairs, collate
 from factory.downstream.segmenter import Segmenter
-from interpreters.shapes import Int
+from factory.downstream.unet import UNet, valid_size
+from factory.errors import InputError
+from interpreters.shapes import Float, Int, UInt8
+
+# Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.
+ALIGN = 32
+
+
+def predict(
+    model: Segmenter,
+    image: UInt8[Array, "height width channels"],
+    tile: int = 512,
+    halo: int = 64,
+    blend: int = 32,
+    batch_size: int = 4,
+    bf16: bool = False,
+) -> Float[Array, "classes height width"]:
+    """Class probabilities of one image.
+
+    An image that fits a tile goes through whole. A larger one is mirrored at its borders and cut into tiles of
+    ``tile`` pixels; of each tile's prediction the outer ``halo`` pixels, which have seen the tile's own border, are
+    thrown away, and the next ``blend`` fade into the neighbour. Where ``halo`` is at least the network's reach the
+    result is that of the whole image, away from its borders. A network with a ``margin`` (the valid U-Net) always goes
+    by mirrored tiles, as in its paper; its margin is its halo.
+    """
+    height, width, _ = image.shape
+    if model.margin == 0 and max(height, width) <= tile:
+        return _run(model, image[None], bf16)[0]
+    out = tile
+    if model.margin:
+        depth = model.depth if isinstance(model, UNet) else 0
+        tile = valid_size(max(tile, 2 * model.margin + ALIGN + blend), depth)
+        out, halo = tile - 2 * model.margin, 0
+    step = (out - 2 * halo - blend) // ALIGN * ALIGN
+    if step <= 0 or halo < 0 or blend < 0:
+        raise InputError(
+            f"tiles of {tile} pixels are too small for a halo of {halo} and a blend of {blend}: "
+            f"at least {2 * halo + blend + ALIGN + 2 * model.margin}"
+        )
+    before = -(-(halo + blend) // ALIGN) * ALIGN
+    counts = [max(1, -(-(size + before - (out - halo - blend)) // step) + 1) for size in (height, width)]
+    after = [(n - 1) * step + out - before - size for n, size in zip(counts, (height, width), strict=True)]
+    m = model.margin
+    padded = np.pad(
+        image, [(before + m, max(0, after[0]) + m), (before + m, max(0, after[1]) + m), (0, 0)], "symmetric"
+    )
+    window = np.outer(ramp(out, halo, blend), ramp(out, halo, blend))
+    extent = [before + max(0, a) + size for a, size in zip(after, (height, width), strict=True)]
+    total = np.zeros((model.num_classes, *extent), np.float32)
+    weight = np.zeros(extent, np.float32)
+    corners = [(row * step, column * step) for row in range(counts[0]) for column in range(counts[1])]
+    for start in range(0, len(corners), batch_size):
+        some = corners[start : start + batch_size]
+        tiles = np.stack([padded[y : y + tile, x : x + tile] for y, x in some])
+        for (y, x), p in zip(some, _run(model, tiles, bf16), strict=True):
+            total[:, y : y + out, x : x + out] += p * window
+            weight[y : y + out, x : x + out] += window
+    inside = np.s_[before : before + height, before : before + width]
+    return total[:, inside[0], inside[1]] / weight[inside]
+
+
+def ramp(size: int, halo: int, blend: int) -> Float[Array, "size"]:
+    """0 over ``halo`` pixels, rising over ``blend``, 1 in the middle, and the same backwards."""
+    distance = np.minimum(np.arange(size), np.arange(size)[::-1]) - halo
+    return np.clip((distance + 0.5) / max(blend, 0.5), 0, 1).astype(np.float32)
+
+
+def predict_pairs(
+    model: Segmenter, pairs: Pairs, batch_size: int = 64, bf16: bool = False, tile: int = 512
+) -> Iterator[tuple[Pair, Float[Array, "classes height width"]]]:
+    """Each pair with its class probabilities; small images of one size share a batch."""
+    for start in range(0, len(pairs), batch_size):
+        some = pairs.fetch(range(start, min(start + batch_size, len(pairs))))
+        sizes = {p.image.shape for p in some}
+        if len(sizes) == 1 and max(next(iter(sizes))[:2]) <= min(tile, 128) and model.margin == 0:
+            yield from zip(some, _run(model, collate(some)[0], bf16), strict=True)
+        else:
+            yield from ((pair, predict(model, pair.image, tile, bf16=bf16)) for pair in some)
 
 
 def dataset_confusion(
@@ -15,10 +94,14 @@ def dataset_confusion(
 ) -> Int[Array, "classes classes"]:
     """The confusion matrix over all pairs."""
     total = np.zeros((model.num_classes, model.num_classes), np.int64)
-    device = next(model.parameters()).device
-    for start in range(0, len(pairs), batch_size):
-        images, masks, _ = collate([pairs[i] for i in range(start, min(start + batch_size, len(pairs)))])
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            predicted = model.probabilities(torch.from_numpy(images)).argmax(1).cpu().numpy()
-        total += confusion_matrix(masks, predicted, model.num_classes)
+    for pair, p in predict_pairs(model, pairs, batch_size, bf16):
+        total += confusion_matrix(pair.mask, p.argmax(0), model.num_classes)
     return total
+
+
+def _run(
+    model: Segmenter, images: UInt8[Array, "batch height width channels"], bf16: bool
+) -> Float[Array, "batch classes out_height out_width"]:
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        return model.probabilities(torch.from_numpy(np.ascontiguousarray(images))).cpu().numpy()

@@ -1,14 +1,11 @@
-"""Losses of the segmenters, with weights per class and per pixel, and U-Net's border weight map."""
+"""Losses of the segmenters, with weights per class and per pixel."""
 
-import numpy as np
 import torch.nn.functional as F
-from numpy import ndarray as Array
-from scipy import ndimage
 from torch import Tensor
 
 from factory.downstream.metrics import IGNORE_INDEX
 from factory.errors import InputError
-from interpreters.shapes import Float, Int, Shaped
+from interpreters.shapes import Float, Int
 
 LOSSES = ("ce", "dice", "ce+dice")
 
@@ -66,21 +63,3 @@ def segmentation_loss(
     if "dice" in kind:
         loss = loss + dice_loss(logits, target, pixel_weights, class_weights)
     return loss
-
-
-def border_weights(
-    instances: Shaped[Array, "height width"], w0: float = 10.0, sigma: float = 5.0
-) -> Float[Array, "height width"]:
-    """1 + w0 exp(-(d1 + d2)^2 / 2 sigma^2) between instances (U-Net, equation 2, without its class term).
-
-    ``d1`` and ``d2`` are the distances in pixels to the nearest and second nearest instance; only background pixels
-    (0) get the extra weight, as the gap between touching cells is what the network must learn. ``ignore_index`` pixels
-    are no instance.
-    """
-    ids = [i for i in np.unique(instances) if i not in (0, IGNORE_INDEX)]
-    if len(ids) < 2:
-        return np.ones(instances.shape, np.float32)
-    distances = np.stack([ndimage.distance_transform_edt(instances != i) for i in ids])
-    d1, d2 = np.partition(distances, 1, axis=0)[:2]
-    extra = w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
-    return (1 + extra * (instances == 0)).astype(np.float32)

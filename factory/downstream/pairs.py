@@ -1,36 +1,49 @@
 """Where images and their masks come from: one small interface, whatever holds them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy import ndarray as Array
 
 from factory.errors import InputError
-from interpreters.shapes import Float, UInt8
+from interpreters.shapes import Float, Shaped, UInt8
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One image, its mask, and how much each of its pixels counts (1 everywhere where ``weights`` is None)."""
+    """One image, its mask, and what else is known of it.
+
+    ``weights`` says how much each pixel counts in training (1 everywhere where it is None); ``instances`` numbers
+    objects from 1 (0: none, 255 and up are plain numbers here); ``group`` names what the image was cut from.
+    """
 
     image: UInt8[Array, "height width channels"]
     mask: UInt8[Array, "height width"]
     weights: Float[Array, "height width"] | None = None
+    instances: Shaped[Array, "height width"] | None = None
     name: str = ""
+    group: str = ""
 
 
-@runtime_checkable
-class Pairs(Protocol):
+class Pairs(ABC):
     """A numbered collection of pairs; sizes may differ from pair to pair."""
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Pair: ...
+    @abstractmethod
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers, in the order asked for."""
+
+    def __getitem__(self, index: int) -> Pair:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.fetch([index])[0]
 
 
-class ArrayPairs:
+class ArrayPairs(Pairs):
     """Pairs of one size, in memory."""
 
     def __init__(
@@ -39,44 +52,52 @@ class ArrayPairs:
         masks: UInt8[Array, "sample height width"],
         weights: Float[Array, "sample height width"] | None = None,
         names: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
     ) -> None:
         if images.shape[:3] != masks.shape or (weights is not None and weights.shape != masks.shape):
             shapes = [images.shape, masks.shape] + ([] if weights is None else [weights.shape])
             raise InputError(f"images, masks and weights must agree in number and size, got {shapes}")
-        self.images, self.masks, self.weights, self.names = images, masks, weights, names
+        self.images, self.masks, self.weights = images, masks, weights
+        self.names = [f"{i:06d}" for i in range(len(images))] if names is None else names
+        self.groups = self.names if groups is None else groups
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Pair:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return Pair(
-            self.images[index],
-            self.masks[index],
-            None if self.weights is None else self.weights[index],
-            f"{index:06d}" if self.names is None else self.names[index],
-        )
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers."""
+        return [
+            Pair(
+                self.images[i],
+                self.masks[i],
+                None if self.weights is None else self.weights[i],
+                name=self.names[i],
+                group=self.groups[i],
+            )
+            for i in indices
+        ]
 
 
-class JoinedPairs:
+class JoinedPairs(Pairs):
     """Several collections one after the other, each repeated a whole number of times (to balance few and many)."""
 
     def __init__(self, parts: Sequence[Pairs], repeats: Sequence[int] | None = None) -> None:
-        repeats = [1] * len(parts) if repeats is None else repeats
-        self.index = [
-            (part, i)
-            for part, times in zip(parts, repeats, strict=True)
-            for _ in range(times)
-            for i in range(len(part))
-        ]
+        self.parts = [p for p, times in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(times)]
+        self.starts = np.cumsum([0] + [len(part) for part in self.parts])
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.starts[-1])
 
-    def __getitem__(self, index: int) -> Pair:
-        part, i = self.index[index]
-        return part[i]
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers; each part is asked once."""
+        which = np.searchsorted(self.starts, indices, side="right") - 1
+        out: list[Pair | None] = [None] * len(indices)
+        for part in np.unique(which).tolist():
+            places = np.flatnonzero(which == part).tolist()
+            found = self.parts[part].fetch([int(indices[p] - self.starts[part]) for p in places])
+            for place, pair in zip(places, found, strict=True):
+                out[place] = pair
+        return [pair for pair in out if pair is not None]
 
 
 def collate(pairs: Sequence[Pair]) -> tuple[Array, Array, Array]:

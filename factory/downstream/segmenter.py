@@ -1,5 +1,7 @@
 """What every segmenter shares: how images go in and what comes out."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ class Segmenter(nn.Module):
     """
 
     margin: int = 0
+    backbone_prefixes: tuple[str, ...] = ()
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -22,6 +25,10 @@ class Segmenter(nn.Module):
             raise InputError(f"a segmenter needs at least 1 channel and 2 classes, got {in_channels} and {num_classes}")
         self.in_channels = in_channels
         self.num_classes = num_classes
+
+    def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A torchvision state dict under this network's parameter names."""
+        raise InputError(f"{type(self).__name__} has no pretrained backbone: FCN and DeepLabv3+ have")
 
     def prepare(self, images: UInt8[Tensor, "batch height width channels"]) -> Float[Tensor, "batch in height width"]:
         """8-bit images to the network's input: channels first, 0..1, grey repeated where the network wants colour."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def train_segmenter(
     for step in range(start, config.steps):
         if report.stopped_early:
             break
-        batch = load_batch(model, [pairs[i] for i in order.indices(step)], config, step, device)
+        batch = load_batch(model, pairs.fetch(order.indices(step)), config, step, device)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config)
         model.train()
@@ -164,18 +164,17 @@ def random_crop(pair: Pair, size: int, rng: np.random.Generator) -> Pair:
     height, width = pair.mask.shape
     if height < size or width < size:
         grow = [(0, max(0, size - height)), (0, max(0, size - width))]
-        pair = Pair(
-            np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
-            np.pad(pair.mask, grow, mode="symmetric"),
-            None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
-            pair.name,
+        pair = replace(
+            pair,
+            image=np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
+            mask=np.pad(pair.mask, grow, mode="symmetric"),
+            weights=None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
         )
         height, width = pair.mask.shape
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     window = np.s_[top : top + size, left : left + size]
-    return Pair(
-        pair.image[window], pair.mask[window], None if pair.weights is None else pair.weights[window], pair.name
-    )
+    weights = None if pair.weights is None else pair.weights[window]
+    return Pair(pair.image[window], pair.mask[window], weights, name=pair.name, group=pair.group)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:

@@ -1,0 +1,150 @@
+"""Objects: average precision as COCO defines it, and panoptic quality (Kirillov et al., CVPR 2019, 1801.00868)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import ndarray as Array
+from scipy import ndimage
+
+from factory.downstream.metrics import IGNORE_INDEX
+from interpreters.shapes import Float, Int, Shaped
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
+RECALLS = np.linspace(0, 1, 101)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one image, which do not overlap: ``ids`` is 0 where there is none, else 1 + the object's place."""
+
+    ids: Int[Array, "height width"]
+    classes: Int[Array, "objects"]
+    scores: Float[Array, "objects"]
+
+
+def objects_of(
+    mask: Shaped[Array, "height width"],
+    things: Sequence[int],
+    instances: Shaped[Array, "height width"] | None = None,
+    probabilities: Float[Array, "classes height width"] | None = None,
+    min_area: int = 1,
+) -> Objects:
+    """Objects of the classes ``things``.
+
+    They are the numbered ``instances`` (the class of each is the commonest in ``mask``), or else the connected parts of
+    each class. Their score is the mean probability of their class. Smaller ones than ``min_area`` pixels are left out.
+    """
+    ids = np.zeros(mask.shape, np.int32)
+    classes: list[int] = []
+    scores: list[float] = []
+    for label in things:
+        if instances is None:
+            parts, _ = ndimage.label(mask == label, structure=np.ones((3, 3)))
+        else:
+            parts = np.zeros(mask.shape, np.int32)
+            for place, number in enumerate(np.unique(instances[instances > 0]), 1):
+                inside = instances == number
+                labels = mask[inside][mask[inside] != IGNORE_INDEX]
+                if labels.size and np.bincount(labels).argmax() == label:
+                    parts[inside] = place
+        for number in np.unique(parts[parts > 0]):
+            inside = parts == number
+            if inside.sum() >= min_area:
+                classes.append(label)
+                ids[inside] = len(classes)
+                scores.append(1.0 if probabilities is None else float(probabilities[label][inside].mean()))
+    return Objects(ids, np.array(classes, np.int64), np.array(scores, np.float64))
+
+
+def overlaps(
+    truth: Objects, prediction: Objects, valid: Shaped[Array, "height width"]
+) -> tuple[Float[Array, "truths predictions"], Float[Array, "predictions"]]:
+    """IoU of every true with every predicted object on valid pixels, and each prediction's share of invalid ones."""
+    rows, columns = len(truth.classes) + 1, len(prediction.classes) + 1
+    pairs = truth.ids[valid].astype(np.int64) * columns + prediction.ids[valid]
+    n = np.bincount(pairs, minlength=rows * columns).reshape(rows, columns).astype(np.float64)
+    union = n.sum(1)[:, None] + n.sum(0)[None] - n
+    area = np.bincount(prediction.ids.ravel(), minlength=columns)[1:]
+    invalid = 1 - n.sum(0)[1:] / np.maximum(area, 1)
+    return n[1:, 1:] / np.maximum(union[1:, 1:], 1), invalid
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What one image adds to panoptic quality and average precision, per class of ``things``."""
+
+    iou_sum: Float[Array, "things"]
+    true_positives: Int[Array, "things"]
+    false_positives: Int[Array, "things"]
+    false_negatives: Int[Array, "things"]
+    truths: Int[Array, "things"]
+    detections: list[tuple[int, float, Array]]  # place of the class, score, whether matched at each IoU threshold
+
+
+def match(truth: Objects, prediction: Objects, valid: Shaped[Array, "height width"], things: Sequence[int]) -> Matches:
+    """Matches of one image. Predictions that lie mostly on unlabelled pixels count neither for nor against."""
+    iou, invalid = overlaps(truth, prediction, valid)
+    counts = np.zeros((4, len(things)), np.int64)
+    iou_sum = np.zeros(len(things))
+    detections = []
+    for place, label in enumerate(things):
+        t = np.flatnonzero(truth.classes == label)
+        p = np.flatnonzero((prediction.classes == label) & (invalid <= 0.5))
+        pair = iou[np.ix_(t, p)]
+        matched = pair > 0.5  # at most one in each row and column, as objects do not overlap
+        iou_sum[place] = pair[matched].sum()
+        counts[:, place] = matched.sum(), len(p) - matched.sum(), len(t) - matched.sum(), len(t)
+        order = p[np.argsort(-prediction.scores[p], kind="stable")]
+        hits = _greedy(iou[np.ix_(t, order)])
+        detections += [(place, float(prediction.scores[i]), hit) for i, hit in zip(order, hits, strict=True)]
+    return Matches(iou_sum, counts[0], counts[1], counts[2], counts[3], detections)
+
+
+def _greedy(iou: Float[Array, "truths predictions"]) -> Shaped[Array, "predictions thresholds"]:
+    """Predictions, surest first, each take the best true object that is still free, at each threshold."""
+    hits = np.zeros((iou.shape[1], len(IOU_THRESHOLDS)), bool)
+    for k, threshold in enumerate(IOU_THRESHOLDS):
+        free = np.ones(iou.shape[0], bool)
+        for j in range(iou.shape[1]):
+            candidates = np.where(free, iou[:, j], -1.0)
+            if candidates.size and candidates.max() >= threshold:
+                free[candidates.argmax()] = False
+                hits[j, k] = True
+    return hits
+
+
+def panoptic_quality(
+    iou_sum: Float[Array, "*batch things"],
+    true_positives: Shaped[Array, "*batch things"],
+    false_positives: Shaped[Array, "*batch things"],
+    false_negatives: Shaped[Array, "*batch things"],
+) -> Float[Array, "*batch things"]:
+    """PQ = sum of IoU / (TP + FP/2 + FN/2), equation 1; NaN for a class without objects, true or predicted."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(iou_sum / (true_positives + 0.5 * false_positives + 0.5 * false_negatives))
+
+
+def average_precision(matches: Sequence[Matches], things: Sequence[int]) -> Float[Array, "things thresholds"]:
+    """COCO's AP of each class at each IoU threshold, all areas, any number of objects; NaN without true objects.
+
+    Precision is made monotone and read at 101 recalls.
+    """
+    ap = np.full((len(things), len(IOU_THRESHOLDS)), np.nan)
+    for place in range(len(things)):
+        truths = sum(int(m.truths[place]) for m in matches)
+        found = [(score, hit) for m in matches for at, score, hit in m.detections if at == place]
+        if truths == 0:
+            continue
+        ap[place] = 0.0
+        if not found:
+            continue
+        order = np.argsort([-score for score, _ in found], kind="stable")
+        hits = np.stack([found[i][1] for i in order])
+        tp = hits.cumsum(0)
+        precision = tp / np.arange(1, len(hits) + 1)[:, None]
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+        for k in range(len(IOU_THRESHOLDS)):
+            at = np.searchsorted(tp[:, k] / truths, RECALLS, side="left")
+            ap[place, k] = np.where(at < len(hits), precision[np.minimum(at, len(hits) - 1), k], 0).mean()
+    return ap

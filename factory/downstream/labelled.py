@@ -1,0 +1,208 @@
+"""What people labelled: a folder or zip of images and masks, read one at a time.
+
+Layouts: ``images/`` and ``masks/`` (and ``instances/``, where there are) in one folder or zip, files matched by stem;
+or images in one and masks in another. A label set of ours is such a folder. ``labelset.json`` or ``classes.json`` (a
+list of classes) names the classes; ``groups.json`` or ``source.json`` (file name to group) what an image was cut from.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy import ndarray as Array
+from PIL import Image
+
+from factory.downstream.pairs import Pair, Pairs
+from factory.errors import InputError
+from interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
+from interpreters.shapes import Shaped, UInt8
+
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked
+
+
+class Files:
+    """The files of a folder or a zip, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.is_dir():
+            self.names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        elif path.is_file() and zipfile.is_zipfile(path):
+            self.names = sorted(n for n in zipfile.ZipFile(path).namelist() if not n.endswith("/"))
+        else:
+            raise InputError(f"{path} is neither a folder nor a zip: give one with images/ and masks/")
+        self.names = [n for n in self.names if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
+
+    def read(self, name: str) -> bytes:
+        """One file's content."""
+        if self.path.is_dir():
+            return (self.path / name).read_bytes()
+        with zipfile.ZipFile(self.path) as archive:
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise InputError(f"{self.path}: {name} unpacks to more than {MAX_BYTES >> 20} MiB; that is no picture")
+            try:
+                return archive.read(name)
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                raise InputError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+
+    def pictures(self, folder: str | None) -> dict[str, str]:
+        """Stem to name of the pictures of a folder at any depth, or of all pictures."""
+        found: dict[str, str] = {}
+        for name in self.names:
+            path = PurePosixPath(name)
+            if path.suffix.lower() in PICTURES and (folder is None or path.parent.name == folder):
+                if path.stem in found:
+                    raise InputError(f"{self.path}: both {found[path.stem]} and {name}: names must differ")
+                found[path.stem] = name
+        return found
+
+    def json(self, name: str) -> Any:
+        """A JSON file at the top (or in the single top folder), None where there is none."""
+        found = [n for n in self.names if PurePosixPath(n).name == name and n.count("/") <= 1]
+        if not found:
+            return None
+        try:
+            return json.loads(self.read(found[0]))
+        except ValueError as error:
+            raise InputError(f"{self.path}: {found[0]} is no JSON ({error})") from error
+
+
+class LabelledPairs(Pairs):
+    """Images with human masks.
+
+    ``mapping`` (256 entries) turns mask values into class ids, 255 where a value is not labelled; ``numbered`` says
+    that every mask value is one object. ``masks`` is a second folder or zip where masks are not beside the images.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        masks: Path | None = None,
+        mapping: UInt8[Array, "256"] | None = None,
+        numbered: bool = False,
+    ) -> None:
+        self.files = Files(path)
+        self.mask_files = self.files if masks is None else Files(masks)
+        self.mapping, self.numbered = mapping, numbered
+        self.groups = read_groups(self.files)
+        images = self.files.pictures("images" if masks is None else None)
+        found = self.mask_files.pictures("masks" if masks is None else None)
+        self.instances = self.files.pictures("instances") if masks is None else {}
+        if not images:
+            raise InputError(f"{path} holds no pictures" + (" in images/" if masks is None else ""))
+        lacking = sorted(images.keys() - found.keys())
+        if lacking:
+            raise InputError(
+                f"{len(lacking)} of {len(images)} images have no mask, the first is {images[lacking[0]]}: "
+                f"expected a picture {lacking[0]}.png in {'masks/' if masks is None else masks}"
+            )
+        self.stems = sorted(images)
+        self.images, self.masks = images, found
+        self.classes = read_classes(self.files)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers, decoded."""
+        return [self._read(self.stems[i]) for i in indices]
+
+    def _read(self, stem: str) -> Pair:
+        image = decode_image(self.files.read(self.images[stem]), self.images[stem])
+        mask = decode_mask(self.mask_files.read(self.masks[stem]), self.masks[stem])
+        instances = None
+        if stem in self.instances:
+            instances = decode_instances(self.files.read(self.instances[stem]), self.instances[stem])
+        elif self.numbered:
+            instances = mask
+        for name, array in (("mask", mask), ("instances", instances)):
+            if array is not None and array.shape != image.shape[:2]:
+                raise InputError(f"{stem}: the image is {_size(image)} its {name} {_size(array)}: must be equal")
+        if self.mapping is not None:
+            mask = self.mapping[mask]
+        return Pair(image, mask, instances=instances, name=stem, group=self.groups.get(stem, stem))
+
+
+def read_classes(files: Files) -> tuple[LabelClass, ...] | None:
+    """The classes that a folder itself names, None where it does not."""
+    for name in ("labelset.json", "classes.json"):
+        data = files.json(name)
+        if isinstance(data, dict):
+            data = data.get("classes")
+        if data is not None:
+            where = f"{files.path}: {name}"
+            if not isinstance(data, list):
+                raise InputError(f'{where}: expected a list of classes, like [{{"name": "background"}}]')
+            for i, entry in enumerate(data):
+                if isinstance(entry, dict):
+                    entry.setdefault("color", list(OKABE_ITO[i % len(OKABE_ITO)]))
+            return tuple(parse_class(entry, f"{where}: classes[{i}]") for i, entry in enumerate(data))
+    return None
+
+
+def read_groups(files: Files) -> dict[str, str]:
+    """File stem to the name of what the image was cut from; empty where the folder does not say."""
+    data = files.json("groups.json") or files.json("source.json") or {}
+    if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
+        raise InputError(f"{files.path}: groups.json must be an object of file names and group names")
+    return {PurePosixPath(name).stem: group for name, group in data.items()}
+
+
+def parse_mapping(text: str) -> UInt8[Array, "256"]:
+    """``"0:0,1:1,2-254:2"``: mask values and ranges to class ids; every other value is not labelled (255)."""
+    mapping = np.full(256, IGNORE_INDEX, np.uint8)
+    for part in text.split(","):
+        try:
+            values, label = part.split(":")
+            low, _, high = values.partition("-")
+            first, last, to = int(low), int(high or low), int(label)
+        except ValueError:
+            first, last, to = -1, -1, -1
+        if not (0 <= first <= last <= 255 and 0 <= to <= 255):
+            raise InputError(f"mapping {text!r}: {part!r} is not VALUE:CLASS or FROM-TO:CLASS with numbers 0 to 255")
+        mapping[first : last + 1] = to
+    return mapping
+
+
+def decode_image(data: bytes, name: str) -> UInt8[Array, "height width channels"]:
+    """An 8-bit grey or RGB picture."""
+    picture = _open(data, name)
+    if picture.mode in ("1", "L", "LA"):
+        return np.array(picture.convert("L"))[..., None]
+    if picture.mode in ("P", "RGB", "RGBA"):
+        return np.array(picture.convert("RGB"))
+    raise InputError(f"{name}: a picture of mode {picture.mode}; expected 8-bit grey or RGB")
+
+
+def decode_mask(data: bytes, name: str) -> UInt8[Array, "height width"]:
+    """An 8-bit indexed or grey picture of class ids."""
+    picture = _open(data, name)
+    if picture.mode not in ("P", "L"):
+        raise InputError(f"{name}: a picture of mode {picture.mode}; expected an 8-bit indexed or grey mask")
+    return np.array(picture)
+
+
+def decode_instances(data: bytes, name: str) -> Shaped[Array, "height width"]:
+    """Numbers of objects: 8 or 16 bit."""
+    picture = _open(data, name)
+    if picture.mode not in ("P", "L", "I", "I;16"):
+        raise InputError(f"{name}: a picture of mode {picture.mode}; expected object numbers, 8 or 16 bit")
+    return np.array(picture).astype(np.int32)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+    except Exception as error:  # Pillow's decoders meet broken files with whatever exception comes first
+        raise InputError(f"{name}: cannot be read as a picture ({' '.join(str(error).split())[:100]})") from None
+    return picture
+
+
+def _size(array: Array) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"

@@ -1,0 +1,165 @@
+"""An evaluation as something to look at: one HTML file with everything inside, PNGs beside it, and JSON."""
+
+import base64
+import html
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from factory.downstream.evaluation import Evaluation, Score
+from factory.downstream.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
+
+NAMES = {
+    "miou": "mIoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+    "mean_dice": "mean Dice",
+    "boundary_f": "boundary F",
+    "panoptic_quality": "panoptic quality",
+    "ap": "AP (0.50 to 0.95)",
+    "ap50": "AP at IoU 0.50",
+    "iou": "IoU",
+    "dice": "Dice",
+    "accuracy": "accuracy",
+}
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1f2937; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+p.about { color: #4b5563; margin-top: 0; }
+.headline { display: flex; gap: 2rem; flex-wrap: wrap; margin: 1.2rem 0; }
+.headline div { border-left: 4px solid #0072b2; padding-left: .8rem; }
+.headline b { font-size: 1.9rem; display: block; line-height: 1.2; }
+.headline span { color: #4b5563; font-size: .85rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid #e5e7eb; }
+th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 2px solid #9ca3af; font-weight: 600; }
+td small { color: #6b7280; margin-left: .4rem; }
+.swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #9ca3af; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+figure { margin: 0; } figcaption { color: #4b5563; font-size: .85rem; }
+img { max-width: 100%; } .wide { overflow-x: auto; }
+"""
+
+
+def write_report(
+    evaluation: Evaluation, folder: Path, title: str, about: str = "", history: list[dict[str, Any]] | None = None
+) -> dict[str, Path]:
+    """Write ``report.html`` (self-contained), ``report.json`` and the PNGs; returns what was written by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        "confusion": confusion_png(evaluation.confusion, [c.name for c in evaluation.classes]),
+        "image_scores": image_scores_png(evaluation),
+        "average_precision": ap_png(evaluation),
+        "training": training_png(history or []),
+        "worst": cases_png(evaluation.worst, evaluation.classes),
+        "best": cases_png(evaluation.best, evaluation.classes),
+    }
+    written = {}
+    for name, data in pictures.items():
+        if data is not None:
+            written[name] = folder / f"{name}.png"
+            written[name].write_bytes(data)
+    summary = {"title": title, "about": about, **evaluation.as_json()}
+    written["json"] = folder / "report.json"
+    written["json"].write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    written["html"] = folder / "report.html"
+    written["html"].write_text(render(evaluation, title, about, pictures), encoding="utf-8")
+    return written
+
+
+def render(evaluation: Evaluation, title: str, about: str, pictures: dict[str, bytes | None]) -> str:
+    """The page; every picture is inside of it."""
+    groups = f" from {evaluation.groups} pictures" if evaluation.groups < evaluation.images else ""
+    objects = {
+        "numbered": "Objects are the numbered ones of the labels.",
+        "connected parts": "Objects are connected parts of the labels, so touching ones count as one.",
+        "none": "",
+    }[evaluation.instances]
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
+        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>",
+        f"<h1>{html.escape(title)}</h1><p class=about>{html.escape(about)}</p>",
+        f"<p>{evaluation.images:,} labelled images{groups}, {evaluation.pixels:,} labelled pixels. Scores in per cent "
+        f"with 95 % bootstrap intervals over {'pictures' if groups else 'images'}. {objects}</p>",
+        _headline(evaluation),
+        "<h2>Scores</h2>",
+        _overall_table(evaluation),
+        "<h2>Classes</h2><div class=wide>",
+        _class_table(evaluation),
+        "</div><h2>Curves</h2><div class=figures>",
+        _figure(pictures["confusion"], "Confusion matrix: rows in per cent"),
+        _figure(pictures["image_scores"], "Spread over images"),
+        _figure(pictures["average_precision"], "Objects found, by required overlap"),
+        _figure(pictures["training"], "Training"),
+        "</div><h2>Worst images</h2>",
+        _figure(pictures["worst"], "Image, labelled by people, predicted, where they differ"),
+        "<h2>Best images</h2>",
+        _figure(pictures["best"], "Image, labelled by people, predicted, where they differ"),
+    ]
+    return "\n".join(parts) + "\n</html>\n"
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The two tables for a terminal or an artifact."""
+    lines = ["| score | value | 95 % interval |", "|---|---:|---|"]
+    for name, score in evaluation.overall.items():
+        lines.append(f"| {NAMES[name]} | {percent(score)} | {_range(score)} |")
+    columns = list(evaluation.per_class)
+    lines += ["", "| class | " + " | ".join(NAMES[c] for c in columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    for i, c in enumerate(evaluation.classes):
+        values = " | ".join(percent(evaluation.per_class[name][i]) for name in columns)
+        lines.append(f"| {c.name.replace('|', '/')} | {values} |")
+    return "\n".join(lines)
+
+
+def percent(score: Score) -> str:
+    """``84.9``, or a dash where the score is not defined."""
+    return "–" if math.isnan(score.value) else f"{100 * score.value:.1f}"
+
+
+def _range(score: Score) -> str:
+    return "" if math.isnan(score.low) else f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+
+
+def _headline(evaluation: Evaluation) -> str:
+    shown = [n for n in ("miou", "pixel_accuracy", "boundary_f", "panoptic_quality") if n in evaluation.overall]
+    cells = [
+        f"<div><span>{NAMES[n]}</span><b>{percent(evaluation.overall[n])}</b><span>{_range(evaluation.overall[n])}</span></div>"
+        for n in shown
+    ]
+    return f"<div class=headline>{''.join(cells)}</div>"
+
+
+def _overall_table(evaluation: Evaluation) -> str:
+    rows = "".join(
+        f"<tr><td>{NAMES[name]}</td><td>{percent(score)}</td><td>{_range(score)}</td></tr>"
+        for name, score in evaluation.overall.items()
+    )
+    return f"<table><thead><tr><th>score</th><th>%</th><th>95 % interval</th></tr></thead>{rows}</table>"
+
+
+def _class_table(evaluation: Evaluation) -> str:
+    head = "".join(f"<th>{NAMES[name]}</th>" for name in evaluation.per_class)
+    rows = []
+    for i, c in enumerate(evaluation.classes):
+        swatch = f"<span class=swatch style='background:rgb{c.color}'></span>"
+        cells = ""
+        for column in evaluation.per_class.values():
+            half = (column[i].high - column[i].low) / 2
+            spread = "" if math.isnan(half) else f"<small>±{100 * half:.1f}</small>"
+            cells += f"<td>{percent(column[i])}{spread}</td>"
+        rows.append(f"<tr><td>{swatch}{html.escape(c.name)}</td>{cells}</tr>")
+    return f"<table><thead><tr><th>class</th>{head}</tr></thead>{''.join(rows)}</table>"
+
+
+def _figure(data: bytes | None, caption: str) -> str:
+    if data is None:
+        return ""
+    encoded = base64.b64encode(data).decode()
+    text = html.escape(caption)
+    return f"<figure><img alt='{text}' src='data:image/png;base64,{encoded}'><figcaption>{text}</figcaption></figure>"

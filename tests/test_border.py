@@ -1,0 +1,37 @@
+"""U-Net's border map: equation 2, and what counts as an object."""
+
+import math
+
+import numpy as np
+import pytest
+
+from factory.downstream.border import BorderWeighted, border_weights, connected_objects
+from factory.downstream.pairs import ArrayPairs
+
+
+def test_border_weights_follow_equation_2() -> None:
+    instances = np.zeros((1, 7), np.uint8)
+    instances[0, 0], instances[0, 3] = 1, 2
+    w = border_weights(instances)
+    assert w[0, 1] == pytest.approx(1 + 10 * math.exp(-((1 + 2) ** 2) / 50), rel=1e-6)
+    assert w[0, 6] == pytest.approx(1 + 10 * math.exp(-((3 + 6) ** 2) / 50), rel=1e-6)
+    assert w[0, 0] == w[0, 3] == 1
+
+
+def test_one_instance_has_no_border_and_ignored_pixels_are_no_instance() -> None:
+    instances = np.zeros((4, 4), np.uint8)
+    instances[0, 0], instances[3, 3] = 1, 255
+    assert (border_weights(instances) == 1).all()
+
+
+def test_objects_are_connected_parts_of_classes_other_than_background() -> None:
+    mask = np.array([[1, 0, 1, 2, 255]], np.uint8)
+    assert connected_objects(mask).tolist() == [[1, 0, 2, 3, 0]]
+
+
+def test_border_weights_multiply_the_pairs_own() -> None:
+    mask = np.array([[[1, 0, 0, 1]]], np.uint8)
+    own = np.full(mask.shape, 0.5, np.float32)
+    pair = BorderWeighted(ArrayPairs(mask[..., None], mask, own))[0]
+    expected = 0.5 * np.array([1, 1 + 10 * math.exp(-((1 + 2) ** 2) / 50), 1 + 10 * math.exp(-9 / 50), 1])
+    np.testing.assert_allclose(pair.weights[0], expected, rtol=1e-6)

@@ -1,0 +1,84 @@
+"""DeepLabv3+: torchvision's ResNets inside, strides by dilation, the papers' pyramid, and one step that helps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from factory.downstream.backbones import ResNet, load_backbone_weights
+from factory.downstream.deeplab import DeepLabV3Plus
+from factory.errors import InputError
+
+# torchvision's documentation; its classifier has 1,000 x (2,048 + 1).
+RESNET_PARAMETERS = {50: 25_557_032, 101: 44_549_160}
+
+
+@pytest.mark.parametrize("depth", [50, 101])
+def test_backbone_has_torchvisions_parameter_count(depth: int) -> None:
+    with torch.device("meta"):
+        net = ResNet(depth)
+    assert sum(p.numel() for p in net.parameters()) == RESNET_PARAMETERS[depth] - 1000 * 2049
+
+
+@pytest.mark.parametrize(("output_stride", "size"), [(32, 3), (16, 5), (8, 9)])
+def test_output_stride_is_what_was_asked_for(output_stride: int, size: int) -> None:
+    with torch.device("meta"):
+        low, high = ResNet(50, output_stride)(torch.empty(1, 3, 65, 65))
+    assert low.shape == (1, 256, 17, 17)
+    assert high.shape == (1, 2048, size, size)
+
+
+def test_dilations_replace_strides_with_the_multi_grid() -> None:
+    def dilations(output_stride: int, stage: int) -> list[int]:
+        blocks = ResNet(50, output_stride).get_submodule(f"layer{stage}")
+        return [block.conv2.dilation[0] for block in blocks]
+
+    with torch.device("meta"):
+        assert dilations(16, 3) == [1] * 6
+        assert dilations(16, 4) == [2, 4, 8]
+        assert dilations(8, 3) == [2] * 6
+        assert dilations(8, 4) == [4, 8, 16]
+        assert dilations(32, 4) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("output_stride", [16, 8])
+def test_output_has_the_inputs_size(output_stride: int) -> None:
+    with torch.device("meta"):
+        net = DeepLabV3Plus(7, 101, output_stride)
+        assert net(torch.empty(2, 3, 65, 50)).shape == (2, 7, 65, 50)
+    rates = [branch[0].dilation[0] for branch in net.aspp.branches]
+    assert rates == ([1, 6, 12, 18] if output_stride == 16 else [1, 12, 24, 36])
+
+
+def test_torchvisions_state_dict_loads(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    donor = ResNet(50)
+    state = donor.state_dict() | {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    torch.save(state, tmp_path / "resnet50.pth")
+    net = DeepLabV3Plus(3)
+    load_backbone_weights(net, tmp_path / "resnet50.pth")
+    assert torch.equal(net.backbone.layer4[2].conv3.weight, donor.layer4[2].conv3.weight)
+    with torch.device("meta"), pytest.raises(InputError, match=r"lacks backbone\.layer3\.10"):
+        load_backbone_weights(DeepLabV3Plus(3, depth=101), tmp_path / "resnet50.pth")
+
+
+def test_one_step_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    net = DeepLabV3Plus(3, dropout=0.0)
+    x, y = torch.rand(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32))
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01)
+    before = F.cross_entropy(net(x), y)
+    before.backward()
+    optimiser.step()
+    assert F.cross_entropy(net(x), y) < before
+
+
+def test_wrong_calls_are_named() -> None:
+    with pytest.raises(InputError, match="output stride of 32"):
+        DeepLabV3Plus(3, output_stride=32)
+    with torch.device("meta"):
+        with pytest.raises(InputError, match="no ResNet-18"):
+            ResNet(18)
+        with pytest.raises(InputError, match="two or more images"):
+            DeepLabV3Plus(3)(torch.empty(1, 3, 32, 32))
