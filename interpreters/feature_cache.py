@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from interpreters.shapes import Float
 
 
 class FeatureCache:
-    """Append blocks, then go through all of them as often as needed, in order."""
+    """Append blocks of rows, go through all of them as often as needed, at last turn them into one table."""
 
     def __init__(self, budget: int):
         self._budget, self._bytes = budget, 0
@@ -42,11 +43,31 @@ class FeatureCache:
             return
         self._file.seek(0)
         for rows, columns in self._shapes:
-            block = torch.empty(rows, columns, dtype=torch.float16)
-            block.view(-1).copy_(torch.frombuffer(bytearray(self._file.read(block.nbytes)), dtype=torch.float16))
-            yield block.float()
+            content = bytearray(self._file.read(2 * rows * columns))
+            yield torch.frombuffer(content, dtype=torch.float16).view(rows, columns).float()
+
+    def standardised(
+        self, mean: Float[Tensor, "channels"], std: Float[Tensor, "channels"]
+    ) -> Float[Tensor, "pixels channels"]:
+        """All rows as one float16 table of (x - mean) / std, kept where the blocks were; empties the cache."""
+        rows, columns = sum(r for r, _ in self._shapes), self._shapes[0][1]
+        if self._file is None:
+            table = torch.empty(rows, columns, dtype=torch.float16)
+        else:
+            with tempfile.TemporaryFile(prefix="features-") as file:  # the mapping keeps it alive
+                file.truncate(2 * rows * columns)
+                table = torch.from_numpy(np.memmap(file, np.float16, "r+", shape=(rows, columns)))
+        start = 0
+        for i, block in enumerate(self):
+            table[start : start + len(block)] = (block - mean) / std
+            start += len(block)
+            if self._file is None:
+                self._blocks[i] = block[:0]  # never two copies of everything
+        self.close()
+        return table
 
     def close(self) -> None:
         self._blocks.clear()
+        self._shapes.clear()
         if self._file is not None:
             self._file.close()

@@ -13,7 +13,7 @@ from interpreters.errors import InputError
 from interpreters.folding import FoldCache, Folded
 from interpreters.layers import MemberStack
 from interpreters.prediction import Prediction
-from interpreters.shapes import Float, UInt8
+from interpreters.shapes import Float
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30
@@ -68,21 +68,22 @@ class StyleInterpreter(MemberStack):
 
     def fit(
         self,
-        samples: Iterable[tuple[Sequence[Tensor], UInt8[Tensor, "height width"]]],
+        samples: Iterable[tuple[Sequence[Tensor], Tensor]],
         ignore_index: int = 255,
         seed: int = 0,
         progress: bool = True,
         recipe: "training.Recipe | None" = None,
     ) -> dict[str, Any]:
-        """Train on a few labelled images and return the report (also kept as ``report`` and in the file).
+        """Train on a few labelled images; returns the report, which is also kept in the file (but for times).
 
         samples: for each labelled image its feature maps ([C, H, W] or [1, C, H, W] each) and its mask of the largest
         map's size, with class ids and ``ignore_index`` where nothing was labelled. Read once, one image at a time, so a
         generator expression that makes the maps on the way is fine. The same samples and seed give the same weights.
         Raises InputError where samples do not fit this interpreter, or fewer than two classes are labelled.
         """
-        self.report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe())
-        return self.report
+        report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe())
+        self.report = {key: value for key, value in report.items() if key != "seconds"}  # equal runs, equal files
+        return report
 
     def predict(
         self,
@@ -107,7 +108,12 @@ class StyleInterpreter(MemberStack):
             raise InputError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
         dtype = PRECISIONS[("float32" if on_cpu else "float16") if precision == "auto" else precision]
         path = fused if fused.available(self, device) else factored
-        return path.predict(self, feature_maps, dtype, budget or (CPU_BUDGET if on_cpu else GPU_BUDGET))
+        prediction = path.predict(self, feature_maps, dtype, budget or (CPU_BUDGET if on_cpu else GPU_BUDGET))
+        # looking at a GPU's answer would make the host wait for it; there the caller sees NaN scores
+        if on_cpu and not bool(prediction.score.isfinite().all()):
+            limit = "" if dtype == torch.float32 else f" or beyond {precision}'s range: use precision float32"
+            raise InputError(f"labels are not finite: the feature maps are not{limit}")
+        return prediction
 
     def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
         """The weights as inference uses them; folded anew where they have changed."""

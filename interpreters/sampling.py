@@ -1,7 +1,6 @@
 """Which labelled pixels an interpreter learns from, and their feature vectors."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +16,7 @@ if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
 
 
-@dataclass
-class LabelledPixels:
-    """Feature vectors of sampled pixels (a block per image, not standardised), their labels, and the image of each."""
-
-    features: FeatureCache
-    labels: UInt8[Tensor, "pixels"]
-    image: Int[Tensor, "pixels"]
+SILENT = 1e30  # standard deviation that divides a channel down to nothing
 
 
 def regions(mask: UInt8[Tensor, "height width"]) -> Int[Tensor, "height width"]:
@@ -67,8 +60,11 @@ def collect(
     pixels_per_image: int,
     generator: torch.Generator,
     cache: FeatureCache,
-) -> LabelledPixels:
-    """Read every sample once and keep the feature vectors of its chosen pixels in ``cache``."""
+) -> tuple[UInt8[Tensor, "pixels"], Int[Tensor, "pixels"]]:
+    """Read every sample once and keep the feature vectors of its chosen pixels in ``cache``.
+
+    Returns the pixels' labels and the number of the sample that each is from.
+    """
     labels, image = [], []
     for number, (maps, mask) in enumerate(samples):
         where = f"labelled sample {number}"
@@ -89,7 +85,7 @@ def collect(
         image.append(torch.full((len(pixels),), number))
     if not labels or len(torch.unique(torch.cat(labels))) < 2:
         raise InputError("the labelled samples show fewer than two classes; label at least one more region")
-    return LabelledPixels(cache, torch.cat(labels), torch.cat(image))
+    return torch.cat(labels), torch.cat(image)
 
 
 def _checked(mask: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int, where: str) -> Tensor:
@@ -118,4 +114,4 @@ def channel_statistics(cache: FeatureCache) -> tuple[Tensor, Tensor]:
         square = square + (block.double() - mean).square().sum(0)
     std = (square / count).sqrt()
     # a channel that hardly moves says nothing: its rounding noise must not be blown up to unit scale
-    return mean.float(), std.where(std > 1e-4 * mean.abs() + 1e-6, torch.inf).float()
+    return mean.float(), std.where(std > 1e-4 * mean.abs() + 1e-6, SILENT).float()

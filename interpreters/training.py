@@ -1,20 +1,20 @@
 """Training all members of a Style-Interpreter at once, in bounded memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from interpreters.errors import InputError
 from interpreters.feature_cache import FeatureCache
 from interpreters.layers import MemberStack
-from interpreters.sampling import LabelledPixels, channel_statistics, collect
+from interpreters.sampling import channel_statistics, collect
 from interpreters.shapes import Float, Int
-from interpreters.subspace import principal_subspace
 
 if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train."""
+    """How to train. Optimiser, rate and batch are DatasetGAN's (arXiv 2104.06490, section 4 and its released settings).
+
+    Early stopping differs: there, the training loss decides; here, images that a member has not seen
+    (docs/interpreter.md has the measurements).
+    """
 
     pixels_per_image: int = 2048
-    cache_bytes: int = 2**30  # feature vectors beyond this go to a temporary file
-    subspace: int = 512  # principal directions that members see; 0 means all channels
-    whitening: float = 0.0
     batch_size: int = 64  # pixels per member and step
     learning_rate: float = 1e-3  # of Adam
-    weight_decay: float = 0.0  # decoupled
-    label_smoothing: float = 0.0
-    noise: float = 0.0
-    dropout: float = 0.0
-    schedule: str = "constant"
-    hold_out: str = "image"
     max_epochs: int = 20
-    patience: int = 3  # epochs without a lower held-out loss before a member stops
+    patience: int = 2  # epochs without a lower held-out loss before a member stops
+    cache_bytes: int = 2**30  # feature vectors beyond this are kept in a temporary file
+
+    def __post_init__(self) -> None:
+        for name, low in (("pixels_per_image", 1), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
+            if getattr(self, name) < low:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}; expected {low} or more")
+        if not 0 < self.learning_rate < 1:
+            raise InputError(f"recipe: learning_rate is {self.learning_rate}; expected more than 0, less than 1")
 
 
 def fit(
@@ -52,138 +55,147 @@ def fit(
     if not model.num_classes <= ignore_index <= 255:
         raise InputError(f"ignore index {ignore_index}: expected {model.num_classes} to 255, outside the class ids")
     generator = torch.Generator().manual_seed(seed)
-    cache = FeatureCache(recipe.cache_bytes)
+    cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
-        pixels = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
+        labels, image = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
         mean, std = channel_statistics(cache)
-
-        def standardised() -> Iterator[Tensor]:
-            return ((block - mean) / std for block in cache)
-
-        basis = None
-        if 0 < recipe.subspace < len(mean):
-            basis, variance = principal_subspace(standardised, len(mean), recipe.subspace, generator)
-            basis = basis * (variance / variance[0]).clamp_min(1e-6).pow(-recipe.whitening / 2)
-        inputs = torch.cat([x if basis is None else x @ basis for x in standardised()])
+        inputs = cache.standardised(mean, std)
     finally:
         cache.close()
+    device = model.feature_mean.device
     stack = MemberStack(model.members, (inputs.shape[1], *model.hidden, model.num_classes))
     stack.reset(generator)
-    curves = train(stack, inputs, pixels, generator, progress, recipe)
-    with torch.no_grad():
-        state = stack.state_dict()
-        if basis is not None:
-            state["linears.0.weight"] = basis @ state["linears.0.weight"]
-        state["linears.0.weight"] = state["linears.0.weight"].half().float()  # what the file keeps is what is used
-        std = std.where(std.isfinite(), 1e30)
-        model.load_state_dict({**state, "feature_mean": mean, "feature_std": std})
-    images = int(pixels.image.unique().numel())
-    return {"seed": seed, "recipe": asdict(recipe), "images": images, "pixels": len(inputs), **curves}
+    stack.to(device)
+    collected = time.perf_counter()
+    parts = split(image, model.members, generator)
+    best, curves = train(stack, inputs, labels.long().to(device), parts, generator, progress, recipe)
+    # what the file keeps is what is used from here on
+    best["linears.0.weight"] = best["linears.0.weight"].half().float()
+    model.load_state_dict({**best, "feature_mean": mean, "feature_std": std})
+    return {
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "images": int(image.unique().numel()),
+        "pixels": len(inputs),
+        **curves,
+        "seconds": {"features": collected - started, "training": time.perf_counter() - collected},
+    }
 
 
-def split(
-    image: Int[Tensor, "pixels"], members: int, by: str, generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
-    """Training and held-out pixels of each member: whole images in turn, a tenth of the pixels of fewer than four."""
+def split(image: Int[Tensor, "pixels"], members: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    """Training and held-out pixels of each member.
+
+    Members leave out different images, so that every image teaches most members and the held-out accuracy is that
+    of images never seen: pixels of one image resemble each other too much to tell. Below four images every
+    image is needed, and a tenth of the pixels is left out.
+    """
     names = image.unique()
-    if by == "image" and len(names) >= 4:
-        folds = min(len(names), members)
-        fold_of = torch.empty(int(names.max()) + 1, dtype=torch.long)
-        fold_of[names[torch.randperm(len(names), generator=generator)]] = torch.arange(len(names)) % max(folds, 2)
-        return [
-            (torch.nonzero(fold_of[image] != m % folds)[:, 0], torch.nonzero(fold_of[image] == m % folds)[:, 0])
-            for m in range(members)
-        ]
-    held = max(1, len(image) // 10)
-    orders = [torch.randperm(len(image), generator=generator) for _ in range(members)]
-    return [(order[held:], order[:held]) for order in orders]
+    if len(names) < 4:
+        orders = [torch.randperm(len(image), generator=generator) for _ in range(members)]
+        held = max(1, len(image) // 10)
+        return [(order[held:], order[:held]) for order in orders]
+    folds = max(2, min(len(names), members))
+    fold = torch.empty(int(names.max()) + 1, dtype=torch.long)
+    fold[names[torch.randperm(len(names), generator=generator)]] = torch.arange(len(names)) % folds
+    left_out = [fold[image] == m % folds for m in range(members)]
+    return [(torch.nonzero(~out)[:, 0], torch.nonzero(out)[:, 0]) for out in left_out]
 
 
 def train(
     stack: MemberStack,
-    inputs: Float[Tensor, "pixels dims"],
-    pixels: LabelledPixels,
+    inputs: Float[Tensor, "pixels channels"],
+    labels: Int[Tensor, "pixels"],
+    parts: list[tuple[Tensor, Tensor]],
     generator: torch.Generator,
     progress: bool,
     recipe: Recipe,
-) -> dict[str, Any]:
-    members = stack.linears[0].weight.shape[0]
-    parts = split(pixels.image, members, recipe.hold_out, generator)
-    labels = pixels.labels.long()
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Adam on each member's own pixels in its own order until its held-out loss stops falling.
+
+    Members that have stopped leave the stack, so the rest goes on faster. Returns each member's best weights and the
+    learning curves.
+    """
     count = min(len(training) for training, _ in parts)
     batch = min(recipe.batch_size, count)
-    steps = count // batch
-    stack.requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        stack.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    total = recipe.max_epochs * steps
-    best_loss = torch.full((members,), torch.inf)
-    best_accuracy, best_epoch = torch.zeros(members), torch.zeros(members, dtype=torch.long)
+    steps, device = count // batch, labels.device
     best = {name: t.clone() for name, t in stack.state_dict().items()}
-    train_curve: list[list[float]] = []
-    held_curve: list[list[float]] = []
-    with tqdm(total=total, desc="training", unit="step", disable=not progress, leave=False) as bar:
+    best_loss = torch.full((len(parts),), torch.inf)
+    best_epoch = torch.zeros(len(parts), dtype=torch.long)
+    accuracy_at_best = torch.zeros(len(parts))
+    loss_curves: list[list[float]] = [[] for _ in parts]
+    held_curves: list[list[float]] = [[] for _ in parts]
+    alive = torch.arange(len(parts))
+    optimizer = torch.optim.Adam(stack.parameters(), lr=recipe.learning_rate, fused=True)
+    total = 0
+    with tqdm(total=recipe.max_epochs * steps, desc="training", unit="step", disable=not progress, leave=False) as bar:
         for epoch in range(recipe.max_epochs):
+            orders = [parts[m][0][torch.randperm(len(parts[m][0]), generator=generator)] for m in alive.tolist()]
+            running = torch.zeros(len(alive), device=device)
             stack.train()
-            order = torch.stack([p[torch.randperm(len(p), generator=generator)[: steps * batch]] for p, _ in parts])
-            running = torch.zeros(members)
-            for index in order.split(batch, 1):
-                if recipe.schedule == "cosine":
-                    optimizer.param_groups[0]["lr"] = (
-                        recipe.learning_rate * 0.5 * (1 + torch.cos(torch.tensor(bar.n / total * torch.pi)).item())
-                    )
-                x = inputs[index]
-                if recipe.noise:
-                    x = x + recipe.noise * torch.randn(x.shape, generator=generator)
-                if recipe.dropout:
-                    x = x * (torch.rand(x.shape, generator=generator) > recipe.dropout) / (1 - recipe.dropout)
-                losses = cross_entropy(
-                    stack(x).movedim(-1, 1),
-                    labels[index],
-                    reduction="none",
-                    label_smoothing=recipe.label_smoothing,
-                ).mean(1)
+            for index in torch.stack([order[: steps * batch] for order in orders]).split(batch, 1):
+                losses = _losses(stack(inputs[index].to(device).float()), labels[index.to(device)]).mean(1)
                 optimizer.zero_grad(set_to_none=True)
                 losses.sum().backward()
                 optimizer.step()
                 running += losses.detach()
                 bar.update()
-                bar.n = bar.n
             stack.eval()
-            loss, accuracy = evaluate(stack, inputs, labels, [held for _, held in parts])
-            train_curve.append((running / steps).tolist())
-            held_curve.append(loss.tolist())
-            better = loss < best_loss if recipe.patience else torch.ones(members, dtype=torch.bool)
+            total += steps
+            loss, accuracy = evaluate(stack, inputs, labels, [parts[m][1] for m in alive.tolist()])
+            for m, a, b in zip(alive.tolist(), (running / steps).tolist(), loss.tolist(), strict=True):
+                loss_curves[m].append(a)
+                held_curves[m].append(b)
+            better = loss < best_loss[alive]
             for name, tensor in stack.state_dict().items():
-                best[name][better] = tensor[better]
-            best_loss = torch.where(better, loss, best_loss)
-            best_accuracy = torch.where(better, accuracy, best_accuracy)
-            best_epoch[better] = epoch
-            bar.set_postfix(held_out=f"{best_accuracy.mean():.4f}")
-            if recipe.patience and bool((epoch - best_epoch >= recipe.patience).all()):
+                best[name][alive[better]] = tensor[better]
+            winners = alive[better]
+            best_loss[winners], accuracy_at_best[winners], best_epoch[winners] = loss[better], accuracy[better], epoch
+            bar.set_postfix(held_out=f"{accuracy_at_best.mean():.4f}", members=len(alive))
+            keep = epoch - best_epoch[alive] < recipe.patience
+            if not bool(keep.any()):
                 break
-    stack.load_state_dict(best)
-    return {
-        "training_loss": train_curve,
-        "held_out_loss": held_curve,
-        "held_out_accuracy": best_accuracy.tolist(),
+            if not bool(keep.all()):
+                alive = alive[keep]
+                _narrow(stack, optimizer, torch.nonzero(keep)[:, 0].to(device))
+    return best, {
+        "training_loss": loss_curves,
+        "held_out_loss": held_curves,
+        "held_out_accuracy": accuracy_at_best.tolist(),
         "epochs": (best_epoch + 1).tolist(),
+        "steps": total,
     }
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Float[Tensor, "members pixels"]:
+    return cross_entropy(logits.movedim(-1, 1), labels, reduction="none")
 
 
 @torch.no_grad()
 def evaluate(
-    stack: MemberStack, inputs: Float[Tensor, "pixels dims"], labels: Int[Tensor, "pixels"], parts: list[Tensor]
+    stack: MemberStack, inputs: Float[Tensor, "pixels channels"], labels: Int[Tensor, "pixels"], parts: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and accuracy of each member on its own pixels."""
-    members = len(parts)
-    loss, right, seen = torch.zeros(members), torch.zeros(members), torch.zeros(members)
+    loss, right = torch.zeros(len(parts)), torch.zeros(len(parts))
     longest = max(len(p) for p in parts)
-    index = torch.stack([torch.nn.functional.pad(p, (0, longest - len(p)), value=-1) for p in parts])
+    index = torch.stack([nn.functional.pad(p, (0, longest - len(p)), value=-1) for p in parts])
     for part in index.split(256, 1):
-        logits, target = stack(inputs[part.clamp_min(0)]), labels[part.clamp_min(0)].masked_fill(part < 0, -100)
-        loss += cross_entropy(logits.movedim(-1, 1), target, reduction="none").sum(1)
-        right += (logits.argmax(-1) == target).sum(1)
-        seen += (part >= 0).sum(1)
+        here = part.clamp_min(0)
+        logits = stack(inputs[here].to(labels.device).float())
+        target = labels[here.to(labels.device)].masked_fill((part < 0).to(labels.device), -100)
+        loss += _losses(logits, target).sum(1).cpu()
+        right += (logits.argmax(-1) == target).sum(1).cpu()
+    seen = torch.tensor([len(p) for p in parts])
     return loss / seen, right / seen
+
+
+def _narrow(stack: MemberStack, optimizer: torch.optim.Optimizer, keep: Int[Tensor, "kept"]) -> None:
+    """Drop members from the stack and from the optimiser's averages."""
+    for module in (*stack.linears, *stack.norms):
+        for name, old in list(module.named_parameters()):
+            new = nn.Parameter(old.detach()[keep])
+            state = optimizer.state.pop(old)
+            optimizer.state[new] = {k: v[keep] if v.ndim else v for k, v in state.items()}
+            setattr(module, name, new)
+        for name, buffer in list(module.named_buffers()):
+            setattr(module, name, buffer[keep])
+    optimizer.param_groups[0]["params"] = list(stack.parameters())

@@ -1,9 +1,11 @@
 """A toy generator for interpreter tests: feature maps that know about shapes, at several resolutions."""
 
 import torch
+from hypothesis import settings
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+calm = settings(deadline=None, max_examples=40)  # a busy machine is not a failure
 CHANNELS = (24, 24, 16, 16, 8)
 SIZES = (4, 8, 8, 16, 32)
 

@@ -10,7 +10,7 @@ from interpreters import InputError, Recipe, StyleInterpreter
 @pytest.fixture(scope="module")
 def trained() -> StyleInterpreter:
     model = StyleInterpreter(CHANNELS, 3, members=4)
-    model.fit([scene(i) for i in range(6)], progress=False, recipe=Recipe(pixels_per_image=500, max_epochs=6))
+    model.fit([scene(i) for i in range(6)], progress=False, recipe=Recipe(pixels_per_image=500, max_epochs=3))
     return model
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from interpreter_world import CHANNELS, scene
+from interpreter_world import CHANNELS, calm, scene
 
 from interpreters import InputError, StyleInterpreter
 from interpreters.files import from_bytes
@@ -37,6 +37,7 @@ def test_the_first_layer_takes_two_bytes_a_weight(model: StyleInterpreter) -> No
     assert len(model.to_bytes()) < 2 * model.linears[0].weight.numel() + 8 * sum(CHANNELS) + 4000
 
 
+@calm
 @given(st.data())
 def test_damaged_bytes_are_one_line_never_a_traceback(model: StyleInterpreter, data: st.DataObject) -> None:
     content = bytearray(model.to_bytes())
