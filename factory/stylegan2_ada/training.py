@@ -188,7 +188,8 @@ class Trainer:
             z, labels = (part[index].to(self.world.device) for part in (choices.z_path, choices.labels_path))
             ws = self.generator.mapping(z, labels if self.generator.c_dim else None)
             images = self.generator.synthesis(ws, noise_mode="random")
-            lengths = path_lengths(images, ws, torch.randn_like(images))
+            y = torch.stack([self._path_noise(int(i), images[0].shape) for i in index])
+            lengths = path_lengths(images, ws, y)
             goal = self.pl_mean.lerp(lengths.detach().mean(), self.recipe.pl_decay)
             penalty = (lengths - goal).square().sum() / few
             (penalty * (self.recipe.pl_weight * self.recipe.pl_interval * self.world.size)).backward()
@@ -198,6 +199,12 @@ class Trainer:
         self._update(self.g_opt, self.g_parameters)
         self._half(True)
         return torch.stack(penalties).sum()
+
+    def _path_noise(self, sample: int, shape: torch.Size) -> Tensor:
+        """y of one sample, the same whichever process draws it."""
+        seed = seed_of(self.recipe.seed, self.step, 2**32 + sample)
+        rng = torch.Generator(self.world.device).manual_seed(seed)
+        return torch.randn(shape, generator=rng, device=self.world.device)
 
     def _update(self, optimiser: torch.optim.Adam, parameters: list[torch.nn.Parameter]) -> None:
         for parameter in parameters:

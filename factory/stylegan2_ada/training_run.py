@@ -60,7 +60,8 @@ def train(
             at_once = bool(stop) and trainer.world.size == 1
             if count % TICK and trainer.images_seen < kimg * 1000 and not at_once:
                 continue
-            stats = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+            means = torch.stack([torch.stack(values).mean() for values in sums.values()])
+            stats = dict(zip(sums, (trainer.world.sum_(means) / trainer.world.size).tolist(), strict=True))
             sums.clear()
             _require_finite(trainer, stats, out)
             rate = (trainer.images_seen - first) / max(time.monotonic() - began, 1e-9)

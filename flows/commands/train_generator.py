@@ -75,10 +75,9 @@ def train_generator(
         trainer = start(images, chosen, world, source, wishes, micro)
         if first:
             size = sum(p.numel() for p in trainer.generator.parameters()) / 1e6
-            typer.echo(
-                f"{len(images)} images, {images.resolution} px, {images.channels} channels, {images.label_dim} classes; "
-                f"generator of {size:.1f} M parameters; {world.size} x {world.device} in {trainer.recipe.precision}"
-            )
+            kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
+            typer.echo(f"{len(images)} images, {kind}; generator of {size:.1f} M parameters")
+            typer.echo(f"{world.size} x {world.device}, {trainer.recipe.precision}")
             typer.echo(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
         train(trainer, out, kimg or chosen.kimg, snapshot_minutes, keep_kimg, {"preset": preset})
         if first:

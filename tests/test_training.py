@@ -1,0 +1,242 @@
+"""Training: losses fall, a killed run repeats the uninterrupted one, several processes train as one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import training_world as small
+from training_world import blobs, curve, new_run
+
+from factory.errors import InputError, WorkError
+from factory.stylegan2_ada import training_run
+from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
+from factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot
+from factory.stylegan2_ada.training import Trainer, first_layers
+from factory.stylegan2_ada.training_run import train
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blobs(tmp_path_factory.mktemp("data") / "blobs")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors are tiny, and a sum over threads is a matter of their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    networks = (trainer.generator, trainer.discriminator, trainer.ema)
+    return torch.cat([value.detach().flatten() for network in networks for value in network.state_dict().values()])
+
+
+def test_every_part_of_a_step_takes_part(data: Path) -> None:
+    trainer = new_run(data)
+    before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+    steps = curve(trainer, 5)
+    assert set(steps[0]) == {"d", "g", "sign", "r1", "path"}
+    assert "r1" not in steps[1]
+    assert "path" in steps[4]
+    assert (trainer.images_seen, trainer.step) == (40, 5)
+    after = trainer.generator.state_dict()
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name.rsplit(".", 1)[-1] for name in still} == {"noise_const", "resample_filter"}
+    assert trainer.pl_mean > 0
+    assert not torch.equal(trainer.ema.synthesis.b8.conv0.weight, trainer.generator.synthesis.b8.conv0.weight)
+
+
+def test_the_discriminator_learns_to_tell_noise_from_images(data: Path) -> None:
+    trainer = new_run(data, augment="none", r1_gamma=0.1, learning_rate=0.01)
+    first = curve(trainer, 4)
+    trainer.g_parameters.clear()  # the generator stays as bad as it is
+    trainer.g_opt.param_groups[0]["lr"] = 0.0
+    trainer.d_opt.zero_grad()
+    d = [float(trainer._train_discriminator(c, trainer._reals(c))["d"]) for c in [_choices(trainer)] * 20]
+    assert d[-1] < 0.7 * first[0]["d"]
+
+
+def _choices(trainer: Trainer):
+    from factory.stylegan2_ada.choices import draw_choices
+
+    return draw_choices(trainer.recipe, 0, 0, trainer.data.labels, trainer.pipe, 0.0, 8, trainer.generator.num_ws)
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one(data: Path, tmp_path: Path) -> None:
+    whole = new_run(data)
+    curve(whole, 7)
+    save_snapshot(whole, tmp_path / NAME)
+    expected = curve(whole, 50)
+    again = new_run(data, resume=str(tmp_path / NAME))
+    assert again.recipe == whole.recipe
+    assert curve(again, 50) == expected
+    assert torch.equal(weights(again), weights(whole))
+    assert (again.ada.p, again.images_seen) == (whole.ada.p, whole.images_seen)
+    assert whole.ada.p > 0
+
+
+def test_killed_at_any_moment_a_run_goes_on_from_its_last_snapshot(data: Path, tmp_path: Path) -> None:
+    program = [sys.executable, str(ROOT / "tests" / "training_world.py"), str(data), str(tmp_path / "run")]
+    process = subprocess.Popen([*program, "1000"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    snapshot = tmp_path / "run" / NAME
+    deadline = time.monotonic() + 120
+    while not snapshot.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)  # into some later step or the middle of a save: snapshots are written all the time
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    state = read_snapshot(snapshot)
+    assert state["images_seen"] >= 128
+
+    steps = state["step"] + 50
+    continued = new_run(data, resume=str(snapshot))
+    curve(continued, 50)
+    uninterrupted = new_run(data)
+    curve(uninterrupted, steps)
+    assert torch.equal(weights(continued), weights(uninterrupted))
+    loaded = load_checkpoint(tmp_path / "run" / "generator.safetensors")
+    assert loaded.metadata["images_seen"] >= 128
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    program = [str(ROOT / "tests" / "training_world.py"), str(data), str(tmp_path / "two"), "0.256"]
+    done = subprocess.run(
+        [sys.executable, *launch, *program], env=ENVIRONMENT, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    train(new_run(data), tmp_path / "one", kimg=0.256, progress=False)
+    curves = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
+    assert len(curves[0]) == len(curves[1]) == 2
+    for one, two in zip(*([json.loads(line) for line in lines] for lines in curves), strict=True):
+        assert one["step"] == two["step"]
+        # What differs is the noise inside the generator alone.
+        for name in ("d", "g", "r1", "path", "p"):
+            assert two[name] == pytest.approx(one[name], rel=0.05, abs=0.005), name
+    one, two = (load_checkpoint(tmp_path / name / "generator.safetensors").generator for name in ("one", "two"))
+    assert torch.allclose(one.synthesis.b8.conv1.weight, two.synthesis.b8.conv1.weight, atol=0.02)
+
+
+def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
+    whole, parts = new_run(data, style_mixing=0.0), new_run(data, micro=2, style_mixing=0.0)
+    for one, two in zip(curve(whole, 5), curve(parts, 5), strict=True):
+        for name in one:
+            assert two[name] == pytest.approx(one[name], rel=0.02, abs=0.01), name
+
+
+def test_bfloat16_trains_alongside_float32(data: Path) -> None:
+    exact, half = new_run(data), new_run(data, precision="bfloat16", half_resolutions=16)
+    for one, two in zip(curve(exact, 6), curve(half, 6), strict=True):
+        assert two["d"] == pytest.approx(one["d"], rel=0.1)
+        assert two["g"] == pytest.approx(one["g"], rel=0.1)
+    assert all(value.dtype == torch.float32 for value in half.generator.parameters())
+
+
+def test_losses_that_are_not_finite_stop_the_run_and_name_the_last_good_snapshot(data: Path, tmp_path: Path) -> None:
+    train(new_run(data), tmp_path, kimg=0.032, progress=False)
+    good = (tmp_path / NAME).read_bytes()
+    broken = new_run(data, resume=str(tmp_path / NAME))
+    with torch.no_grad():
+        broken.generator.synthesis.b4.const[0] = float("nan")
+    with pytest.raises(WorkError, match=r"not finite after .* last good snapshot: .*snapshot\.pt"):
+        train(broken, tmp_path, kimg=1.0, progress=False)
+    with pytest.raises(WorkError, match="weights are not finite"):
+        save_snapshot(broken, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == good
+
+
+def test_an_interrupt_ends_in_a_snapshot_and_a_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = new_run(data)
+    step = trainer.train_step
+
+    def interrupted() -> dict[str, torch.Tensor]:
+        if trainer.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step()
+
+    monkeypatch.setattr(trainer, "train_step", interrupted)
+    with pytest.raises(WorkError, match=r"interrupted after 32 images; the same command goes on from .*snapshot\.pt"):
+        train(trainer, tmp_path, kimg=1.0, progress=False)
+    assert read_snapshot(tmp_path / NAME)["step"] == 4
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("tensor")) == [
+        "generator.safetensors",
+        "log.jsonl",
+        "samples",
+        "snapshot.pt",
+    ]
+
+
+def test_a_sheet_shows_the_same_latents_each_time(data: Path) -> None:
+    trainer = new_run(data)
+    sheets = [training_run.sample_sheet(trainer.ema, trainer.data.labels, rows=2, columns=3) for _ in range(2)]
+    assert sheets[0].size == (24, 16)
+    assert sheets[0].tobytes() == sheets[1].tobytes()
+
+
+def test_weights_are_taken_over_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    source = new_run(data, seed=5)
+    curve(source, 3)
+    file = tmp_path / "source.safetensors"
+    save_safetensors(file, source.ema, source.discriminator)
+    run = new_run(data, resume=str(file), freeze_d=4)
+    assert run.images_seen == 0
+    assert torch.equal(run.ema.synthesis.b8.conv1.weight, source.ema.synthesis.b8.conv1.weight)
+    assert (run.recipe.ada_kimg, run.recipe.ema_rampup) == (100, None)
+    frozen = [p.clone() for layer in first_layers(run.discriminator, 4) for p in layer.parameters()]
+    curve(run, 2)
+    after = [p for layer in first_layers(run.discriminator, 4) for p in layer.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
+    assert not torch.equal(run.discriminator.b4.out.weight, source.discriminator.b4.out.weight)
+
+    save_safetensors(file, source.ema)  # a file without discriminator starts a new one
+    curve(new_run(data, resume=str(file)), 1)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_with_both_shapes(data: Path, tmp_path: Path) -> None:
+    source = new_run(data)
+    save_safetensors(tmp_path / "x.safetensors", source.ema, source.discriminator)
+    other = blobs(tmp_path / "grey", size=32, channels=1)
+    with pytest.raises(InputError, match=r"images of shape \[3, 8, 8\], the data's are \[1, 32, 32\]"):
+        new_run(other, resume=str(tmp_path / "x.safetensors"))
+    (tmp_path / "bad.pt").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(InputError, match="is not a readable"):
+        new_run(data, resume=str(tmp_path / "bad.pt"))
+    with pytest.raises(InputError, match="no such file"):
+        new_run(data, resume=str(tmp_path / "missing.pt"))
+
+
+def test_the_compact_loops_snapshots_go_on(data: Path, tmp_path: Path) -> None:
+    trainer = new_run(data)
+    curve(trainer, 2)
+    state = trainer.state_dict()
+    names = ("generator", "discriminator", "ema", "g_opt", "d_opt", "images_seen", "step", "network")
+    old = {name: state[name] for name in names}
+    old["config"] = {"batch": 8, "learning_rate": 0.001, "r1_gamma": 0.3, "r1_interval": 16, "half_dtype": "bfloat16"}
+    old |= {"order": torch.arange(3), "cursor": 1, "rng": torch.get_rng_state()}
+    torch.save(old, tmp_path / "old.pt")
+    run = new_run(data, resume=str(tmp_path / "old.pt"))
+    assert (run.images_seen, run.step, run.recipe.r1_gamma, run.recipe.amplify) == (16, 2, 0.3, "dihedral")
+    assert run.g_opt.param_groups[0]["lr"] == 0.001
+    assert torch.equal(run.ema.synthesis.b4.const, trainer.ema.synthesis.b4.const)
+    curve(run, 1)
+
+
+def test_batches_that_cannot_be_split_are_refused(data: Path) -> None:
+    with pytest.raises(InputError, match="batch 8 cannot be split into 1 processes x 3"):
+        new_run(data, micro=3)
+    assert small.RECIPE.batch == 8

@@ -1,0 +1,53 @@
+"""A run that is small enough for tests, as functions and as a program: ``python training_world.py DATA OUT KIMG``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from factory.stylegan2_ada.dataset import ImageDataset
+from factory.stylegan2_ada.parallel import World, join, leave
+from factory.stylegan2_ada.presets import Preset, Recipe
+from factory.stylegan2_ada.snapshots import NAME, start
+from factory.stylegan2_ada.training import Trainer
+from factory.stylegan2_ada.training_run import train
+
+NETWORK = {"z_dim": 8, "w_dim": 8, "mapping_layers": 1, "channel_base": 32, "channel_max": 8}
+RECIPE = Recipe(batch=8, mbstd_group=4, learning_rate=0.002, r1_gamma=1.0, r1_interval=4, ema_kimg=0.1, ada_kimg=0.5)
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def blobs(folder: Path, count: int = 40, size: int = 8, channels: int = 3) -> Path:
+    """Discs on dark ground."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    for i in range(count):
+        centre, radius = rng.uniform(size / 3, 2 * size / 3, 2), rng.uniform(size / 6, size / 3)
+        disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+        pixels = disc[..., None] * rng.integers(100, 256, channels) + rng.integers(0, 20, (size, size, channels))
+        image = pixels.clip(0, 255).astype(np.uint8)
+        Image.fromarray(image[..., 0] if channels == 1 else image).save(folder / f"{i:03}.png")
+    return folder
+
+
+def new_run(data: Path, world: World = ALONE, resume: str | None = None, micro: int = 1, **wishes: Any) -> Trainer:
+    return start(ImageDataset(data), Preset(1.0, NETWORK, RECIPE), world, resume, wishes, micro)
+
+
+def curve(trainer: Trainer, steps: int) -> list[dict[str, float]]:
+    return [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    data, out, kimg = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+    place = join("cpu")
+    last = str(out / NAME) if (out / NAME).exists() else None
+    run = new_run(data, place, last)
+    print("started", flush=True)
+    train(run, out, kimg, snapshot_minutes=0.0, progress=False)
+    leave()
