@@ -52,7 +52,7 @@ NUCLEI_CLASSES = (
 
 
 class Sample(NamedTuple):
-    """One labelled image; unpacks as ``name, image, mask, origin``.
+    """One labelled image; begins with ``name, image, mask, origin``.
 
     Attributes:
         name: file stem, unique in its set; the files are ``images/{name}.png`` and ``masks/{name}.png``.
@@ -60,12 +60,15 @@ class Sample(NamedTuple):
         mask: class ids; 255 where nothing was labelled.
         origin: the seed (0 to 2^64 - 1) that the generator made the image from, or a latent: float32 ``[z_dim]`` (z) or
             ``[num_ws, w_dim]`` (W+, used as it is, without truncation).
+        keypoints: x, y in pixels (a pixel's centre is at + 0.5) and COCO's visibility (0 not labelled, 1 hidden,
+            2 visible) of the set's keypoints, in their order; None: not labelled.
     """
 
     name: str
     image: UInt8[np.ndarray, "height width channels"]
     mask: UInt8[np.ndarray, "height width"]
     origin: int | Float[np.ndarray, "..."]
+    keypoints: Float[np.ndarray, "keypoints 3"] | None = None
 
     @property
     def seed(self) -> int | None:
@@ -90,6 +93,7 @@ class LabelSet:
         samples: all of one image size.
         generator_uri, generator_sha256: which generator made (or, by inversion, explains) the images.
         truncation: ψ that turned the seeds into images.
+        keypoints: names of the points that samples may have.
 
     Raises:
         InputError: anything inconsistent; the line begins with ``where`` (a file, if loaded).
@@ -101,9 +105,13 @@ class LabelSet:
     generator_sha256: str
     truncation: float = 0.7
     where: str = "label set"
+    keypoints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_classes(self.classes, self.where)
+        names = self.keypoints
+        if len(set(names)) < len(names) or not all(n.strip() and n.isprintable() for n in names):
+            raise InputError(f"{self.where}: keypoint names {names} have to differ and be printable")
         if not (math.isfinite(self.truncation) and 0 <= self.truncation <= 2):
             raise InputError(f"{self.where}: truncation {self.truncation} is outside 0 to 2")
         sha = self.generator_sha256
@@ -132,12 +140,15 @@ class LabelSet:
     def content_sha256(self) -> str:
         """Hash of what an interpreter trained on this set depends on; images, files and paths do not count."""
         digest = hashlib.sha256()
-        header = [[c.name, *c.color, c.thing] for c in self.classes], self.generator_sha256, self.truncation
+        classes = [[c.name, *c.color, c.thing] for c in self.classes]
+        header = classes, self.generator_sha256, self.truncation, self.keypoints
         digest.update(json.dumps(header).encode())
         for s in self.samples:
             shape = s.mask.shape, s.seed, None if s.latent is None else s.latent.shape
             digest.update(json.dumps([s.name, *shape]).encode())
             digest.update(np.ascontiguousarray(s.mask).tobytes())
+            if s.keypoints is not None:
+                digest.update(b"keypoints" + np.ascontiguousarray(s.keypoints, dtype="<f4").tobytes())
             if s.latent is not None:
                 digest.update(np.ascontiguousarray(s.latent, dtype="<f4").tobytes())
         return digest.hexdigest()
@@ -179,6 +190,7 @@ class LabelSet:
             generator_sha256=field(generator, "sha256", str, f"{where}: generator"),
             truncation=field(data, "truncation", float, where),
             where=where,
+            keypoints=tuple(checked(n, str, f"{where}: keypoints") for n in field(data, "keypoints", list, where, [])),
         )
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -204,6 +216,8 @@ class LabelSet:
                 (root / "latents").mkdir(exist_ok=True)
                 entry["latent"] = f"{s.name}.npy"
                 np.save(root / "latents" / entry["latent"], s.latent.astype("<f4"), allow_pickle=False)
+            if s.keypoints is not None:
+                entry["keypoints"] = [[float(v) for v in point] for point in s.keypoints]
             entries.append(entry)
         data = {
             "version": VERSION,
@@ -211,6 +225,7 @@ class LabelSet:
             "ignore_index": IGNORE_INDEX,
             "generator": {"uri": self.generator_uri, "sha256": self.generator_sha256},
             "truncation": self.truncation,
+            **({"keypoints": list(self.keypoints)} if self.keypoints else {}),
             "samples": entries,
         }
         (root / "labelset.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
@@ -308,9 +323,15 @@ def _read_sample(root: Path, entry: Any, where: str) -> Sample:
         if not isinstance(latent, np.ndarray) or latent.dtype.kind != "f":
             raise InputError(f"{path}: expected an array of floating-point numbers")
         origin = latent.astype(np.float32)
-    return Sample(
-        file.removesuffix(".png"), read_image(root / "images" / file), read_mask(root / "masks" / file), origin
-    )
+    keypoints = None
+    if (rows := field(entry, "keypoints", list, where, None)) is not None:
+        place = f'{where} ({file}): "keypoints"'
+        points = [[checked(v, float, place) for v in checked(row, list, place)] for row in rows]
+        if any(len(p) != 3 or max(map(abs, p)) > 1e6 for p in points):
+            raise InputError(f"{place} are not all [x, y, visibility] in the image")
+        keypoints = np.array(points, np.float32).reshape(-1, 3)
+    image, mask = read_image(root / "images" / file), read_mask(root / "masks" / file)
+    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints)
 
 
 def _plain_name(name: str, suffix: str, where: str) -> str:
@@ -321,7 +342,7 @@ def _plain_name(name: str, suffix: str, where: str) -> str:
 
 
 def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
-    name, image, mask, origin = sample
+    name, image, mask, origin, keypoints = sample
     where = f"{labels.where}: sample {name!r}"
     _plain_name(f"{name}.png", ".png", where)
     if name.casefold() in seen:
@@ -345,6 +366,13 @@ def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
             f"{where}: mask has class id {int(bad.min())}; the {len(labels.classes)} classes have ids 0 to "
             f"{len(labels.classes) - 1}, {IGNORE_INDEX} means not labelled"
         )
+    if keypoints is not None:
+        if keypoints.shape != (len(labels.keypoints), 3) or not np.isfinite(keypoints).all():
+            raise InputError(
+                f"{where}: {len(keypoints)} keypoints; expected x, y, visibility of {len(labels.keypoints)}"
+            )
+        if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
+            raise InputError(f"{where}: keypoint visibility has to be 0 (not labelled), 1 (hidden) or 2 (visible)")
     if isinstance(origin, np.ndarray):
         if origin.dtype != np.float32 or origin.ndim not in (1, 2) or not np.isfinite(origin).all():
             raise InputError(

@@ -21,23 +21,44 @@ def contact_sheet(
 
     columns: samples a row; 0 chooses about a square. Pictures are scaled by whole numbers, so that pixels stay pixels.
     """
-    height, width, _ = samples[0].image.shape
+    rows = []
+    for sample in samples:
+        rgb = np.broadcast_to(sample.image, (*sample.mask.shape, 3))
+        rows.append([rgb, overlay(rgb, sample.mask, classes)] if masks else [rgb])
+    return _grid(rows, [s.name for s in samples], columns, classes if masks else ())
+
+
+def comparison_sheet(
+    left: Sequence[UInt8[np.ndarray, "height width channels"]],
+    right: Sequence[UInt8[np.ndarray, "height width channels"]],
+    captions: Sequence[str],
+    columns: int = 0,
+) -> Image.Image:
+    """Pairs of pictures side by side, such as photographs and their reconstructions, with a caption each."""
+    pairs = zip(left, right, strict=True)
+    return _grid([[np.broadcast_to(p, (*p.shape[:2], 3)) for p in pair] for pair in pairs], captions, columns, ())
+
+
+def _grid(
+    cells: Sequence[Sequence[np.ndarray]], captions: Sequence[str], columns: int, classes: Sequence[LabelClass]
+) -> Image.Image:
+    height, width, _ = cells[0][0].shape
     scale, shrink = max(1, CELL // max(height, width)), max(1, math.ceil(max(height, width) / (2 * CELL)))
     size = (width * scale // shrink, height * scale // shrink)
-    views = 2 if masks else 1
+    views = len(cells[0])
     cell = (size[0] * views + (GAP // 2) * (views - 1), size[1] + 14)
-    columns = columns or max(1, round(math.sqrt(len(samples) * (cell[1] + GAP) / (cell[0] + GAP) * 1.6)))
-    rows = math.ceil(len(samples) / columns)
-    key = 22 if masks else 0
+    columns = columns or max(1, round(math.sqrt(len(cells) * (cell[1] + GAP) / (cell[0] + GAP) * 1.6)))
+    rows = math.ceil(len(cells) / columns)
+    key = 22 if classes else 0
     sheet = Image.new("RGB", (columns * (cell[0] + GAP) + GAP, rows * (cell[1] + GAP) + GAP + key), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for i, sample in enumerate(samples):
+    for i, (pictures, caption) in enumerate(zip(cells, captions, strict=True)):
         x, y = GAP + i % columns * (cell[0] + GAP), GAP + i // columns * (cell[1] + GAP)
-        rgb = np.broadcast_to(sample.image, (height, width, 3))
-        for k, view in enumerate([rgb, overlay(rgb, sample.mask, classes)][:views]):
-            sheet.paste(Image.fromarray(np.ascontiguousarray(view)).resize(size, 0), (x + k * (size[0] + GAP // 2), y))
-        draw.text((x, y + size[1] + 1), sample.name[: cell[0] // 6], fill=INK)
-    if masks:
+        for k, picture in enumerate(pictures):
+            view = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.NEAREST)
+            sheet.paste(view, (x + k * (size[0] + GAP // 2), y))
+        draw.text((x, y + size[1] + 1), caption[: cell[0] // 6], fill=INK)
+    if classes:
         _key(draw, classes, GAP, sheet.height - key)
     return sheet
 

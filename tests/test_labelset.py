@@ -46,11 +46,12 @@ def test_round_trip(tmp_path: Path, channels: int) -> None:
     assert again.classes == labels.classes
     assert (again.generator_uri, again.generator_sha256, again.truncation) == ("builtin:nuclei64", SHA, 0.7)
     for a, b in zip(again, labels, strict=True):
-        name, image, mask, origin = a
+        name, image, mask, origin, keypoints = a
         assert name == b.name
         np.testing.assert_array_equal(image, b.image)
         np.testing.assert_array_equal(mask, b.mask)
         np.testing.assert_array_equal(origin, b.origin)
+        assert keypoints is None
     assert again.content_sha256 == labels.content_sha256
     assert [s.seed is None for s in again] == [False, True, False]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["set"]
@@ -221,3 +222,24 @@ def test_any_field_may_be_anything_and_only_input_errors_come_out(
     (folder / "labelset.json").write_text(json.dumps(tree))
     with contextlib.suppress(InputError):
         LabelSet.load(folder)
+
+
+def test_keypoints_come_along(tmp_path: Path) -> None:
+    points = np.array([[1.5, 2.25, 2], [0, 0, 0]], np.float32)
+    base = make(2)
+    samples = (base.samples[0]._replace(keypoints=points), base.samples[1])
+    labels = LabelSet(base.classes, samples, "g", SHA, keypoints=("centre", "end"))
+    labels.save(tmp_path / "s")
+    again = LabelSet.load(tmp_path / "s")
+    assert again.keypoints == ("centre", "end")
+    np.testing.assert_array_equal(again.samples[0].keypoints, points)
+    assert again.samples[1].keypoints is None
+    assert again.content_sha256 == labels.content_sha256
+    moved = (base.samples[0]._replace(keypoints=points + np.float32([1, 0, 0])), base.samples[1])
+    assert LabelSet(base.classes, moved, "g", SHA, keypoints=("centre", "end")).content_sha256 != labels.content_sha256
+    with pytest.raises(InputError, match="2 keypoints; expected x, y, visibility of 1"):
+        LabelSet(base.classes, samples, "g", SHA, keypoints=("centre",))
+    with pytest.raises(InputError, match="keypoint names"):
+        LabelSet(base.classes, samples, "g", SHA, keypoints=("a", "a"))
+    with pytest.raises(InputError, match="keypoint visibility"):
+        LabelSet(base.classes, (base.samples[0]._replace(keypoints=points + 1),), "g", SHA, keypoints=("a", "b"))

@@ -16,6 +16,7 @@ import numpy as np
 from interpreters.checked_json import read_json
 from interpreters.errors import InputError
 from interpreters.formats import coco, label_studio, labelme, pictures
+from interpreters.formats.points import keypoint_names, place_keypoints
 from interpreters.formats.shapes import Drawing
 from interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
 from interpreters.shapes import UInt8
@@ -36,6 +37,7 @@ class ImportReport:
         mapping: class of every label that the source uses; None: not labelled (255).
         pixels: how many pixels each label covers in the end.
         labelled, unlabelled: names of samples that now have labels, and of those without any.
+        keypoints: how many were read.
         skipped: drawings of images that the label set does not have.
         notes: anything that a person should look at (stray regions, shapes without a pixel ...).
     """
@@ -45,6 +47,7 @@ class ImportReport:
     pixels: dict[str, int] = field(default_factory=dict)
     labelled: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
+    keypoints: int = 0
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -57,6 +60,7 @@ class ImportReport:
             else:
                 how = f"-> {target}" + (" (merged)" if targets.count(target) > 1 else "")
             out.append(f"  {label} {how}: {self.pixels.get(label, 0)} pixels")
+        out += [f"  {self.keypoints} keypoints"] if self.keypoints else []
         out += [f"  skipped: {s}" for s in self.skipped]
         return out + [f"  note: {n}" for n in self.notes]
 
@@ -123,15 +127,23 @@ def import_labels(
         raise InputError(
             f"fill: {fill!r} is not a class; expected {IGNORE!r} or one of {', '.join(labels.class_names)}"
         )
+    points = keypoint_names(by_sample, labels.keypoints, unknown)
     samples = []
     for sample in labels:
         drawing = by_sample.get(sample.name)
+        if sample.keypoints is not None and len(points) > len(sample.keypoints):
+            missing = np.zeros((len(points) - len(sample.keypoints), 3), np.float32)
+            sample = sample._replace(keypoints=np.concatenate([sample.keypoints, missing]))
+        if drawing is not None and drawing.keypoints:
+            placed = place_keypoints(drawing, points)
+            sample = sample._replace(keypoints=placed)
+            report.keypoints += int((placed[:, 2] > 0).sum())
         if drawing is not None and drawing.shapes:
             mask = _draw(drawing, sample, {k: ids[v] for k, v in report.mapping.items()}, ids[fill_name], report)
             sample = sample._replace(mask=_check_regions(mask, sample.name, classes, drop_below, report))
         samples.append(sample)
         (report.labelled if sample.labelled else report.unlabelled).append(sample.name)
-    return replace(labels, classes=classes, samples=tuple(samples)), report
+    return replace(labels, classes=classes, samples=tuple(samples), keypoints=points), report
 
 
 def _read(source: Path, format: str, classes: tuple[LabelClass, ...]) -> list[Drawing]:

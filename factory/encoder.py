@@ -1,0 +1,119 @@
+"""A small network from image to latent, trained on the generator's own pairs: where inversion starts from."""
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, mse_loss
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from interpreters.shapes import Float
+
+WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
+STATISTICS_SAMPLES = 4096
+
+
+class Encoder(nn.Module):
+    """Image in [-1, 1] -> standardised w: convolutions of stride 2 down to 4 x 4, and one linear layer.
+
+    One w for all layers, because the pairs that it learns from have one.
+    """
+
+    def __init__(self, resolution: int, channels: int, w_dim: int) -> None:
+        super().__init__()
+        halvings = round(math.log2(resolution)) - 2
+        widths = [channels, *WIDTHS[:halvings]]
+        self.config = {"resolution": resolution, "channels": channels, "w_dim": w_dim}
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2, padding=2) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths[1:])
+        self.head = nn.Linear(widths[-1] * 16, w_dim)
+
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch w_dim"]:
+        x = image
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = leaky_relu(norm(convolution(x)), 0.2)
+        return self.head(x.flatten(1))
+
+
+def w_statistics(generator: ImageGenerator, seed: int = 0) -> tuple[Float[Tensor, "w_dim"], Float[Tensor, "w_dim"]]:
+    """Mean and standard deviation of w over random z, without truncation."""
+    rng = np.random.default_rng(seed)
+    w = generator.map(rng.standard_normal((STATISTICS_SAMPLES, generator.z_dim), dtype=np.float32), 1.0)[:, 0]
+    return w.mean(0).clone(), w.std(0).clamp_min(1e-6).clone()
+
+
+def train_encoder(
+    generator: ImageGenerator, steps: int = 400, batch: int = 32, seed: int = 0, progress: bool = True
+) -> Encoder:
+    """Regress w from generated images. Noise and changes of brightness keep it usable on photographs.
+
+    steps: each sees ``batch`` new images, so the cost is about that of generating them.
+    """
+    if steps < 1 or batch < 1:
+        raise InputError(f"encoder: {steps} steps of {batch} images; expected 1 or more of each")
+    torch.manual_seed(seed)
+    network = generator.network
+    encoder = Encoder(generator.resolution, generator.image_channels, network.w_dim).to(generator.device)
+    mean, std = w_statistics(generator)
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    rng = torch.Generator().manual_seed(seed)
+    with tqdm(total=steps, desc="encoder", unit="step", disable=not progress, leave=False) as bar:
+        for _ in range(steps):
+            z = torch.randn(batch, generator.z_dim, generator=rng).to(generator.device)
+            with torch.no_grad():
+                ws = network.mapping(z, None, truncation_psi=float(torch.empty(()).uniform_(0.6, 1.0, generator=rng)))
+                image = network.synthesis(ws, noise_mode="const").clamp(-1, 1)
+                target = (ws[:, 0] - mean) / std
+                gain = torch.empty(batch, 1, 1, 1).uniform_(0.85, 1.15, generator=rng).to(image.device)
+                noise = torch.randn(image.shape, generator=rng).to(image.device) * 0.05
+                image = ((image + 1) * gain - 1 + noise).clamp(-1, 1)
+            loss = mse_loss(encoder(image), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            bar.update()
+            bar.set_postfix(unexplained=f"{loss.item():.3f}")
+    return encoder.eval().requires_grad_(False)
+
+
+def ensure_encoder(generator: ImageGenerator, cache: Path, steps: int = 400, progress: bool = True) -> Encoder:
+    """The generator's encoder from ``cache``, trained and kept there where it is missing or damaged."""
+    path = cache / "encoders" / f"{generator.sha256[:32]}-{steps}.safetensors"
+    if path.is_file():
+        try:
+            return load_encoder(path).to(generator.device)
+        except InputError:
+            path.unlink()
+    encoder = train_encoder(generator, steps, progress=progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_encoder(encoder, path)
+    return encoder
+
+
+def save_encoder(encoder: Encoder, path: Path) -> None:
+    """One safetensors file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    tensors = {k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}
+    temporary.write_bytes(safetensors.torch.save(tensors, metadata={"encoder": json.dumps(encoder.config)}))
+    temporary.replace(path)
+
+
+def load_encoder(path: Path) -> Encoder:
+    """InputError for a file that ``save_encoder`` did not write."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            encoder = Encoder(**json.loads((file.metadata() or {})["encoder"]))
+            encoder.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118, not a dict
+    except Exception as error:  # whatever a broken file makes the readers raise
+        raise InputError(f"{path}: not an encoder ({type(error).__name__}); remove it") from None
+    return encoder.eval().requires_grad_(False)

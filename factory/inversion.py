@@ -1,0 +1,217 @@
+"""From a real image to the latent that explains it, so that people's labels of real images teach an interpreter.
+
+W+ optimisation (Abdal et al., Image2StyleGAN, arXiv 1904.03189) from an encoder's guess; labels then travel through the
+latent as in HandsOff (arXiv 2212.12645). No network is downloaded: likeness is measured in pixels at several scales and
+in the features of the generator's own discriminator.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+from tqdm import tqdm
+
+from factory.encoder import Encoder, w_statistics
+from factory.errors import InputError
+from factory.generators import BUILTIN, ImageGenerator, builtin_path
+from factory.stylegan2_ada.checkpoint import load_checkpoint
+from factory.stylegan2_ada.networks import Discriminator
+from interpreters.shapes import Float, UInt8
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How to invert.
+
+    steps          at most, per image
+    learning_rate  of Adam, in standard deviations of w
+    patience       steps without 1 % less loss before an image counts as done
+    perceptual     weight of the discriminator's features beside pixels
+    prior          weight of staying where random latents are (mean square of w in standard deviations)
+    spread         weight of the layers' styles staying alike, as those of random latents are
+    batch          images at a time
+    """
+
+    steps: int = 400
+    learning_rate: float = 0.05
+    patience: int = 40
+    perceptual: float = 0.1
+    prior: float = 1e-3
+    spread: float = 1e-3
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 1 or self.patience < 1 or self.learning_rate <= 0:
+            raise InputError(
+                f"inversion: {self.steps} steps, batch {self.batch}, patience {self.patience}, learning rate "
+                f"{self.learning_rate}; expected 0 or more steps and positive numbers"
+            )
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Latents of a batch and how well they explain the images.
+
+    ws              W+ latents, as ``ImageGenerator.generate`` takes them
+    reconstruction  what the generator makes of them
+    fidelity        share of each image's variance that the reconstruction explains; 1 is perfect, 0 no better than grey
+    psnr            peak signal-to-noise ratio, dB
+    steps           taken for each image
+    """
+
+    ws: Float[np.ndarray, "batch num_ws w_dim"]
+    reconstruction: UInt8[np.ndarray, "batch height width channels"]
+    fidelity: Float[np.ndarray, "batch"]
+    psnr: Float[np.ndarray, "batch"]
+    steps: np.ndarray
+
+
+def load_discriminator(uri: str, device: torch.device) -> Discriminator | None:
+    """The discriminator beside a generator, or None where its file has none."""
+    source = builtin_path(uri, "generator.safetensors") if uri.startswith(BUILTIN) else uri
+    discriminator = load_checkpoint(source).discriminator
+    return None if discriminator is None else discriminator.to(device).eval().requires_grad_(False)
+
+
+def to_float(images: UInt8[np.ndarray, "batch height width channels"], device: torch.device) -> Tensor:
+    """uint8 pictures as the networks see them: [batch, channels, height, width] in [-1, 1]."""
+    return (torch.from_numpy(images.copy()).to(device).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+
+
+def pixel_distance(
+    a: Float[Tensor, "batch channels height width"], b: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch"]:
+    """Mean squared difference, averaged over the image and its halvings down to 8 x 8 (or its own size if smaller)."""
+    scales = []
+    while True:
+        scales.append((a - b).square().mean((1, 2, 3)))
+        if a.shape[2] < 16:
+            return torch.stack(scales).mean(0)
+        a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
+
+
+def discriminator_features(network: Discriminator, image: Tensor) -> list[Tensor]:
+    """Outputs of the discriminator's residual blocks, finest first."""
+    x, out = image, []
+    for resolution in network.resolutions:
+        x = getattr(network, f"b{resolution}")(x)
+        out.append(x)
+    return out
+
+
+def feature_distance(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, "batch"]:
+    """Squared difference of feature maps in units of ``b``'s mean square, averaged over the maps."""
+    terms = [(x - y).square().mean((1, 2, 3)) / (y.square().mean((1, 2, 3)) + 1e-8) for x, y in zip(a, b, strict=True)]
+    return torch.stack(terms).mean(0)
+
+
+def invert(
+    generator: ImageGenerator,
+    images: UInt8[np.ndarray, "batch height width channels"],
+    encoder: Encoder | None = None,
+    discriminator: Discriminator | None = None,
+    settings: InversionSettings | None = None,
+    progress: bool = True,
+) -> Inversion:
+    """Latents of real images, ``settings.batch`` at a time.
+
+    Arguments:
+        images: of the generator's size and channels.
+        encoder: where to start from; None: from the generator's average image.
+        discriminator: whose features count as likeness; None: pixels alone.
+
+    Raises:
+        InputError: images of another size.
+    """
+    settings = settings or InversionSettings()
+    expected = (generator.resolution, generator.resolution, generator.image_channels)
+    if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
+        raise InputError(f"images of shape {images.shape}; expected one or more of {expected}")
+    statistics = w_statistics(generator)
+    parts = []
+    with tqdm(total=len(images), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
+        for start in range(0, len(images), settings.batch):
+            batch = images[start : start + settings.batch]
+            parts.append(_invert_batch(generator, batch, statistics, encoder, discriminator, settings))
+            bar.update(len(batch))
+            bar.set_postfix(fidelity=f"{parts[-1].fidelity.mean():.3f}")
+    fields = ("ws", "reconstruction", "fidelity", "psnr", "steps")
+    return Inversion(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
+
+
+def _invert_batch(
+    generator: ImageGenerator,
+    images: np.ndarray,
+    statistics: tuple[Tensor, Tensor],
+    encoder: Encoder | None,
+    discriminator: Discriminator | None,
+    settings: InversionSettings,
+) -> Inversion:
+    mean, std = (s.clone() for s in statistics)  # made in inference mode, which gradients cannot pass
+    target = to_float(images, generator.device)
+    n = len(images)
+    start = torch.zeros(n, mean.numel(), device=target.device) if encoder is None else encoder(target).detach()
+    best = start[:, None].repeat(1, generator.network.num_ws, 1)
+    best_loss = torch.full((n,), torch.inf, device=target.device)
+    steps = torch.zeros(n, dtype=torch.long)
+    for rows, v, losses in _descend(generator, target, best, mean, std, discriminator, settings):
+        better = losses < best_loss[rows]
+        best[rows[better]], best_loss[rows[better]] = v[better], losses[better]
+        steps[rows.cpu()] += 1
+    ws = (mean + std * best).cpu().numpy()
+    reconstruction = generator.generate(ws).images.cpu().numpy()
+    error = (reconstruction.astype(np.float64) - images) ** 2
+    mse, variance = error.mean((1, 2, 3)), images.astype(np.float64).var((1, 2, 3))
+    fidelity = 1 - mse / np.maximum(variance, 1e-6)
+    return Inversion(ws, reconstruction, fidelity, 10 * np.log10(255**2 / np.maximum(mse, 1e-6)), steps.numpy())
+
+
+def _descend(
+    generator: ImageGenerator,
+    target: Tensor,
+    start: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    discriminator: Discriminator | None,
+    settings: InversionSettings,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(rows that are still moving, their v before this step, its loss); w = mean + std v."""
+    rows = torch.arange(len(target), device=target.device)
+    wanted = [] if discriminator is None else discriminator_features(discriminator, target)
+    v = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([v], lr=settings.learning_rate)
+    record = torch.full((len(target),), torch.inf, device=target.device)  # best loss, counted in steps of 1 %
+    since = torch.zeros(len(target), dtype=torch.long, device=target.device)
+    for _ in range(settings.steps + 1):
+        image = generator.network.synthesis(mean + std * v, noise_mode="const")
+        losses = pixel_distance(image, target[rows])
+        if discriminator is not None:
+            features = discriminator_features(discriminator, image)
+            losses = losses + settings.perceptual * feature_distance(features, [f[rows] for f in wanted])
+        yield rows, v.detach().clone(), losses.detach()
+        improved = losses.detach() < 0.99 * record[rows]
+        record[rows] = torch.where(improved, losses.detach(), record[rows])
+        since[rows] = torch.where(improved, 0, since[rows] + 1)
+        prior = settings.prior * v.square().mean((1, 2))
+        spread = settings.spread * (v - v.mean(1, keepdim=True)).square().mean((1, 2))
+        optimizer.zero_grad(set_to_none=True)
+        (losses + prior + spread).sum().backward()
+        optimizer.step()
+        moving = since[rows] < settings.patience
+        if not moving.any():
+            return
+        if not moving.all():
+            v, optimizer = _keep(v, optimizer, moving)
+            rows = rows[moving]
+
+
+def _keep(v: Tensor, optimizer: torch.optim.Adam, chosen: Tensor) -> tuple[Tensor, torch.optim.Adam]:
+    """The chosen rows and an optimizer that goes on with their moments."""
+    kept = v.detach()[chosen].requires_grad_(True)
+    successor = torch.optim.Adam([kept], lr=optimizer.param_groups[0]["lr"])
+    state = optimizer.state[v]
+    successor.state[kept] = {k: s[chosen] if s.ndim else s for k, s in state.items()}
+    return kept, successor

@@ -1,0 +1,123 @@
+"""Real images with people's masks, by inversion a label set like any other."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from factory.encoder import Encoder
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from factory.inversion import InversionSettings, invert
+from factory.stylegan2_ada.networks import Discriminator
+from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample, read_image
+from interpreters.shapes import UInt8
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class InvertedImage:
+    """How one image fared: see ``factory.inversion.Inversion``; ``kept`` where its fidelity was high enough."""
+
+    name: str
+    fidelity: float
+    psnr: float
+    steps: int
+    kept: bool
+
+
+def read_images(
+    folder: Path, generator: ImageGenerator
+) -> tuple[list[str], UInt8[np.ndarray, "images height width channels"]]:
+    """Names (file stems) and pixels of a folder's pictures. Colour becomes grey for a grey generator.
+
+    InputError for an empty folder, two pictures of one name, or a picture of another size than the generator's.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one of pictures")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    if not paths:
+        raise InputError(f"{folder}: has no pictures; expected {', '.join(PICTURES)}")
+    size, pixels = generator.resolution, []
+    for path in paths:
+        image = read_image(path)
+        if image.shape[:2] != (size, size):
+            raise InputError(
+                f"{path}: is {image.shape[1]} x {image.shape[0]}; the generator makes {size} x {size}, crop it"
+            )
+        if image.shape[2] > generator.image_channels:
+            image = np.array(Image.fromarray(image).convert("L"))[..., None]
+        pixels.append(np.broadcast_to(image, (size, size, generator.image_channels)))
+    return [p.stem for p in paths], np.stack(pixels)
+
+
+def unlabelled(
+    generator: ImageGenerator,
+    uri: str,
+    names: Sequence[str],
+    images: UInt8[np.ndarray, "images height width channels"],
+    classes: Sequence[LabelClass],
+    truncation: float,
+) -> LabelSet:
+    """The label set that masks are read into before the long work begins; its origins are stand-ins."""
+    blank = np.full(images.shape[1:3], IGNORE_INDEX, np.uint8)
+    samples = tuple(Sample(name, image, blank, 0) for name, image in zip(names, images, strict=True))
+    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation)
+
+
+def invert_label_set(
+    generator: ImageGenerator,
+    labels: LabelSet,
+    scratch: Path,
+    encoder: Encoder | None,
+    discriminator: Discriminator | None,
+    settings: InversionSettings,
+    min_fidelity: float = 0.8,
+    keep_poor: bool = False,
+    progress: bool = True,
+) -> tuple[LabelSet, list[InvertedImage], UInt8[np.ndarray, "images height width channels"]]:
+    """``labels`` with the latents of their images, without the images that the generator cannot explain.
+
+    Arguments:
+        scratch: folder of finished latents; after an interruption they are not made again.
+        min_fidelity: images below it are left out unless ``keep_poor``: masks on latents of another picture mislead.
+
+    Returns:
+        The set, how each image fared, and all reconstructions.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    key = json.dumps([asdict(settings), generator.sha256, encoder is not None, discriminator is not None])
+    paths = [scratch / f"{hashlib.sha256(key.encode() + s.image.tobytes()).hexdigest()[:32]}.npz" for s in labels]
+    missing = [i for i, path in enumerate(paths) if not path.is_file()]
+    with tqdm(total=len(missing), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
+        for start in range(0, len(missing), settings.batch):
+            chosen = missing[start : start + settings.batch]
+            images = np.stack([labels.samples[i].image for i in chosen])
+            result = invert(generator, images, encoder, discriminator, settings, progress=False)
+            for k, i in enumerate(chosen):
+                temporary = paths[i].with_suffix(".new.npz")
+                fields = {
+                    name: getattr(result, name)[k] for name in ("ws", "reconstruction", "fidelity", "psnr", "steps")
+                }
+                np.savez(temporary, **fields)
+                temporary.replace(paths[i])
+            bar.update(len(chosen))
+            bar.set_postfix(fidelity=f"{result.fidelity.mean():.3f}")
+    samples, report, reconstructions = [], [], []
+    for sample, path in zip(labels, paths, strict=True):
+        with np.load(path, allow_pickle=False) as found:
+            fidelity, kept = float(found["fidelity"]), keep_poor or float(found["fidelity"]) >= min_fidelity
+            report.append(InvertedImage(sample.name, fidelity, float(found["psnr"]), int(found["steps"]), kept))
+            reconstructions.append(found["reconstruction"])
+            if kept:
+                samples.append(sample._replace(origin=found["ws"].astype(np.float32)))
+    inverted = LabelSet(
+        labels.classes, tuple(samples), labels.generator_uri, labels.generator_sha256, labels.truncation
+    )
+    return inverted, report, np.stack(reconstructions)

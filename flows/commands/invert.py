@@ -1,0 +1,83 @@
+"""``factory invert``: real images (with masks) as a label set of the generator's latents."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def invert(
+    generator: Annotated[
+        str, typer.Option(help="builtin:NAME, or a path or URL of a .pkl or .safetensors checkpoint.")
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of pictures of the generator's size.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new label set.")],
+    masks: Annotated[Path | None, typer.Option(help="Their labels, in any format of import-labels.")] = None,
+    format: Annotated[str, typer.Option(help="Of the masks: auto, png, labelme, coco, label-studio, cvat.")] = "auto",
+    classes: Annotated[
+        str, typer.Option(help="Class names, separated by commas; the first is what remains undrawn.")
+    ] = "",
+    min_fidelity: Annotated[
+        float, typer.Option(help="Leave out images of which less of the variance is explained (at most 1).")
+    ] = 0.8,
+    keep_poor: Annotated[bool, typer.Option(help="Keep them all the same.")] = False,
+    steps: Annotated[int, typer.Option(help="Optimisation steps an image, at most.")] = 400,
+    encoder_steps: Annotated[
+        int, typer.Option(help="Training of the encoder that makes the first guess; 0: none.")
+    ] = 400,
+    truncation: Annotated[float, typer.Option(help="Psi noted for generation with these labels.")] = 0.7,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Find the latents of real images, so that their masks teach an interpreter; running it again resumes."""
+    import json
+    import shutil
+    from dataclasses import asdict
+
+    from factory.encoder import ensure_encoder
+    from factory.errors import InputError
+    from factory.generators import open_generator
+    from factory.interpreting import cache_dir
+    from factory.inversion import InversionSettings, load_discriminator
+    from factory.real_images import invert_label_set, read_images, unlabelled
+    from interpreters.formats import import_labels
+    from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
+    from interpreters.sheet import comparison_sheet
+
+    if out.exists():
+        raise InputError(f"{out}: exists already; name a new folder")
+    if not 0 <= truncation <= 2:
+        raise InputError(f"truncation is {truncation}: expected 0 to 2")
+    if encoder_steps < 0:
+        raise InputError(f"encoder-steps is {encoder_steps}: expected 0 or more")
+    settings = InversionSettings(steps=steps)
+    names = [n.strip() for n in classes.split(",") if n.strip()]
+    chosen = tuple(LabelClass(n, OKABE_ITO[i % len(OKABE_ITO)]) for i, n in enumerate(names)) or NUCLEI_CLASSES
+    if not names and masks is not None and generator != "builtin:nuclei64":
+        raise InputError("classes: name what the masks show, for example --classes background,cat,whiskers")
+    network = open_generator(generator, device)
+    labels = unlabelled(network, generator, *read_images(images, network), chosen, truncation)
+    if masks is not None:
+        labels, report = import_labels(labels, masks, format)  # type: ignore[arg-type]
+        for line in report.lines():
+            typer.echo(line)
+    discriminator = load_discriminator(generator, network.device)
+    if discriminator is None:
+        typer.echo(f"{generator}: has no discriminator; likeness is judged by pixels alone")
+    encoder = ensure_encoder(network, cache_dir(), encoder_steps) if encoder_steps else None
+    scratch = out.with_name(f".{out.name}.latents")
+    result, fared, reconstructions = invert_label_set(
+        network, labels, scratch, encoder, discriminator, settings, min_fidelity, keep_poor
+    )
+    result.save(out)
+    (out / "inversion.json").write_text(json.dumps([asdict(f) for f in fared], indent=1) + "\n")
+    captions = [f"{f.fidelity:.2f}" + ("" if f.kept else " left out") for f in fared]
+    comparison_sheet([s.image for s in labels], list(reconstructions), captions).save(out / "reconstructions.png")
+    shutil.rmtree(scratch, ignore_errors=True)
+    poor = [f.name for f in fared if f.fidelity < min_fidelity]
+    typer.echo(
+        f"{out}: {len(result)} of {len(labels)} images, mean fidelity {sum(f.fidelity for f in fared) / len(fared):.3f}"
+    )
+    if poor:
+        how = "kept as asked" if keep_poor else "left out"
+        typer.echo(f"{len(poor)} below {min_fidelity} {how}: {', '.join(poor[:10])}{' ...' if len(poor) > 10 else ''}")
+    typer.echo(f"{out / 'reconstructions.png'}: look at them")

@@ -1,0 +1,251 @@
+"""Numbers instead of classes for every pixel: an ensemble of small MLPs on the generator's feature maps.
+
+What heatmaps of keypoints and continuous labels such as depth (HandsOff, arXiv 2212.12645, section 4.4) have in common.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from torch.nn.functional import interpolate, relu
+from tqdm import tqdm
+
+from interpreters.errors import InputError
+from interpreters.layers import MemberStack
+from interpreters.lookup import hypercolumns
+from interpreters.shapes import Float
+
+FORMAT = "labelfactory-regressor"
+KINDS = ("keypoints", "values")
+
+
+@dataclass(frozen=True)
+class RegressionRecipe:
+    """How to train.
+
+    pixels_per_image   sampled at random, half of them where a target is high (above a twentieth of its range)
+    batch_size         pixels per member and step
+    learning_rate      of Adam, falling to zero along a half cosine
+    steps              for all members at once
+    """
+
+    pixels_per_image: int = 1024
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    steps: int = 400
+
+
+class FeatureRegressor(MemberStack):
+    """``outputs`` numbers per pixel, from every member.
+
+    kind: what the outputs are, "keypoints" (heatmaps) or "values"; names: one for each output; sigma: of the heatmaps,
+    in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured. All are kept in
+    the file.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
+
+    def __init__(
+        self,
+        feature_channels: Sequence[int],
+        names: Sequence[str],
+        kind: str = "values",
+        members: int = 10,
+        hidden: Sequence[int] = (128, 32),
+        sigma: float = 2.0,
+    ):
+        if kind not in KINDS or not 1 <= len(names) <= 64 or not 1 <= members <= 64 or not 0.1 <= sigma <= 100:
+            raise InputError(
+                f"{kind} of {len(names)} names, {members} members, sigma {sigma}: expected {' or '.join(KINDS)}, "
+                "1 to 64 names, 1 to 64 members and a sigma of 0.1 to 100 pixels"
+            )
+        channels = sum(feature_channels)
+        super().__init__(members, (channels, *hidden, len(names)))
+        self.feature_channels, self.hidden, self.members = tuple(feature_channels), tuple(hidden), members
+        self.names, self.kind, self.sigma = tuple(names), kind, float(sigma)
+        for name, size in (("feature", channels), ("output", len(names))):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.generator_sha256 = ""
+        self.report: dict[str, Any] = {}
+        if not self.feature_mean.is_meta:
+            self.reset(torch.Generator().manual_seed(0))
+        self.requires_grad_(False).eval()
+
+    def fit(
+        self,
+        samples: Iterable[tuple[Sequence[Tensor], Float[Tensor, "outputs height width"]]],
+        seed: int = 0,
+        progress: bool = True,
+        recipe: RegressionRecipe | None = None,
+    ) -> dict[str, Any]:
+        """Train by least squares on a few images and return the report.
+
+        samples: feature maps of one image ([1, C, H, W] each) and its targets, of the largest map's size, NaN where
+        unknown. Each member learns from its own draw of the images (bootstrap), so that members disagree where images
+        are missing.
+        Raises InputError where nothing is known or the maps do not fit.
+        """
+        recipe = recipe or RegressionRecipe()
+        generator = torch.Generator().manual_seed(seed)
+        features, targets, image = self._collect(samples, recipe, generator)
+        known = targets.isfinite()
+        if not bool(known.any(0).all()):
+            missing = [n for n, k in zip(self.names, known.any(0).tolist(), strict=True) if not k]
+            raise InputError(f"no labelled sample knows {', '.join(missing)}; label it at least once")
+        self.feature_mean, self.feature_std = features.mean(0), features.std(0).clamp_min(1e-6)
+        count = known.sum(0)
+        self.output_mean = targets.nan_to_num(0).sum(0) / count
+        self.output_std = (((targets - self.output_mean).nan_to_num(0) ** 2).sum(0) / count).sqrt().clamp_min(1e-6)
+        x = (features - self.feature_mean) / self.feature_std
+        y = ((targets - self.output_mean) / self.output_std).nan_to_num(0)
+        rows = self._bootstrap(image, generator)
+        self.reset(generator)
+        loss = self._train(x, y, known, rows, generator, progress, recipe)
+        images = int(image.unique().numel())
+        self.report = {"seed": seed, "images": images, "pixels": len(x), "unexplained": loss.tolist()}
+        return self.report
+
+    def _collect(
+        self, samples: Iterable[tuple[Sequence[Tensor], Tensor]], recipe: RegressionRecipe, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        features, targets, image = [], [], []
+        for number, (maps, target) in enumerate(samples):
+            size = self.check(maps)
+            if target.shape != (len(self.names), *size):
+                shape, expected = tuple(target.shape), (len(self.names), *size)
+                raise InputError(f"labelled sample {number}: targets of shape {shape}; expected {expected}")
+            flat = target.flatten(1)
+            known = flat.isfinite().any(0)
+            low = flat.nan_to_num(torch.inf).amin(1, keepdim=True)
+            high = flat.nan_to_num(-torch.inf).amax(1, keepdim=True)
+            hot = ((flat - low) > 0.05 * (high - low)).any(0) & known
+            chosen = [self._draw(part, recipe.pixels_per_image // 2, generator) for part in (hot, known & ~hot)]
+            pixels = torch.cat(chosen)
+            if len(pixels):
+                on = pixels.to(maps[0].device)
+                features.append(hypercolumns([f[0] for f in maps], on // size[1], on % size[1], size).float().cpu())
+                targets.append(flat[:, pixels].T.float())
+                image.append(torch.full((len(pixels),), number))
+        if not features:
+            raise InputError("no labelled sample; label some images first")
+        return torch.cat(features), torch.cat(targets), torch.cat(image)
+
+    @staticmethod
+    def _draw(part: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        pixels = torch.nonzero(part)[:, 0]
+        return pixels[torch.randperm(len(pixels), generator=generator)[:count]]
+
+    def _bootstrap(self, image: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """For each member the rows of as many images as there are, drawn with replacement."""
+        names = image.unique()
+        rows = [torch.nonzero(image == n)[:, 0] for n in names]
+        if len(names) < 4:
+            return [torch.cat(rows)] * self.members
+        draws = [torch.randint(len(names), (len(names),), generator=generator).tolist() for _ in range(self.members)]
+        return [torch.cat([rows[i] for i in draw]) for draw in draws]
+
+    def _train(
+        self,
+        x: Tensor,
+        y: Tensor,
+        known: Tensor,
+        rows: list[Tensor],
+        generator: torch.Generator,
+        progress: bool,
+        recipe: RegressionRecipe,
+    ) -> Tensor:
+        self.requires_grad_(True).train()
+        optimizer = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
+        smooth = torch.ones(self.members)
+        for _ in tqdm(range(recipe.steps), desc="training", unit="step", disable=not progress, leave=False):
+            draws = [torch.randint(len(r), (recipe.batch_size,), generator=generator) for r in rows]
+            index = torch.stack([r[d] for r, d in zip(rows, draws, strict=True)])
+            weight = known[index].float()
+            error = ((self(x[index]) - y[index]) ** 2 * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1)
+            optimizer.zero_grad(set_to_none=True)
+            error.sum().backward()
+            optimizer.step()
+            schedule.step()
+            smooth.lerp_(error.detach(), 0.05)
+        self.requires_grad_(False).eval()
+        return smooth
+
+    @torch.no_grad()
+    def member_maps(self, feature_maps: Sequence[Tensor]) -> Float[Tensor, "members outputs height width"]:
+        """Every member's outputs for one image ([1, C, H, W] each).
+
+        The first layer acts on channels and upsampling on space, so each map is projected at its own resolution.
+        """
+        height, width = self.check(feature_maps)
+        first = self.linears[0]
+        weight = first.weight / self.feature_std[:, None]
+        bias = first.bias - (self.feature_mean[None] @ weight)[:, 0]
+        parts = weight.split(self.feature_channels, 1)
+        out = []
+        for m in range(self.members):  # one at a time: at 1024 x 1024 a hidden layer of all would take 5 GB
+            total = bias[m][None, :, None, None]
+            for f, w in zip(feature_maps, parts, strict=True):
+                projected = torch.einsum("bchw,cu->buhw", f.float(), w[m])
+                total = total + interpolate(projected, (height, width), mode="bilinear", align_corners=False)
+            x = total[0].flatten(1).T
+            for norm, linear in zip(self.norms, self.linears[1:], strict=True):
+                scale, shift = (t[m] for t in norm.scale_shift())
+                x = torch.addmm(linear.bias[m], relu(x) * scale + shift, linear.weight[m])
+            out.append((x * self.output_std + self.output_mean).T.view(-1, height, width))
+        return torch.stack(out)
+
+    def check(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
+        """(height, width) of the largest map. InputError unless these are one image's maps of the right channels."""
+        channels = tuple(f.shape[1] if f.ndim == 4 else -1 for f in feature_maps)
+        if channels != self.feature_channels or any(len(f) != 1 for f in feature_maps):
+            raise InputError(
+                f"feature maps of {[tuple(f.shape) for f in feature_maps]}; expected one image's, with "
+                f"{list(self.feature_channels)} channels: use the generator that this regressor was trained with"
+            )
+        return max(f.shape[2] for f in feature_maps), max(f.shape[3] for f in feature_maps)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, whole or not at all."""
+        keys = ("feature_channels", "names", "kind", "members", "hidden", "sigma", "generator_sha256", "report")
+        header = json.dumps({"version": 1} | {k: getattr(self, k) for k in keys}, sort_keys=True)
+        tensors = {k: t.detach().cpu().contiguous() for k, t in self.state_dict().items()}
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.new")
+        try:
+            temporary.write_bytes(save_tensors(tensors, {FORMAT: header}))
+            temporary.replace(target)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FeatureRegressor":
+        """Read a file that ``save`` wrote; nothing in it is executed. InputError for anything else."""
+        try:
+            content = Path(path).read_bytes()
+            tensors = load_tensors(content)
+            length = int.from_bytes(content[:8], "little")
+            header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][FORMAT])
+            keys = ("feature_channels", "names", "kind", "members", "hidden", "sigma")
+            with torch.device("meta"):
+                model = cls(**{k: header[k] for k in keys})
+            model.load_state_dict(tensors, assign=True)
+            model.generator_sha256, model.report = str(header["generator_sha256"]), dict(header["report"])
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError):
+            raise InputError(f"{path}: is not a whole regressor file; train it again") from None
+        if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
+            raise InputError(f"{path}: holds weights that are not finite; train it again")
+        return model.requires_grad_(False).eval()
