@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from disc_world import discs
 
 from factory.downstream.augment import NONE
 from factory.downstream.inference import dataset_confusion
@@ -17,16 +18,6 @@ from factory.downstream.unet import UNet
 from factory.errors import InputError, WorkError
 
 CONFIG = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=20, precision="fp32")
-
-
-def discs(n: int, size: int = 16, seed: int = 0) -> ArrayPairs:
-    """Bright discs on a dark, noisy ground; the mask says where."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size]
-    centre = rng.uniform(4, size - 4, (n, 2, 1, 1))
-    mask = ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < 16).astype(np.uint8)
-    images = np.clip(40 + 120 * mask + rng.normal(0, 20, mask.shape), 0, 255).astype(np.uint8)
-    return ArrayPairs(images[..., None], mask)
 
 
 def net(seed: int = 0) -> UNet:

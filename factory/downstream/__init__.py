@@ -1,0 +1,17 @@
+"""What a dataset is worth: segmenters trained on pairs and tested on what people labelled. See docs/evaluation.md."""
+
+from factory.downstream.metrics import Scores, confusion_matrix, scores
+from factory.downstream.segmenter import Segmenter
+from factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter
+from factory.downstream.unet import UNet
+
+__all__ = [
+    "Scores",
+    "Segmenter",
+    "TrainingConfig",
+    "TrainingReport",
+    "UNet",
+    "confusion_matrix",
+    "scores",
+    "train_segmenter",
+]

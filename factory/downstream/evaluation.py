@@ -193,13 +193,8 @@ def _add_boundary(
     low, high = interval(sums, mean, groups, replicates)
     per_class["boundary_f"] = _zip(mean(sums.sum(0)), low, high)
 
-    def overall_mean(s: Array) -> Array:
-        values = mean(s)
-        defined = ~np.isnan(values)
-        return np.where(defined, values, 0).sum(-1) / np.maximum(defined.sum(-1), 1)
-
-    low, high = interval(sums, overall_mean, groups, replicates)
-    overall["boundary_f"] = Score(float(overall_mean(sums.sum(0))), float(low), float(high))
+    low, high = interval(sums, lambda s: _nanmean(mean(s)), groups, replicates)
+    overall["boundary_f"] = Score(float(_nanmean(mean(sums.sum(0)))), float(low), float(high))
 
 
 def _add_objects(
@@ -239,7 +234,8 @@ def _add_objects(
 
 def _nanmean(x: Array) -> Array:
     has = ~np.isnan(x)
-    return np.where(has, x, 0).sum(-1) / np.maximum(has.sum(-1), 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(has, x, 0).sum(-1) / has.sum(-1))
 
 
 def _zip(value: Array, low: Array, high: Array) -> list[Score]:

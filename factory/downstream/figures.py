@@ -38,7 +38,7 @@ def confusion_png(confusion: Shaped[Array, "classes classes"], names: Sequence[s
 
 def image_scores_png(evaluation: Evaluation) -> bytes:
     """How the images' own mIoU are spread."""
-    figure, axes = _figure(5, 3)
+    figure, axes = _figure(5.0, 3.0)
     values = np.sort(evaluation.image_miou[~np.isnan(evaluation.image_miou)])
     axes.plot(values, np.arange(1, len(values) + 1) / max(1, len(values)), color=BLUE, drawstyle="steps-post")
     axes.axvline(
@@ -53,7 +53,7 @@ def ap_png(evaluation: Evaluation) -> bytes | None:
     """Average precision against the overlap that counts as found; None without objects."""
     if not evaluation.ap_by_threshold:
         return None
-    figure, axes = _figure(5, 3)
+    figure, axes = _figure(5.0, 3.0)
     for name, values in evaluation.ap_by_threshold.items():
         axes.plot(IOU_THRESHOLDS, values, marker="o", markersize=3, label=name)
     axes.set(xlabel="IoU threshold", ylabel="average precision", ylim=(0, 1))
@@ -65,7 +65,7 @@ def training_png(history: Sequence[dict[str, Any]]) -> bytes | None:
     """Training loss and validation mIoU by step; None without history."""
     if len(history) < 2:
         return None
-    figure, axes = _figure(5, 3)
+    figure, axes = _figure(5.0, 3.0)
     steps = [row["step"] for row in history]
     axes.plot(steps, [row["loss"] for row in history], color=BLUE)
     axes.set_xlabel("step")

@@ -122,7 +122,7 @@ class LabelledPairs(Pairs):
             instances = mask
         for name, array in (("mask", mask), ("instances", instances)):
             if array is not None and array.shape != image.shape[:2]:
-                raise InputError(f"{stem}: the image is {_size(image)} its {name} {_size(array)}: must be equal")
+                raise InputError(f"{stem}: the image is {_size(image)}, its {name} {_size(array)}: must be equal")
         if self.mapping is not None:
             mask = self.mapping[mask]
         return Pair(image, mask, instances=instances, name=stem, group=self.groups.get(stem, stem))

@@ -41,7 +41,8 @@ thead th { border-bottom: 2px solid #9ca3af; font-weight: 600; }
 td small { color: #6b7280; margin-left: .4rem; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #9ca3af; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-figure { margin: 0; } figcaption { color: #4b5563; font-size: .85rem; }
+figure { margin: 0; } .figures figure { flex: 0 1 calc(50% - .5rem); }
+figcaption { color: #4b5563; font-size: .85rem; }
 img { max-width: 100%; } .wide { overflow-x: auto; }
 """
 

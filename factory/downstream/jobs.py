@@ -1,0 +1,222 @@
+"""Each downstream task as one plain function: train on pairs, predict a folder, evaluate on human labels."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from factory.downstream.augment import PRESETS
+from factory.downstream.border import BorderWeighted
+from factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
+from factory.downstream.evaluation import Evaluation, evaluate
+from factory.downstream.figures import overlay
+from factory.downstream.inference import predict
+from factory.downstream.labelled import Files, LabelledPairs, decode_image, parse_mapping
+from factory.downstream.losses import LOSSES
+from factory.downstream.pairs import JoinedPairs, Pairs
+from factory.downstream.report import write_report
+from factory.downstream.store_pairs import StorePairs
+from factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
+from factory.errors import InputError
+from factory.generators import resolve_device
+from interpreters.labelset import LabelClass, save_mask
+
+CLASS_WEIGHTS = ("none", "median-frequency")
+
+
+@dataclass(frozen=True)
+class SegmenterOrder:
+    """What to train and on what.
+
+    pairs            stores of ours, or folders or zips with images/ and masks/; several are joined
+    balance          repeat smaller sources so that each is seen about equally often
+    validation       a labelled folder, zip or store for early stopping and the choice of the best weights
+    temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
+    keep             leave out what a store's uncertainty filter drops
+    border           U-Net's border weight map
+    """
+
+    pairs: tuple[str, ...]
+    out: Path
+    architecture: str = "unet-small"
+    options: dict[str, Any] = field(default_factory=dict)
+    backbone_weights: Path | None = None
+    validation: str | None = None
+    balance: bool = False
+    limit: int | None = None
+    keep: bool = True
+    temperature: float | None = None
+    border: bool = False
+    class_weights: str = "none"
+    augmentation: str = "dihedral"
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    device: str = "auto"
+
+
+def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
+    """Train and write the segmenter; an interrupted run goes on where its checkpoint (beside ``out``) was made."""
+    for name, value, known in (
+        ("augmentation", order.augmentation, tuple(PRESETS)),
+        ("loss", order.training.loss, LOSSES),
+        ("class weighting", order.class_weights, CLASS_WEIGHTS),
+    ):
+        if value not in known:
+            raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
+    if not order.pairs:
+        raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
+    sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
+    classes = sources[0][1]
+    for uri, (_, others) in zip(order.pairs, sources, strict=True):
+        check_same_classes(order.pairs[0], classes, uri, others)
+    parts = [pairs for pairs, _ in sources]
+    largest = max(len(p) for p in parts)
+    repeats = [max(1, round(largest / max(1, len(p)))) if order.balance else 1 for p in parts]
+    pairs: Pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
+    if order.border:
+        pairs = BorderWeighted(pairs)
+    validation = None
+    if order.validation is not None:
+        validation, others = open_source(order.validation, keep=True)
+        check_same_classes(order.pairs[0], classes, order.validation, others)
+    config = TrainingConfig(
+        **{
+            **vars(order.training),
+            "augmentation": PRESETS[order.augmentation],
+            "class_weights": None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
+        }
+    )
+    torch.manual_seed(config.seed)
+    channels = pairs[0].image.shape[2]
+    model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
+    checkpoint = order.out.with_name(order.out.name + ".checkpoint")
+    trained, report = train_segmenter(
+        model, pairs, config, validation, checkpoint, resolve_device(order.device), progress=progress
+    )
+    recipe = {
+        "name": order.architecture,
+        "image_channels": channels,
+        "classes": [asdict(c) for c in classes],
+        "options": order.options,
+        "trained_on": [{"source": uri, "pairs": len(p)} for uri, p in zip(order.pairs, parts, strict=True)],
+        "training": asdict(config),
+        "history": report.history,
+    }
+    save_segmenter(trained, order.out, recipe)
+    checkpoint.unlink(missing_ok=True)
+    return report
+
+
+def evaluate_segmenter(
+    segmenter: Path,
+    images: Path,
+    out: Path,
+    masks: Path | None = None,
+    mapping: str | None = None,
+    numbered: bool = False,
+    tile: int = 512,
+    precision: str = "auto",
+    device: str = "auto",
+    progress: bool = True,
+) -> tuple[Evaluation, dict[str, Path]]:
+    """Score a segmenter on what people labelled and write the report into the folder ``out``."""
+    model, recipe = load_segmenter(segmenter)
+    classes = classes_of(recipe)
+    pairs = LabelledPairs(images, masks, None if mapping is None else parse_mapping(mapping), numbered)
+    if pairs.classes is not None and mapping is None:
+        check_same_classes(str(segmenter), classes, str(images), pairs.classes)
+    if pairs.classes is not None and len(pairs.classes) == len(classes):
+        classes = pairs.classes  # people's own colours, and which classes are objects
+    where = resolve_device(device)
+    model.to(where)
+    result = evaluate(model, pairs, classes, uses_bf16(precision, where), tile, progress=progress)
+    trained_on = ", ".join(f"{t['pairs']:,} pairs of {t['source']}" for t in recipe.get("trained_on", []))
+    about = f"{recipe['name']}" + (f", trained on {trained_on}" if trained_on else "") + f"; evaluated on {images}"
+    return result, write_report(result, out, f"{segmenter.stem} on {images.stem}", about, recipe.get("history"))
+
+
+def predict_files(
+    segmenter: Path,
+    images: Path,
+    out: Path,
+    overlays: bool = True,
+    tile: int = 512,
+    precision: str = "auto",
+    device: str = "auto",
+    progress: bool = True,
+) -> int:
+    """Write ``out/masks/NAME.png`` (8-bit indexed), and ``out/overlays``, for each picture of a folder or zip."""
+    model, recipe = load_segmenter(segmenter)
+    classes = classes_of(recipe)
+    if images.is_file() and images.suffix.lower() != ".zip":
+        read, names = (lambda name: images.read_bytes()), {images.stem: images.name}
+    else:
+        files = Files(images)
+        read, names = files.read, files.pictures("images") or files.pictures(None)
+    if not names:
+        raise InputError(f"{images} holds no pictures")
+    where = resolve_device(device)
+    model.to(where)
+    for folder in ("masks", "overlays") if overlays else ("masks",):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for stem, name in tqdm(sorted(names.items()), unit="image", disable=not progress):
+        image = decode_image(read(name), name)
+        mask = predict(model, image, tile, bf16=uses_bf16(precision, where)).argmax(0).astype(np.uint8)
+        save_mask(out / "masks" / f"{stem}.png", mask, classes)
+        if overlays:
+            Image.fromarray(overlay(image, mask, classes)).save(out / "overlays" / f"{stem}.png")
+    return len(names)
+
+
+def open_source(
+    uri: str, keep: bool = True, temperature: float | None = None, limit: int | None = None
+) -> tuple[Pairs, tuple[LabelClass, ...]]:
+    """A labelled folder or zip, or a dataset store, and its classes."""
+    path = Path(uri)
+    if path.is_file() or (path.is_dir() and (path / "images").is_dir()):
+        labelled = LabelledPairs(path)
+        if labelled.classes is None:
+            raise InputError(
+                f'{uri} names no classes: put classes.json beside images/, like [{{"name": "background"}}, '
+                '{"name": "nucleus", "thing": true}]'
+            )
+        return labelled, labelled.classes
+    store = StorePairs(uri, keep, temperature, limit)
+    classes = store.dataset.spec.classes
+    return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)
+
+
+def median_frequency(pairs: Pairs, num_classes: int, images: int = 512) -> tuple[float, ...]:
+    """Median class frequency over each class's own (Eigen and Fergus, ICCV 2015, section 6.3.2), from some images.
+
+    A class's frequency is its share of the pixels of the images that it occurs in; one that occurs nowhere weighs 1.
+    """
+    chosen = np.linspace(0, len(pairs) - 1, min(images, len(pairs))).astype(int).tolist()
+    pixels, present = np.zeros(num_classes), np.zeros(num_classes)
+    for pair in pairs.fetch(chosen):
+        counts = np.bincount(pair.mask.ravel(), minlength=256)[:num_classes]
+        pixels += counts
+        present += np.where(counts > 0, counts.sum(), 0)
+    frequency = np.divide(pixels, present, out=np.full(num_classes, np.nan), where=present > 0)
+    weights = np.nan_to_num(np.nanmedian(frequency) / frequency, nan=1.0)
+    return tuple(float(w) for w in weights)
+
+
+def classes_of(recipe: dict[str, Any]) -> tuple[LabelClass, ...]:
+    """The classes that a segmenter was trained for."""
+    return tuple(
+        LabelClass(c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["thing"]) for c in recipe["classes"]
+    )
+
+
+def check_same_classes(first: str, classes: Sequence[LabelClass], second: str, others: Sequence[LabelClass]) -> None:
+    """InputError unless both name the same classes in the same order."""
+    ours, theirs = [c.name for c in classes], [c.name for c in others]
+    if ours != theirs:
+        raise InputError(
+            f"{second} has classes {', '.join(theirs)}; {first} has {', '.join(ours)}: they must be the same, in order"
+        )

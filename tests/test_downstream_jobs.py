@@ -1,0 +1,197 @@
+"""From a store to a score: the three commands and the flow, on real files."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from disc_world import discs, write_folder
+from PIL import Image
+
+from factory.downstream.catalogue import load_segmenter
+from factory.downstream.jobs import (
+    SegmenterOrder,
+    evaluate_segmenter,
+    median_frequency,
+    open_source,
+    predict_files,
+    train,
+)
+from factory.downstream.pairs import ArrayPairs
+from factory.downstream.store_pairs import StorePairs
+from factory.downstream.training import TrainingConfig
+from factory.errors import InputError
+from flows.cli import main
+from storage import ClassInfo, DatasetSpec, create_store, sample_seeds
+
+TRAINING = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=30, precision="fp32")
+TINY = {"width": 4, "depth": 2}
+
+
+def make_store(path: Path, n: int = 24) -> Path:
+    """A finished store of discs; the left half of every mask is wrong and said to be uncertain."""
+    pairs = discs(n, seed=5)
+    masks, uncertainty = pairs.masks.copy(), np.zeros(pairs.masks.shape, np.float16)
+    masks[:, :, :8] = 1 - masks[:, :, :8]
+    uncertainty[:, :, :8] = 0.6
+    spec = DatasetSpec(
+        count=n,
+        height=16,
+        width=16,
+        channels=1,
+        latent_dim=2,
+        classes=(ClassInfo("background", (0, 0, 0)), ClassInfo("disc", (230, 159, 0))),
+        generator_sha256="0" * 64,
+        interpreter_sha256="1" * 64,
+        shard_size=8,
+    )
+    with create_store(str(path), spec) as store:
+        for shard in store.claim_missing():
+            start, stop = store.shard_range(shard)
+            store.write_shard(
+                shard,
+                {
+                    "image": pairs.images[start:stop],
+                    "mask": masks[start:stop],
+                    "uncertainty": uncertainty[start:stop],
+                    "uncertainty_score": np.linspace(0, 0.6, n, dtype=np.float32)[start:stop],
+                    "seed": sample_seeds(spec.seed, start, stop),
+                    "latent": np.zeros((stop - start, 2), np.float32),
+                },
+            )
+        store.finalize()
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("downstream")
+    make_store(root / "store.zarr")
+    write_folder(root / "real", n=8, seed=1)
+    return root
+
+
+def order(world: Path, out: Path, **changes: object) -> SegmenterOrder:
+    plain = SegmenterOrder(
+        pairs=(str(world / "store.zarr"),), out=out, architecture="unet", options=TINY, training=TRAINING
+    )
+    return replace(plain, **changes)
+
+
+def test_a_store_is_read_with_its_filter_and_its_uncertainty(world: Path) -> None:
+    store = StorePairs(str(world / "store.zarr"), temperature=0.1)
+    assert len(store) == 22  # 90 % of 24, rounded up
+    assert len(StorePairs(str(world / "store.zarr"), keep=False, limit=10)) == 10
+    pair = store[3]
+    assert pair.weights is not None
+    np.testing.assert_allclose(pair.weights[:, :8], np.exp(-6), rtol=1e-2)
+    assert (pair.weights[:, 8:] == 1).all()
+    assert np.array_equal(pair.image, discs(24, seed=5)[3].image)
+
+
+def test_uncertainty_weights_mend_wrong_labels(world: Path, tmp_path: Path) -> None:
+    scores = {}
+    for temperature in (None, 0.05):
+        path = tmp_path / f"{temperature}.safetensors"
+        train(order(world, path, temperature=temperature), progress=False)
+        evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / str(temperature), progress=False)
+        scores[temperature] = evaluation.overall["miou"].value
+    assert scores[0.05] > scores[None] + 0.1
+
+
+def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    joined = order(
+        world,
+        path,
+        pairs=(str(world / "real"), str(world / "store.zarr")),
+        balance=True,
+        temperature=0.05,
+        border=True,
+        class_weights="median-frequency",
+        validation=str(world / "real"),
+    )
+    report = train(joined, progress=False)
+    assert report.best_miou > 0.8
+    _, recipe = load_segmenter(path)
+    assert [t["pairs"] for t in recipe["trained_on"]] == [8, 22]
+    assert not path.with_name("net.safetensors.checkpoint").exists()
+
+    evaluation, written = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    assert evaluation.classes[1].thing  # people's classes.json says that discs are objects
+    assert written["html"].is_file()
+
+    assert predict_files(path, world / "real", tmp_path / "out", progress=False) == 8
+    mask = np.array(Image.open(tmp_path / "out" / "masks" / "disc0.png"))
+    assert (mask == np.array(Image.open(world / "real" / "masks" / "disc0.png"))).mean() > 0.9
+    assert predict_files(path, world / "real/images/disc1.png", tmp_path / "one", overlays=False, progress=False) == 1
+    assert not (tmp_path / "one" / "overlays").exists()
+
+
+def test_median_frequency_by_hand() -> None:
+    masks = np.zeros((2, 2, 2), np.uint8)
+    masks[0, 0, 0] = 1  # class 1 has a quarter of the one image where it is; class 0 has 7 of 8 pixels
+    pairs = ArrayPairs(masks[..., None], masks)
+    assert median_frequency(pairs, 3) == pytest.approx(
+        ((7 / 8 + 1 / 4) / 2 / (7 / 8), (7 / 8 + 1 / 4) / 2 / (1 / 4), 1)
+    )
+
+
+def test_wrong_orders_are_named(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.safetensors"
+    with pytest.raises(InputError, match="unknown augmentation 'wild'"):
+        train(order(world, out, augmentation="wild"))
+    with pytest.raises(InputError, match="nothing to train on"):
+        train(order(world, out, pairs=()))
+    folder = write_folder(tmp_path / "other", n=1)
+    (folder / "classes.json").write_text(json.dumps([{"name": "ground"}, {"name": "disc"}]))
+    with pytest.raises(InputError, match=r"ground, disc.*background, disc"):
+        train(order(world, out, pairs=(str(world / "store.zarr"), str(folder))))
+    (folder / "classes.json").unlink()
+    with pytest.raises(InputError, match="names no classes"):
+        open_source(str(folder))
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def test_the_commands_as_typed(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def factory(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
+
+    net = tmp_path / "net.safetensors"
+    done = factory(
+        "train-segmenter", "--pairs", world / "real", "--out", net, "--architecture", "unet", "--option", "width=4",
+        "--option", "depth=2", "--steps", 60, "--batch-size", 8, "--learning-rate", 0.01, "--precision", "fp32",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "60 steps" in done.out
+    done = factory("evaluate", "--segmenter", net, "--images", world / "real", "--out", tmp_path / "report")
+    assert done.code == 0, done.err
+    assert "| mIoU |" in done.out
+    assert (tmp_path / "report" / "report.html").is_file()
+    done = factory("predict", "--segmenter", net, "--images", world / "real", "--out", tmp_path / "masks")
+    assert done.code == 0, done.err
+    assert "8 masks" in done.out
+    for wrong, says in (
+        (("evaluate", "--segmenter", tmp_path / "no", "--images", world / "real", "--out", tmp_path / "r"), "no segm"),
+        (("predict", "--segmenter", net, "--images", tmp_path / "no", "--out", tmp_path / "r"), "neither a folder"),
+        (("train-segmenter", "--pairs", tmp_path / "no", "--out", net), "no"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--option", "width"), "NAME=VALUE"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--device", "cuda:99"), "cuda:99"),
+    ):
+        refused = factory(*wrong)
+        assert refused.code == 2, refused.err
+        assert says in refused.err.strip().splitlines()[-1]
+        assert "Traceback" not in refused.err
