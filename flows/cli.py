@@ -8,7 +8,9 @@ import typer
 
 from flows.commands.demo import demo
 from flows.commands.generate import generate
+from flows.commands.plan import plan
 from flows.commands.train_interpreter import train_interpreter
+from flows.commands.up import up
 
 app = typer.Typer(
     name="factory",
@@ -17,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, generate, train_interpreter):
+for command in (demo, generate, train_interpreter, plan, up):
     app.command(name=command.__name__.replace("_", "-"))(command)
 
 
