@@ -3,6 +3,11 @@
 Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
 """
 
+import hashlib
+import os
+import tempfile
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,13 +17,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from factory.errors import InputError
+from factory.errors import InputError, WorkError
 from factory.generators import ImageGenerator, open_generator
-from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
+from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from storage import ClassInfo, CommitRecord, DatasetSpec, Manifest, Store, create_store, open_store, sample_seeds
 
+POLL_S = 1.0  # between two looks at a shard that another worker is making
 BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
 
 
@@ -87,9 +93,9 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
         path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
     else:
         path = Path(str(order.interpreter))
-    interpreter = _load_interpreter(str(path), generator)
+    interpreter, sha256 = _load_interpreter(str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"])) for c in interpreter.classes)
-    spec = _spec(order, generator, classes, interpreter.sha256, 0.7 if truncation is None else truncation)
+    spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
     options = dict(order.storage_options)
     return Job(order.out, order.generator, generator.sha256, str(path), spec, reused, order.device, options)
 
@@ -114,41 +120,92 @@ def _spec(
     )
 
 
-def _load_interpreter(path: str, generator: ImageGenerator, sha256: str | None = None) -> StyleInterpreter:
+def _load_interpreter(
+    path: str, generator: ImageGenerator, expected: str | None = None
+) -> tuple[StyleInterpreter, str]:
+    """The interpreter and its file's sha256."""
     interpreter = StyleInterpreter.load(path)
+    sha256 = _hash_of(Path(path))
     if interpreter.generator_sha256 != generator.sha256:
         raise InputError(
             f"{path}: this interpreter reads generator {interpreter.generator_sha256[:12]}..., "
             f"the one given is {generator.sha256[:12]}...; give that generator or train an interpreter for this one"
         )
-    if sha256 is not None and interpreter.sha256 != sha256:
-        raise InputError(f"{path}: not the interpreter of this dataset (sha256 {sha256[:12]}...): it was replaced")
+    if expected not in (None, sha256):
+        raise InputError(f"{path}: not the interpreter of this dataset (sha256 {expected[:12]}...): it was replaced")
     if len(interpreter.classes) != interpreter.num_classes:
         raise InputError(f"{path}: names {len(interpreter.classes)} of its {interpreter.num_classes} classes")
-    return interpreter
+    return interpreter, sha256
+
+
+_LOADING = threading.Lock()  # threads of one process wait for the first that loads, rather than load as well
 
 
 @lru_cache(maxsize=2)
-def _models(
-    generator_uri: str, generator_sha256: str, path: str, interpreter_sha256: str, device: str
-) -> tuple[ImageGenerator, StyleInterpreter]:
+def _load_models(job: Job) -> tuple[ImageGenerator, StyleInterpreter]:
     """Loaded once in a worker process, however many shards it makes."""
-    generator = open_generator(generator_uri, device, generator_sha256)
-    return generator, _load_interpreter(path, generator, interpreter_sha256).to(generator.device)
+    generator = open_generator(job.generator, job.device, job.generator_sha256)
+    path = str(_interpreter_file(job))
+    interpreter, _ = _load_interpreter(path, generator, job.spec.interpreter_sha256)
+    return generator, interpreter.to(generator.device)
+
+
+def _models(job: Job) -> tuple[ImageGenerator, StyleInterpreter]:
+    with _LOADING:
+        return _load_models(job)
+
+
+def interpreter_key(sha256: str) -> str:
+    """Where a store keeps the interpreter that labelled it, so that any machine can go on with it, now or in years."""
+    return f"_models/interpreter-{sha256}.safetensors"
+
+
+def _hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _interpreter_file(job: Job) -> Path:
+    """The job's own file where this machine has it, else the store's copy of it, kept in the cache."""
+    own, sha256 = Path(job.interpreter), job.spec.interpreter_sha256
+    kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
+    for path in (own, kept):
+        if path.is_file() and _hash_of(path) == sha256:
+            return path
+    key = interpreter_key(sha256)
+    try:
+        data = open_store(job.out, job.storage_options or None).backend.read(key)
+    except FileNotFoundError:
+        raise InputError(
+            f"{own}: not the interpreter of this dataset (sha256 {sha256[:12]}...), nor is it in {job.out}"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=".interpreter-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(temporary, kept)
+    return kept
 
 
 def open_output(job: Job) -> Store:
-    """Creates the store, or opens the one that is there to continue it."""
-    return create_store(job.out, job.spec, job.storage_options or None)
+    """Creates the store, or opens the one that is there to continue it, and sees that its interpreter lies in it."""
+    store = create_store(job.out, job.spec, job.storage_options or None)
+    key, sha256 = interpreter_key(job.spec.interpreter_sha256), job.spec.interpreter_sha256
+    stored = store.backend.read_many([key])[0]
+    if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
+        data = Path(job.interpreter).read_bytes() if Path(job.interpreter).is_file() else b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(f"{job.interpreter}: not the interpreter of this dataset (sha256 {sha256[:12]}...)")
+        store.backend.write({key: data})
+    return store
 
 
 def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
-    generator, interpreter = _models(
-        job.generator, job.generator_sha256, job.interpreter, job.spec.interpreter_sha256, job.device
-    )
+    generator, interpreter = _models(job)
     seeds = sample_seeds(job.spec.seed, start, stop)
     z = latents(seeds.tolist(), generator.z_dim)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "mask", "uncertainty", "uncertainty_score")}
@@ -164,13 +221,22 @@ def render_shard(
     return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
 
 
-def make_shard(job: Job, shard: int, store: Store | None = None) -> CommitRecord:
-    """Makes and commits one shard; what any worker runs. Returns the committed record, also of one made before."""
+def make_shard(
+    job: Job, shard: int, store: Store | None = None, on_progress: Callable[[int], Any] = lambda n: None
+) -> CommitRecord:
+    """Makes and commits one shard; what any worker runs. Returns the committed record, also of one made before.
+
+    Where another worker is making this very shard it waits for that, and takes over should that worker die.
+    """
     store = store or open_store(job.out, job.storage_options or None)
-    record = store.record(shard)
-    if record is not None:
-        return record
-    return store.write_shard(shard, render_shard(job, *store.shard_range(shard)))
+    while (record := store.record(shard)) is None and not store.claim(shard):
+        time.sleep(POLL_S)
+    if record is None:
+        record = store.record(shard)  # its maker may have finished between our look and our claim
+    try:
+        return record or store.write_shard(shard, render_shard(job, *store.shard_range(shard), on_progress))
+    finally:
+        store.release(shard)
 
 
 def produce(job: Job, progress: bool = True) -> Manifest:

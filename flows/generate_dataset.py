@@ -1,32 +1,36 @@
 """The flow ``generate-dataset``: load, ensure an interpreter, make shards, finalize, report."""
 
-from pathlib import Path
-from typing import Any
+import threading
+import time
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
 from pydantic import BaseModel, Field
 
+from factory.errors import WorkError
 from factory.production import Job, Order, make_shard, open_output, prepare
-from storage import contact_sheet
+from flows.access import permitted, permitted_path
+from flows.faults import StoppedError, explained, retries, worth_retrying
+from flows.reports import publish_report, quiet_tasks
+from flows.runners import Execution, make_runner
+from storage import open_store
 
+_stops: dict[str, threading.Event] = {}  # flow run -> set where its threads have to leave their shard
 
-class DatasetParameters(BaseModel):
-    """What to make and where."""
-
-    generator: str = Field("builtin:nuclei64", description="builtin:NAME, or a path or URL of a checkpoint")
-    out: str = Field(description="Path or URL of the store; an unfinished one is continued")
-    count: int = Field(1000, gt=0, description="Number of pairs")
-    interpreter: str | None = Field(None, description="File of a trained interpreter; or else give labels")
-    labels: str | None = Field(None, description="Label set to train an interpreter from, or builtin:NAME")
-    seed: int = Field(0, ge=0, description="Seed of the dataset: another seed, other pairs")
-    truncation: float | None = Field(None, ge=0, le=2, description="Psi; by default the label set's, else 0.7")
-    shard_size: int | None = Field(None, gt=0, description="Samples in a shard; by default about 50 MB")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    storage_options: dict[str, Any] = Field(default_factory=dict, description="Passed to fsspec")
-
-    def order(self) -> Order:
-        return Order(**self.model_dump())
+Generator = Annotated[str, Field(description="builtin:NAME, or a path or URL of a checkpoint")]
+Out = Annotated[
+    str, Field(min_length=1, description="Path or URL of the store; an unfinished or smaller one is continued")
+]
+Count = Annotated[int, Field(gt=0, description="Number of pairs")]
+Interpreter = Annotated[str | None, Field(description="File of a trained interpreter; or else give labels")]
+Labels = Annotated[str | None, Field(description="Label set to train an interpreter from, or builtin:NAME")]
+Seed = Annotated[int, Field(ge=0, lt=2**64, description="Of the dataset: another seed, other pairs")]
+Truncation = Annotated[float | None, Field(ge=0, le=2, description="Psi; by default the label set's, else 0.7")]
+ShardSize = Annotated[int | None, Field(gt=0, description="Samples in a shard; by default about 50 MB")]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]
 
 
 class DatasetResult(BaseModel):
@@ -39,48 +43,148 @@ class DatasetResult(BaseModel):
     contact_sheet: str | None
 
 
-@task(name="load and ensure interpreter")
-def prepare_job(parameters: DatasetParameters) -> Job:
-    return prepare(parameters.order())
+@task(
+    name="load and ensure interpreter",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=24 * 3600,
+    **retries(),
+)
+def prepare_job(order: Order) -> Job:
+    return prepare(order, progress=runtime.deployment.id is None)  # no bars in a worker's log
 
 
-@task(name="make shard", task_run_name="shard-{shard}")
-def shard_task(job: Job, shard: int) -> int:
-    record = make_shard(job, shard)
-    return record.stop - record.start
+def _shards_name() -> str:
+    shards = runtime.task_run.parameters["shards"]
+    return f"shard {shards[0]}" if len(shards) == 1 else f"shards {shards[0]}-{shards[-1]}"
 
 
-@task(name="finalize")
+@task(
+    name="make shards",
+    task_run_name=_shards_name,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=worth_retrying,
+    **retries(),
+)
+def shard_task(job: Job, shards: list[int], timeout_s: float) -> int:
+    """Makes a few shards, wherever it runs; the number of pairs in them. Trying again skips what is committed."""
+    stop = _stops.get(str(runtime.flow_run.id))
+
+    def leave_if_due(_: int) -> None:
+        """After every batch: Prefect's own timeouts cannot interrupt a thread."""
+        if stop is not None and stop.is_set():
+            raise StoppedError("cancelled")
+        if time.monotonic() > deadline:
+            raise WorkError(f"shard {shard} takes longer than {timeout_s:g} s: raise execution.shard_timeout_s")
+
+    pairs = 0
+    with open_store(job.out, job.storage_options or None) as store:
+        for shard in shards:
+            deadline = time.monotonic() + timeout_s
+            record = make_shard(job, shard, store, leave_if_due)
+            pairs += record.stop - record.start
+    return pairs
+
+
+@task(name="finalize", cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=worth_retrying, **retries())
 def finalize_task(job: Job) -> tuple[int, int]:
     with open_output(job) as store:
         manifest = store.finalize()
     return manifest.count, manifest.kept
 
 
-@task(name="report")
-def report_task(job: Job) -> str | None:
-    """A contact sheet beside a local store, and as an artifact in the UI."""
-    if "://" in job.out:
-        return None
-    store = Path(job.out).absolute()
-    sheet = contact_sheet(job.out, store.with_name(f"{store.stem}_contact_sheet.png"))
-    create_image_artifact(image_url=sheet.as_uri(), key="contact-sheet", description=f"Pairs of {job.out}")
-    return str(sheet)
+def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
+    """Hands the shards to the task runner; on the first failure or a cancellation nothing more is started."""
+    run = str(runtime.flow_run.id)
+    stop = _stops[run] = threading.Event()
+    progress = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
+    shards = shard_task.with_options(**retries(execution.retries))
+    try:
+        with make_runner(execution) as runner:
+            futures = {
+                runner.submit(
+                    shards, parameters={"job": job, "shards": group, "timeout_s": execution.shard_timeout_s}
+                ): len(group)
+                for group in execution.groups(missing)
+            }
+            done, told = 0, time.monotonic()
+            try:
+                for future in as_completed(list(futures)):
+                    future.result()  # raises what the shard raised
+                    done += futures[future]
+                    if time.monotonic() - told > 2 or done == len(missing):
+                        update_progress_artifact(progress, 100 * done / len(missing))
+                        told = time.monotonic()
+            except BaseException:
+                stop.set()
+                _cancel(runner, list(futures))
+                raise
+    finally:
+        del _stops[run]
 
 
-@flow(name="generate-dataset", flow_run_name="{parameters.count}-pairs-seed-{parameters.seed}")
-def generate_dataset(parameters: DatasetParameters) -> DatasetResult:
-    """Make image-label pairs with uncertainty; running it again resumes."""
-    logger = get_run_logger()
-    job = prepare_job(parameters)
-    logger.info("interpreter %s: %s", "reused" if job.interpreter_reused else "trained", job.interpreter)
-    with open_output(job) as store:
-        missing = store.missing()
-    for shard in missing:
-        shard_task(job, shard)
-    count, kept = finalize_task(job)
-    sheet = report_task(job)
-    create_markdown_artifact(
-        key="dataset", markdown=f"`{job.out}`: {count} pairs, {kept} of them to keep, {len(missing)} shards made now"
+def _cancel(runner: Any, futures: list[Any]) -> None:
+    """Takes back what has not started."""
+    if hasattr(runner, "cancel_all"):  # threads and processes
+        runner.cancel_all()
+        return
+    for future in futures:
+        wrapped = getattr(future, "wrapped_future", None)
+        if hasattr(wrapped, "cancel"):  # Dask
+            wrapped.cancel()
+        elif wrapped is not None:  # Ray
+            import ray
+
+            ray.cancel(wrapped, force=True)
+
+
+@flow(
+    name="generate-dataset",
+    flow_run_name="{count} pairs, seed {seed}, into {out}",
+    timeout_seconds=7 * 24 * 3600,
+    persist_result=False,
+)
+def generate_dataset(
+    generator: Generator = "builtin:nuclei64",
+    out: Out = "nuclei64.zarr",
+    count: Count = 1000,
+    interpreter: Interpreter = None,
+    labels: Labels = None,
+    seed: Seed = 0,
+    truncation: Truncation = None,
+    shard_size: ShardSize = None,
+    device: Device = "auto",
+    execution: Execution = Execution(),  # noqa: B008 (pydantic copies it)
+) -> DatasetResult:
+    """Make image-label pairs with uncertainty; running it again resumes.
+
+    Without an interpreter and labels a bundled generator takes the label set that is bundled with it.
+    """
+    if interpreter is None and labels is None and generator.startswith("builtin:"):
+        labels = generator
+    order = Order(
+        generator=permitted_path("generator", generator),
+        out=permitted_path("out", out),
+        count=count,
+        interpreter=permitted("interpreter", interpreter),
+        labels=permitted("labels", labels),
+        seed=seed,
+        truncation=truncation,
+        shard_size=shard_size,
+        device=device,
     )
+    permitted("address", execution.address)
+    logger = get_run_logger()
+    with quiet_tasks(), explained("generate-dataset", runtime.flow_run.parameters or {}):
+        job = prepare_job(order)
+        logger.info("interpreter %s: %s", "reused" if job.interpreter_reused else "trained", job.interpreter)
+        with open_output(job) as store:
+            missing = store.missing()
+        logger.info("%s: %d of %d shards to make", job.out, len(missing), store.num_shards)
+        if missing:
+            _make_missing(job, missing, execution)
+        count, kept = finalize_task(job)
+        sheet = publish_report(job, made=len(missing), kept=kept)
     return DatasetResult(store=job.out, count=count, kept=kept, shards_made=len(missing), contact_sheet=sheet)

@@ -12,7 +12,7 @@ def demo(
 ) -> None:
     """Make 1,000 pairs of nuclei with masks from the bundled model, and a contact sheet of them."""
     from factory.errors import InputError
-    from flows.generate_dataset import DatasetParameters, generate_dataset
+    from flows.generate_dataset import generate_dataset
 
     if count < 1:
         raise InputError(f"count is {count}: expected 1 or more pairs")
@@ -20,9 +20,6 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
-    parameters = DatasetParameters(
-        generator="builtin:nuclei64", labels="builtin:nuclei64", count=count, out=str(out / "nuclei.zarr")
-    )
-    result = generate_dataset(parameters)
+    result = generate_dataset(generator="builtin:nuclei64", out=str(out / "nuclei.zarr"), count=count)
     typer.echo(f"{result.store}: {result.count} pairs, {result.kept} of them to keep")
     typer.echo(f"{result.contact_sheet}: look at them")

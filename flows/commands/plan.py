@@ -1,0 +1,5 @@
+"""placeholder"""
+
+
+def plan() -> None:
+    """x"""

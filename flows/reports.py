@@ -1,0 +1,88 @@
+"""What a run leaves in Prefect's UI: a summary with the store's place, its shards, and pictures to look at."""
+
+import base64
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+from PIL import Image
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from factory.production import Job
+from storage import contact_sheet, open_store
+
+ROWS = 200  # of the table of shards; the rest is summed up
+PICTURE_PIXELS, PICTURE_QUALITY = 1200, 70  # of the sheet inside the UI: some 100 kB
+
+
+@contextmanager
+def quiet_tasks() -> Iterator[None]:
+    """Hundreds of tasks say nothing each, unless something is wrong."""
+    loggers = [logging.getLogger(name) for name in ("prefect.task_runs", "prefect.task_runner")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def sheet_place(out: str) -> str:
+    """Beside the store: ``nuclei_contact_sheet.png`` for ``nuclei.zarr``."""
+    return f"{out.rstrip('/').removesuffix('.zarr')}_contact_sheet.png"
+
+
+def publish_report(job: Job, made: int, kept: int) -> str:
+    """Writes the contact sheet beside the store and all artifacts; returns the sheet's place."""
+    store = open_store(job.out, job.storage_options or None)
+    records = [record for record in store.records() if record is not None]
+    place = sheet_place(job.out)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = contact_sheet(job.out, Path(folder) / "sheet.png", storage_options=job.storage_options or None)
+        with fsspec.open(place, "wb", **job.storage_options) as file:
+            file.write(picture.read_bytes())
+        create_image_artifact(image_url=as_data_url(picture), key="contact-sheet", description=f"Pairs of `{job.out}`")
+    size = sum(info.size for record in records for info in record.files.values())
+    create_table_artifact(
+        [
+            {
+                "shard": record.shard,
+                "samples": f"{record.start} to {record.stop - 1}",
+                "MB": round(sum(info.size for info in record.files.values()) / 1e6, 2),
+            }
+            for record in records[:ROWS]
+        ],
+        key="shards",
+        description=f"{len(records)} shards, {size / 1e6:.1f} MB"
+        + (f"; the first {ROWS} of them" if len(records) > ROWS else ""),
+    )
+    link = job.out if "://" in job.out else Path(job.out).absolute().as_uri()
+    create_link_artifact(link=link, link_text=job.out, key="store", description="The store that this run made")
+    create_markdown_artifact(
+        key="dataset",
+        markdown=f"**{job.spec.count:,} pairs** in `{job.out}`, {kept:,} of them to keep; {made} shards made by this "
+        f"run.\n\nLook at them: `{place}`\n\nRead them:\n\n```python\nimport storage\n"
+        f"dataset = storage.open_dataset({job.out!r})\n```\n",
+    )
+    return place
+
+
+def as_data_url(picture: Path) -> str:
+    """Inside the artifact itself: a browser loads neither file:// nor a private bucket."""
+    with Image.open(picture) as image:
+        small = image.convert("RGB")
+    small.thumbnail((PICTURE_PIXELS, 4 * PICTURE_PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=PICTURE_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

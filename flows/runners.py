@@ -1,0 +1,78 @@
+"""Where shards are made: threads of this process, processes of this machine, or a Dask or Ray cluster."""
+
+import os
+from typing import Any, Literal
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from pydantic import BaseModel, Field
+
+from factory.errors import InputError
+
+TASKS = 400  # about so many tasks a run: each costs some ten milliseconds, each is a step of the progress bar
+
+
+class Execution(BaseModel):
+    """How a run is spread out. None of this changes a byte of what is made."""
+
+    runner: Literal["threads", "processes", "dask", "ray"] = Field("threads", description="Engine that makes shards")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Threads, processes or local cluster workers; by default what fills the cores"
+    )
+    address: str | None = Field(
+        None,
+        description="Scheduler of a running cluster, as tcp://host:8786 (Dask) or ray://host:10001; else a local one",
+    )
+    shards_per_task: int | None = Field(None, ge=1, description=f"By default so many that about {TASKS} tasks are made")
+    retries: int = Field(3, ge=0, le=20, description="Further tries of a task after a fault of disk or network")
+    shard_timeout_s: float = Field(3600, gt=0, description="A shard that takes longer fails and is tried again")
+
+    def groups(self, shards: list[int]) -> list[list[int]]:
+        """Shards of one task each."""
+        size = self.shards_per_task or -(-len(shards) // TASKS) or 1
+        return [shards[i : i + size] for i in range(0, len(shards), size)]
+
+
+def default_workers() -> int:
+    """As many as fill the cores, each with as many threads as torch was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 2  # one computes while the other compresses and writes
+    return max(1, len(os.sched_getaffinity(0)) // torch.get_num_threads())
+
+
+def make_runner(execution: Execution) -> TaskRunner[Any]:
+    """The Prefect task runner, not yet started. InputError where its package is not installed."""
+    workers, address = execution.workers or default_workers(), execution.address
+    if address is not None and execution.runner not in ("dask", "ray"):
+        raise InputError(
+            f"address {address}: threads and processes have none; choose runner dask or ray, or leave it out"
+        )
+    if execution.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=workers)
+    if execution.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=workers)
+    try:
+        if execution.runner == "dask":
+            from prefect_dask import DaskTaskRunner
+
+            if address:
+                return DaskTaskRunner(address=address)
+            local = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+            return DaskTaskRunner(cluster_kwargs=local)
+        from prefect_ray import RayTaskRunner
+
+        if address:
+            return RayTaskRunner(address=address)
+        return RayTaskRunner(
+            init_kwargs={
+                "num_cpus": workers,
+                "include_dashboard": False,
+                "_node_ip_address": "127.0.0.1",
+                "configure_logging": False,
+            }
+        )
+    except ImportError as error:
+        raise InputError(
+            f"runner {execution.runner} is not installed ({error.name}): pip install 'labelfactory[{execution.runner}]'"
+        ) from None
