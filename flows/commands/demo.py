@@ -1,5 +1,6 @@
 """``factory demo``: the whole way on the bundled model, with a picture at the end."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ def demo(
     count: Annotated[int, typer.Option(help="Number of pairs.")] = 1000,
 ) -> None:
     """Make 1,000 pairs of nuclei with masks from the bundled model, and a contact sheet of them."""
+    # A flow without a server brings one along for a moment; a busy machine starts it in more than Prefect's 20 seconds.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     from factory.errors import InputError
     from flows.generate_dataset import generate_dataset
 
