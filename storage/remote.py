@@ -143,8 +143,9 @@ class RemoteBackend(Backend):
         try:
             self._retry(path, create)
         except FileExistsError:
-            # A put whose answer was lost is repeated and then meets itself: the same bytes are ours.
-            return self.read(path) == data
+            # A put whose answer was lost is repeated and then meets itself: the same bytes are ours. A claim may also
+            # have been released since.
+            return self.read_many([path])[0] == data
         return True
 
     def delete(self, paths: Sequence[str]) -> None:

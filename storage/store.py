@@ -21,7 +21,7 @@ from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_p
 from storage.shards import encode_shard
 from storage.spec import DatasetSpec
 
-POLL_S = 0.2
+POLL_S, LONGEST_POLL_S = 0.05, 2.0
 _LOCK_WAIT_S = 120.0
 
 
@@ -98,7 +98,8 @@ class Store:
         others still make, and takes those over whose maker has died; ``wait=False`` ends instead. Every yielded shard
         must be written (``write_shard``, also by a ``ShardWriter``) or given back with ``release``.
         """
-        while missing := self.missing():
+        missing, pause = self.missing(), POLL_S
+        while missing:
             idle = True
             for shard in missing:
                 if self.claim(shard):
@@ -109,8 +110,11 @@ class Store:
                     yield shard
             if idle and not wait:
                 return
+            pause = min(2 * pause, LONGEST_POLL_S) if idle else POLL_S
             if idle:
-                time.sleep(POLL_S)
+                time.sleep(pause)
+            found = self.records(missing)
+            missing = [shard for shard, record in zip(missing, found, strict=True) if record is None]
 
     def close(self) -> None:
         """Releases every claim."""
@@ -190,7 +194,7 @@ class Store:
         while shard not in self._claims and not self.claim(shard):
             if time.monotonic() > deadline:
                 raise WorkError(f"shard {shard} is claimed by another worker for {_LOCK_WAIT_S:.0f} s")
-            time.sleep(POLL_S / 10)
+            time.sleep(POLL_S)
 
     def refuse_if_changed(self) -> None:
         """A store that has grown meanwhile has another last shard and other metadata than this process knows."""
@@ -291,5 +295,5 @@ def wait_for_claim(backend: Backend, name: str) -> Claim:
             raise WorkError(
                 f"{backend.uri}: another process holds its '{name}' claim for {_LOCK_WAIT_S:.0f} s; try later"
             )
-        time.sleep(POLL_S / 10)
+        time.sleep(POLL_S)
     return claim

@@ -18,7 +18,7 @@ Transform = Callable[[Sample], Any]
 
 
 def to_tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """NumPy to torch without a copy; images become channel-first. dtypes stay (seeds become int64 of the same bits)."""
+    """NumPy to torch without a copy; images become channel-first views. dtypes stay (seeds: int64 of equal bits)."""
     tensors = {}
     for name, values in batch.items():
         if values.dtype == np.uint64:
@@ -123,7 +123,9 @@ class StreamDataset(IterableDataset):
         if self.batch_size is None:
             return _samples(piece, count, self.transform)[0]
         if self.transform is None:
-            return {name: values.contiguous() for name, values in piece.items()}
+            # A copy of its own, or a batch would keep its whole window alive; images stay channels-last in memory,
+            # which is how they are stored and how convolutions like them.
+            return {name: values.clone() for name, values in piece.items()}
         return torch.utils.data.default_collate(_samples(piece, count, self.transform))
 
     def _windows(self, plan: Plan, taken: int) -> Iterator[dict[str, torch.Tensor]]:

@@ -4,6 +4,7 @@ import functools
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -111,6 +112,22 @@ def test_wrong_places_and_keys(s3):
         open_store("s3://bucket/none", options)
     with pytest.raises(InputError, match="cannot be opened"):
         open_store("nonsense://bucket/none")
+
+
+def test_two_writers_at_once_share_the_work_without_waste(s3, tmp_path):
+    proxy, options = s3
+    spec, before = make_spec(count=24), len(proxy.requests)
+
+    def write():
+        fill(create_store("s3://bucket/both", spec, options))
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write) for _ in range(2)]:
+            done.result()
+    puts = [line for line in proxy.requests[before:] if line.startswith("PUT") and "/image/c/" in line]
+    assert len(puts) == len(set(puts)) == 6  # every shard once
+    fill(create_store(str(tmp_path / "set"), spec))
+    assert objects("s3://bucket/both", options) == tree(tmp_path / "set")
 
 
 def test_truncated_and_missing_objects_are_named(s3):

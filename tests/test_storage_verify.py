@@ -65,7 +65,7 @@ def flips(folder, number):
 
 def test_any_flipped_bit_is_named(folder):
     sound = tree(folder)
-    for path, bit in flips(folder, 60):
+    for path, bit in flips(folder, 50):
         flip(folder / path, bit)
         report = verify(str(folder), workers=1)
         assert not report.ok
@@ -120,7 +120,8 @@ def test_an_unfinished_store_is_not_sound(tmp_path):
 
 def test_repair_gives_back_every_byte(folder):
     sound = tree(folder)
-    for path in sound:
+    kinds = {path.split("/")[0] + path[-9:] * path.endswith("zarr.json"): path for path in sound}
+    for path in kinds.values():
         for damage in (bytes([sound[path][0] ^ 8]) + sound[path][1:], None):
             (folder / path).unlink()
             if damage is not None:
