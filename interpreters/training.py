@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
 
 
+# Members that one core trains together: enough for efficient products, and the same on every number of cores,
+# because sums over another number of members are rounded otherwise.
+GROUP = 5
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train. Optimiser, rate and batch are DatasetGAN's (arXiv 2104.06490, section 4 and its released settings).
@@ -59,8 +64,9 @@ def fit(
     cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
         labels, image = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
-        mean, std = channel_statistics(cache)
-        inputs = cache.standardised(mean, std)
+        with Workers(torch.device("cpu")):  # sums split between threads would depend on their number
+            mean, std = channel_statistics(cache)
+            inputs = cache.standardised(mean, std)
     finally:
         cache.close()
     collected = time.perf_counter()
@@ -89,12 +95,12 @@ def _train_groups(
     progress: bool,
     recipe: Recipe,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A group of members on each core. What a member becomes does not depend on its group."""
+    """Groups of members on the CPU's cores; all members together on a GPU."""
     device = model.feature_mean.device
     labels = labels.long().to(device)
     results: dict[int, tuple[dict[str, Tensor], dict[str, Any]]] = {}
     with Workers(device) as workers, tqdm(desc="training", unit="step", disable=not progress, leave=False) as bar:
-        groups = [g.tolist() for g in torch.arange(model.members).chunk(workers.count)]
+        groups = [g.tolist() for g in torch.arange(model.members).split(GROUP if device.type == "cpu" else 64)]
         plan = _steps(parts, recipe)
         bar.total = recipe.max_epochs * plan[0] * len(groups)
 
