@@ -20,10 +20,11 @@ class MemberLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(members, outputs))
 
-    def reset(self, generator: torch.Generator | None = None) -> None:
+    def reset(self, generators: Sequence[torch.Generator]) -> None:
         """He initialisation (arXiv 1502.01852, equation 10): standardised inputs stay at unit scale after each ReLU."""
         with torch.no_grad():
-            self.weight.normal_(0, math.sqrt(2 / self.weight.shape[1]), generator=generator)
+            for weight, generator in zip(self.weight, generators, strict=True):
+                weight.normal_(0, math.sqrt(2 / self.weight.shape[1]), generator=generator)
             self.bias.zero_()
 
     def forward(self, x: Float[Tensor, "members pixels inputs"]) -> Float[Tensor, "members pixels outputs"]:
@@ -74,10 +75,10 @@ class MemberStack(nn.Module):
         norms = nn.ModuleList(MemberBatchNorm(members, width) for width in widths[1:-1])
         self.linears, self.norms = cast(Sequence[MemberLinear], linears), cast(Sequence[MemberBatchNorm], norms)
 
-    def reset(self, generator: torch.Generator) -> None:
-        """Draw fresh weights, other ones for each member."""
+    def reset(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw fresh weights, each member from its own generator."""
         for linear in self.linears:
-            linear.reset(generator)
+            linear.reset(generators)
 
     def forward(self, x: Float[Tensor, "members pixels inputs"]) -> Float[Tensor, "members pixels classes"]:
         """Class logits for standardised inputs; in training mode batch norm uses the batch."""

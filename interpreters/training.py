@@ -15,9 +15,15 @@ from interpreters.feature_cache import FeatureCache
 from interpreters.layers import MemberStack
 from interpreters.sampling import channel_statistics, collect
 from interpreters.shapes import Float, Int
+from interpreters.workers import Workers
 
 if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
+
+
+# Members that one core trains together: enough for efficient products, and the same on every number of cores,
+# because sums over another number of members are rounded otherwise.
+GROUP = 5
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,14 @@ def fit(
     cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
         labels, image = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
-        mean, std = channel_statistics(cache)
-        inputs = cache.standardised(mean, std)
+        with Workers(torch.device("cpu")):  # sums split between threads would depend on their number
+            mean, std = channel_statistics(cache)
+            inputs = cache.standardised(mean, std)
     finally:
         cache.close()
-    device = model.feature_mean.device
-    stack = MemberStack(model.members, (inputs.shape[1], *model.hidden, model.num_classes))
-    stack.reset(generator)
-    stack.to(device)
     collected = time.perf_counter()
     parts = split(image, model.members, generator)
-    best, curves = train(stack, inputs, labels.long().to(device), parts, generator, progress, recipe)
+    best, curves = _train_groups(model, inputs, labels, parts, seed, progress, recipe)
     # what the file keeps is what is used from here on
     best["linears.0.weight"] = best["linears.0.weight"].half().float()
     model.load_state_dict({**best, "feature_mean": mean, "feature_std": std})
@@ -77,9 +80,56 @@ def fit(
         "recipe": asdict(recipe),
         "images": int(image.unique().numel()),
         "pixels": len(inputs),
+        "steps_per_epoch": _steps(parts, recipe)[0],
         **curves,
         "seconds": {"features": collected - started, "training": time.perf_counter() - collected},
     }
+
+
+def _train_groups(
+    model: "StyleInterpreter",
+    inputs: Tensor,
+    labels: Tensor,
+    parts: list[tuple[Tensor, Tensor]],
+    seed: int,
+    progress: bool,
+    recipe: Recipe,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Groups of members on the CPU's cores; all members together on a GPU."""
+    device = model.feature_mean.device
+    labels = labels.long().to(device)
+    results: dict[int, tuple[dict[str, Tensor], dict[str, Any]]] = {}
+    with Workers(device) as workers, tqdm(desc="training", unit="step", disable=not progress, leave=False) as bar:
+        groups = [g.tolist() for g in torch.arange(model.members).split(GROUP if device.type == "cpu" else 64)]
+        plan = _steps(parts, recipe)
+        bar.total = recipe.max_epochs * plan[0] * len(groups)
+
+        def job(i: int) -> None:
+            generators = [torch.Generator().manual_seed(_mix(seed, m)) for m in groups[i]]
+            stack = MemberStack(len(groups[i]), (inputs.shape[1], *model.hidden, model.num_classes))
+            stack.reset(generators)
+            with torch.enable_grad():
+                own = [parts[m] for m in groups[i]]
+                results[i] = train(
+                    stack.to(device), inputs, labels, own, generators, recipe, bar, _steps(parts, recipe)
+                )
+
+        workers.run(job, [(i,) for i in range(len(groups))])
+    states, curves = zip(*(results[i] for i in range(len(groups))), strict=True)
+    merged = {name: torch.cat([state[name] for state in states]) for name in states[0]}
+    return merged, {name: [value for c in curves for value in c[name]] for name in curves[0]}
+
+
+def _mix(seed: int, member: int) -> int:
+    """Another seed for each member, far from those of neighbouring seeds."""
+    return (seed * 0x9E3779B97F4A7C15 + member + 1) % 2**63
+
+
+def _steps(parts: list[tuple[Tensor, Tensor]], recipe: Recipe) -> tuple[int, int]:
+    """Steps an epoch, and pixels a step: equal for all members."""
+    count = min(len(training) for training, _ in parts)
+    batch = min(recipe.batch_size, count)
+    return count // batch, batch
 
 
 def split(image: Int[Tensor, "pixels"], members: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
@@ -106,18 +156,17 @@ def train(
     inputs: Float[Tensor, "pixels channels"],
     labels: Int[Tensor, "pixels"],
     parts: list[tuple[Tensor, Tensor]],
-    generator: torch.Generator,
-    progress: bool,
+    generators: Sequence[torch.Generator],
     recipe: Recipe,
+    bar: tqdm,
+    plan: tuple[int, int],
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Adam on each member's own pixels in its own order until its held-out loss stops falling.
 
     Members that have stopped leave the stack, so the rest goes on faster. Returns each member's best weights and the
     learning curves.
     """
-    count = min(len(training) for training, _ in parts)
-    batch = min(recipe.batch_size, count)
-    steps, device = count // batch, labels.device
+    (steps, batch), device = plan, labels.device
     best = {name: t.clone() for name, t in stack.state_dict().items()}
     best_loss = torch.full((len(parts),), torch.inf)
     best_epoch = torch.zeros(len(parts), dtype=torch.long)
@@ -126,43 +175,41 @@ def train(
     held_curves: list[list[float]] = [[] for _ in parts]
     alive = torch.arange(len(parts))
     optimizer = torch.optim.Adam(stack.parameters(), lr=recipe.learning_rate, fused=True)
-    total = 0
-    with tqdm(total=recipe.max_epochs * steps, desc="training", unit="step", disable=not progress, leave=False) as bar:
-        for epoch in range(recipe.max_epochs):
-            orders = [parts[m][0][torch.randperm(len(parts[m][0]), generator=generator)] for m in alive.tolist()]
-            running = torch.zeros(len(alive), device=device)
-            stack.train()
-            for index in torch.stack([order[: steps * batch] for order in orders]).split(batch, 1):
-                losses = _losses(stack(inputs[index].to(device).float()), labels[index.to(device)]).mean(1)
-                optimizer.zero_grad(set_to_none=True)
-                losses.sum().backward()
-                optimizer.step()
-                running += losses.detach()
-                bar.update()
-            stack.eval()
-            total += steps
-            loss, accuracy = evaluate(stack, inputs, labels, [parts[m][1] for m in alive.tolist()])
-            for m, a, b in zip(alive.tolist(), (running / steps).tolist(), loss.tolist(), strict=True):
-                loss_curves[m].append(a)
-                held_curves[m].append(b)
-            better = loss < best_loss[alive]
-            for name, tensor in stack.state_dict().items():
-                best[name][alive[better]] = tensor[better]
-            winners = alive[better]
-            best_loss[winners], accuracy_at_best[winners], best_epoch[winners] = loss[better], accuracy[better], epoch
-            bar.set_postfix(held_out=f"{accuracy_at_best.mean():.4f}", members=len(alive))
-            keep = epoch - best_epoch[alive] < recipe.patience
-            if not bool(keep.any()):
-                break
-            if not bool(keep.all()):
-                alive = alive[keep]
-                _narrow(stack, optimizer, torch.nonzero(keep)[:, 0].to(device))
+    for epoch in range(recipe.max_epochs):
+        orders = [
+            parts[m][0][torch.randperm(len(parts[m][0]), generator=generators[m])][: steps * batch]
+            for m in alive.tolist()
+        ]
+        running = torch.zeros(len(alive), device=device)
+        stack.train()
+        for index in torch.stack(orders).split(batch, 1):
+            losses = _losses(stack(inputs[index].to(device).float()), labels[index.to(device)]).mean(1)
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            optimizer.step()
+            running += losses.detach()
+            bar.update()
+        stack.eval()
+        loss, accuracy = evaluate(stack, inputs, labels, [parts[m][1] for m in alive.tolist()])
+        for m, a, b in zip(alive.tolist(), (running / steps).tolist(), loss.tolist(), strict=True):
+            loss_curves[m].append(a)
+            held_curves[m].append(b)
+        better = loss < best_loss[alive]
+        for name, tensor in stack.state_dict().items():
+            best[name][alive[better]] = tensor[better]
+        winners = alive[better]
+        best_loss[winners], accuracy_at_best[winners], best_epoch[winners] = loss[better], accuracy[better], epoch
+        keep = epoch - best_epoch[alive] < recipe.patience
+        if not bool(keep.any()):
+            break
+        if not bool(keep.all()):
+            alive = alive[keep]
+            _narrow(stack, optimizer, torch.nonzero(keep)[:, 0].to(device))
     return best, {
         "training_loss": loss_curves,
         "held_out_loss": held_curves,
         "held_out_accuracy": accuracy_at_best.tolist(),
         "epochs": (best_epoch + 1).tolist(),
-        "steps": total,
     }
 
 
