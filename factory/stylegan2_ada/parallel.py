@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from factory.errors import InputError
 from interpreters.shapes import Int
 
 
@@ -47,6 +48,10 @@ def join(device: str = "auto") -> World:
 
     On CUDA each process takes the GPU of its local rank (NCCL), on a CPU they talk through gloo.
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r}: expected auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda': this machine has none that PyTorch can use; take auto or cpu")
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind == "cuda":

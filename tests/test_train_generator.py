@@ -1,0 +1,92 @@
+"""``factory train-generator`` and ``evaluate-generator`` as typed: what they leave, what they refuse."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training_world import blobs
+from typer.testing import CliRunner
+
+from factory.errors import InputError
+from factory.stylegan2_ada.checkpoint import load_checkpoint
+from factory.stylegan2_ada.feature_encoder import save_encoder, train_encoder
+from factory.stylegan2_ada.quality import all_images
+from flows.cli import app
+
+TINY = ["--preset", "tiny", "--batch", "4", "--precision", "float32", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blobs(tmp_path_factory.mktemp("data") / "blobs", count=70, channels=1)
+
+
+def factory(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=True)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = factory("train-generator", "--data", data, "--out", out, "--kimg", "0.008", *TINY)
+    assert "70 images, 8 px, 1 channels, 0 classes" in said
+    assert load_checkpoint(out / "generator.safetensors").metadata["images_seen"] == 8
+    said = factory("train-generator", "--data", data, "--out", out, "--kimg", "0.012", "--keep-kimg", "0.004", *TINY)
+    assert "goes on from" in said
+    assert sorted(path.name for path in out.iterdir() if path.is_file()) == [
+        "generator-000000.safetensors",
+        "generator.safetensors",
+        "log.jsonl",
+        "snapshot.pt",
+    ]
+    assert [json.loads(line)["kimg"] for line in (out / "log.jsonl").read_text().splitlines()] == [0.008, 0.012]
+
+    from factory.stylegan2_ada.dataset import ImageDataset
+
+    encoder = tmp_path / "encoder.safetensors"
+    save_encoder(train_encoder(all_images(ImageDataset(data)), steps=1, batch=8), encoder)
+    report = tmp_path / "quality.json"
+    words = ["--generator", out / "generator.safetensors", "--data", data, "--encoder", encoder]
+    said = factory("evaluate-generator", *words, "--count", 20, "--psi", 1.0, "--psi", 0.7, "--out", report)
+    assert said.count("real, held out") == 2
+    written = json.loads(report.read_text())
+    assert [row["psi"] for row in written["quality"]] == [1.0, 0.7]
+    assert written["quality"][0]["fid_ratio"] > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--preset", "huge"], "preset 'huge': expected one of auto, stylegan2"),
+        (["--kimg", "0"], "kimg is 0"),
+        (["--resolution", "48"], "resolution 48: expected a power of two"),
+        (["--augment", "all"], "augmentation 'all': expected one of"),
+        (["--precision", "int8"], "precision 'int8': expected auto"),
+        (["--batch", "7"], "multiple of the minibatch-std group"),
+        (["--micro", "0"], "expected numbers above 0"),
+        (["--resume", "missing.pkl"], "missing.pkl: no such file"),
+        (["--data", "nowhere"], "nowhere: no such folder or zip"),
+        (["--conditional"], "dataset.json is missing"),
+        (["--device", "tpu"], "device 'tpu': expected auto, cpu"),
+    ],
+)
+def test_wrong_calls_are_refused_before_anything_is_written(
+    words: list[str], line: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match=line):
+        factory("train-generator", "--data", data, "--out", out, "--kimg", "0.004", *TINY[:2], *words)
+    assert not out.exists()
+
+
+def test_a_wrong_call_ends_in_one_line_and_exit_code_two(data: Path, tmp_path: Path) -> None:
+    words = ["train-generator", "--data", str(data), "--out", str(tmp_path / "run"), "--preset", "huge"]
+    done = subprocess.run([sys.executable, "-m", "flows.cli", *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "preset 'huge'" in done.stderr
