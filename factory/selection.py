@@ -150,13 +150,14 @@ def sample_label_set(
         else:
             chosen = choose_contested(features, scores, count, seed)
         seeds = [seeds[i] for i in chosen]
-    samples = tuple(_blank_samples(generator, seeds, truncation))
+    samples = tuple(blank_samples(generator, seeds, truncation))
     if extends is not None:
         samples = (*extends.samples, *samples)
     return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation)
 
 
-def _blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: float) -> list[Sample]:
+def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: float) -> list[Sample]:
+    """The images of seeds, not labelled yet."""
     out = []
     for seed in seeds:
         # one at a time, as training will see it: another batch size may round another way
