@@ -86,7 +86,7 @@ def train_segmenter(
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average: Segmenter = deepcopy(model).eval()
     best: dict[str, Tensor] = {}
-    optimiser = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.learning_rate)
+    optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     report, start = TrainingReport(), 0
     if checkpoint is not None and checkpoint.exists():
         state = _load(checkpoint, config)
@@ -213,7 +213,7 @@ class _Order:
         return chosen
 
 
-def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay acts on kernels, not on biases and normalisation."""
     kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
