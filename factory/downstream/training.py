@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,11 +74,13 @@ def train_segmenter(
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    on_validation: Callable[[int, Segmenter], dict[str, float]] | None = None,
 ) -> tuple[Segmenter, TrainingReport]:
     """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
 
     The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
-    every validation; a call with the same arguments goes on from there. ``WorkError`` where the loss is not finite.
+    every validation; a call with the same arguments goes on from there. ``on_validation`` sees the step and the averaged
+    weights then, and adds columns to the history. ``WorkError`` where the loss is not finite.
     """
     if len(pairs) == 0:
         raise InputError("there are no pairs to train on")
@@ -135,6 +137,8 @@ def train_segmenter(
                     best = {k: v.detach().clone() for k, v in average.state_dict().items()}
                 since_best = sum(r["step"] > report.best_step for r in report.history) + (step + 1 > report.best_step)
                 report.stopped_early = config.patience is not None and since_best >= config.patience
+            if on_validation is not None:
+                row |= on_validation(step + 1, average)
             report.history.append({**row, "seconds": report.seconds})
             if checkpoint is not None:
                 state = {"model": model.state_dict(), "average": average.state_dict(), "best": best, "step": step + 1}
