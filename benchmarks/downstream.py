@@ -181,7 +181,7 @@ class Study:
 
     def pairs_of(self, cell: Cell) -> ArrayPairs:
         """A cell's generated pairs, in memory."""
-        limit = round(cell.pairs * self.options.pairs / PAIRS)
+        limit = max(1, round(cell.pairs * self.options.pairs / PAIRS))
         return in_memory(StorePairs(self.store(cell), cell.keep, cell.temperature, limit))
 
     def upper(self, seed: int) -> Path:

@@ -79,7 +79,7 @@ def train_segmenter(
     """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
 
     The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
-    every validation; a call with the same arguments goes on from there. ``on_validation`` sees the step and the averaged
+    every validation; a call with the same arguments goes on from there. ``on_validation`` sees step and averaged
     weights then, and adds columns to the history. ``WorkError`` where the loss is not finite.
     """
     if len(pairs) == 0:
