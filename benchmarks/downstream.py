@@ -205,7 +205,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     options, clock = study.options, Clock()
     real = study.chosen(cell.labels, cell.seed) if cell.labels else study.train_set
     torch.manual_seed(cell.seed)
-    model = build_segmenter(options.architecture, real.images.shape[-1], len(NUCLEI_CLASSES))
+    model = build_segmenter(options.architecture, real.images.shape[-1], len(NUCLEI_CLASSES), **options.network_options)
     config = TrainingConfig(
         steps=options.steps,
         batch_size=options.batch_size,
@@ -243,7 +243,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     result["training"] = clock.lap()
     if cell.method == "upper":
         recipe = {"name": options.architecture, "image_channels": real.images.shape[-1]}
-        recipe |= {"classes": [asdict(c) for c in NUCLEI_CLASSES]}
+        recipe |= {"options": options.network_options, "classes": [asdict(c) for c in NUCLEI_CLASSES]}
         save_segmenter(trained, study.out / "segmenters" / f"upper_s{cell.seed}.safetensors", recipe)
     per_image = confusions(study, trained)
     total = scores(per_image.sum(0))
@@ -317,6 +317,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default=SEEDS)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs in a store; smaller variants scale with it")
     parser.add_argument("--architecture", default="unet-small")
+    parser.add_argument("--network-options", type=json.loads, default={}, help="JSON, like '{\"width\": 16}'")
     parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -57,6 +57,7 @@ def test_all_methods_in_pieces(
     arguments = ["--data", str(tmp_path), "--generator", str(tiny_checkpoint), "--out", str(out), "--labels", "4"]
     arguments += ["--seeds", "0", "--steps", "4", "--batch-size", "4", "--pairs", "20", "--inversion-steps", "2"]
     arguments += ["--encoder-steps", "2", "--min-fidelity", "-1000", "--device", "cpu"]
+    arguments += ["--network-options", '{"width": 4, "depth": 2}']
 
     study.main([*arguments, "--minutes", "0"])
     assert "minutes are over" in capsys.readouterr().out
