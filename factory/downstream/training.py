@@ -4,7 +4,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,10 +102,9 @@ def train_segmenter(
     order = _Order(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
     bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
-    for step in range(start, config.steps):
-        if report.stopped_early:
-            break
-        batch = load_batch(model, pairs.fetch(order.indices(step)), config, step, device)
+    stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
+    for step, some in read_ahead(pairs, order, start, stop):
+        batch = load_batch(model, some, config, step, device)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config)
         model.train()
@@ -144,6 +144,8 @@ def train_segmenter(
                 state = {"model": model.state_dict(), "average": average.state_dict(), "best": best, "step": step + 1}
                 state |= {"optimiser": optimiser.state_dict(), "report": dataclasses.asdict(report)}
                 _save(checkpoint, state | {"config": repr(config)})
+            if report.stopped_early:
+                break
     bar.close()
     if best:
         average.load_state_dict(best)
@@ -197,6 +199,16 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: floa
             a.lerp_(m, 1 - decay)
         else:
             a.copy_(m)
+
+
+def read_ahead(pairs: Pairs, order: "_Order", start: int, stop: int) -> Iterator[tuple[int, list[Pair]]]:
+    """Each step and its pairs; the next step's are read while this one's are learned from."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(pairs.fetch, order.indices(start)) if start < stop else None
+        for step in range(start, stop):
+            some = coming.result() if coming is not None else []
+            coming = reader.submit(pairs.fetch, order.indices(step + 1)) if step + 1 < stop else None
+            yield step, some
 
 
 class _Order:
