@@ -1,84 +1,99 @@
 """The flow ``evaluate-dataset``: train a segmenter on a dataset, test it on what people labelled, report."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, train
 from factory.downstream.report import markdown
 from factory.downstream.training import TrainingConfig
-
-
-class EvaluationParameters(BaseModel):
-    """What to train on, what to test on, and where the report goes."""
-
-    pairs: list[str] = Field(description="Stores, or folders or zips with images/ and masks/", min_length=1)
-    images: str = Field(description="Folder or zip of human-labelled images to test on")
-    out: str = Field(description="Folder for the segmenter and its report")
-    masks: str | None = Field(None, description="Folder or zip of masks, where they are not beside images")
-    map_values: str | None = Field(None, description="Mask values to classes, like 0:0,1:1,2-254:2")
-    numbered: bool = Field(False, description="Every mask value is one object")
-    architecture: str = Field("unet-small", description="Segmenter to train")
-    steps: int = Field(2000, gt=0, description="Training steps")
-    batch_size: int = Field(32, gt=0, description="Images in a step")
-    augmentation: str = Field("dihedral", description="none, dihedral or strong")
-    balance: bool = Field(False, description="Repeat smaller sources until each is seen about equally")
-    uncertainty_temperature: float | None = Field(None, gt=0, description="Weigh pixels by exp(-uncertainty / this)")
-    seed: int = Field(0, ge=0, description="Of weights, order and augmentation")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+from flows.access import permitted, permitted_path
+from flows.faults import explained
+from flows.reports import as_data_url
 
 
 class EvaluationResult(BaseModel):
-    """What a run found."""
+    """What a run found. ``miou``: 0 to 1, over the classes that occur."""
 
     segmenter: str
     report: str
     miou: float
 
 
-@task(name="train segmenter")
-def train_task(parameters: EvaluationParameters) -> str:
-    path = Path(parameters.out) / "segmenter.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    order = SegmenterOrder(
-        pairs=tuple(parameters.pairs),
-        out=path,
-        architecture=parameters.architecture,
-        balance=parameters.balance,
-        temperature=parameters.uncertainty_temperature,
-        augmentation=parameters.augmentation,
-        training=TrainingConfig(steps=parameters.steps, batch_size=parameters.batch_size, seed=parameters.seed),
-        device=parameters.device,
-    )
+@task(name="train segmenter", cache_policy=NO_CACHE)
+def train_task(order: SegmenterOrder) -> None:
+    """Goes on from its checkpoint where an earlier run was cut off."""
     train(order, progress=False)
-    return str(path)
 
 
-@task(name="evaluate segmenter")
-def evaluate_task(parameters: EvaluationParameters, segmenter: str) -> EvaluationResult:
-    result, written = evaluate_segmenter(
-        Path(segmenter),
-        Path(parameters.images),
-        Path(parameters.out),
-        None if parameters.masks is None else Path(parameters.masks),
-        parameters.map_values,
-        parameters.numbered,
-        device=parameters.device,
-        progress=False,
+@task(name="evaluate segmenter", cache_policy=NO_CACHE)
+def evaluate_task(**arguments: Any) -> EvaluationResult:
+    """Report beside the segmenter, and its essence as artifacts."""
+    result, written = evaluate_segmenter(**arguments, progress=False)
+    create_markdown_artifact(
+        key="evaluation", markdown=markdown(result), description=f"On `{arguments['images']}`, labelled by people"
     )
-    create_markdown_artifact(key="evaluation", markdown=markdown(result), description=f"On {parameters.images}")
-    create_image_artifact(image_url=written["worst"].absolute().as_uri(), key="worst-images")
-    create_image_artifact(image_url=written["confusion"].absolute().as_uri(), key="confusion-matrix")
-    create_link_artifact(link=written["html"].absolute().as_uri(), key="report", link_text="report.html")
-    return EvaluationResult(segmenter=segmenter, report=str(written["html"]), miou=result.overall["miou"].value)
+    for name in ("confusion", "worst"):
+        create_image_artifact(image_url=as_data_url(written[name]), key=f"evaluation-{name}")
+    link = written["html"].absolute().as_uri()
+    create_link_artifact(link=link, link_text="report.html", key="evaluation-report")
+    return EvaluationResult(
+        segmenter=str(arguments["segmenter"]), report=str(written["html"]), miou=result.overall["miou"].value
+    )
 
 
-@flow(name="evaluate-dataset", flow_run_name="{parameters.architecture}-seed-{parameters.seed}")
-def evaluate_dataset(parameters: EvaluationParameters) -> EvaluationResult:
-    """Train on pairs, test on what people labelled, report."""
-    segmenter = train_task(parameters)
-    result = evaluate_task(parameters, segmenter)
-    get_run_logger().info("mIoU %.1f %% on %s: %s", 100 * result.miou, parameters.images, result.report)
+@flow(
+    name="evaluate-dataset",
+    flow_run_name="{architecture} on {pairs}",
+    timeout_seconds=24 * 3600,
+    persist_result=False,
+)
+def evaluate_dataset(
+    pairs: Annotated[list[str], Field(min_length=1, description="Stores, or folders or zips with images/ and masks/")],
+    images: Annotated[str, Field(description="Folder or zip of human-labelled images to test on")],
+    out: Annotated[str, Field(min_length=1, description="Folder for the segmenter and its report")],
+    masks: Annotated[str | None, Field(description="Folder or zip of masks, where they are not beside images")] = None,
+    map_values: Annotated[str | None, Field(description="Mask values to classes, like 0:0,1:1,2-254:2")] = None,
+    numbered: Annotated[bool, Field(description="Every mask value is one object")] = False,
+    architecture: Annotated[str, Field(description="Segmenter to train")] = "unet-small",
+    steps: Annotated[int, Field(gt=0, description="Training steps")] = 2000,
+    batch_size: Annotated[int, Field(gt=0, description="Images in a step")] = 32,
+    augmentation: Annotated[str, Field(description="none, dihedral or strong")] = "dihedral",
+    balance: Annotated[bool, Field(description="Repeat smaller sources until each is seen about equally")] = False,
+    uncertainty_temperature: Annotated[
+        float | None, Field(gt=0, description="Weigh pixels by exp(-uncertainty / this), nats")
+    ] = None,
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of weights, order and augmentation")] = 0,
+    device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto",
+) -> EvaluationResult:
+    """Train on pairs, test on what people labelled, report; a run of the same parameters resumes."""
+    folder = Path(permitted_path("out", out))
+    masks_at = permitted("masks", masks)
+    order = SegmenterOrder(
+        pairs=tuple(permitted_path("pairs", uri) for uri in pairs),
+        out=folder / "segmenter.safetensors",
+        architecture=architecture,
+        balance=balance,
+        temperature=uncertainty_temperature,
+        augmentation=augmentation,
+        training=TrainingConfig(steps=steps, batch_size=batch_size, seed=seed),
+        device=device,
+    )
+    with explained("evaluate-dataset", runtime.flow_run.parameters or {}):
+        folder.mkdir(parents=True, exist_ok=True)
+        train_task(order)
+        result = evaluate_task(
+            segmenter=order.out,
+            images=Path(permitted_path("images", images)),
+            out=folder,
+            masks=None if masks_at is None else Path(masks_at),
+            mapping=map_values,
+            numbered=numbered,
+            device=device,
+        )
+    get_run_logger().info("mIoU %.1f %% on %s: %s", 100 * result.miou, images, result.report)
     return result

@@ -82,3 +82,27 @@ def test_wrong_calls_are_named() -> None:
             ResNet(18)
         with pytest.raises(InputError, match="two or more images"):
             DeepLabV3Plus(3)(torch.empty(1, 3, 32, 32))
+
+
+def test_the_backbone_computes_what_the_transformers_library_computes() -> None:
+    """An independent ResNet-50 with the stride in the 3x3 convolution, under other names."""
+    transformers = pytest.importorskip("transformers", reason="the optional extra hf is not installed")
+    torch.manual_seed(0)
+    theirs = transformers.ResNetModel(transformers.ResNetConfig()).eval()
+    ours = ResNet(50, output_stride=32).eval()
+    renamed = {}
+    for key, value in theirs.state_dict().items():
+        name = key.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
+        parts = name.split(".")
+        if parts[:2] == ["encoder", "stages"]:
+            block = f"layer{int(parts[2]) + 1}.{parts[4]}"
+            kind = {"convolution": "conv", "normalization": "bn"}
+            if parts[5] == "shortcut":
+                name = f"{block}.downsample.{int(parts[6] == 'normalization')}.{parts[7]}"
+            else:
+                name = f"{block}.{kind[parts[7]]}{int(parts[6]) + 1}.{parts[8]}"
+        renamed[name] = value
+    ours.load_state_dict(renamed)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x)[1], theirs(x).last_hidden_state, rtol=1e-3, atol=1e-4)

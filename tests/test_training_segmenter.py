@@ -78,6 +78,14 @@ def test_it_stops_when_validation_no_longer_improves() -> None:
     assert len(report.history) == 3
 
 
+def test_a_run_that_stopped_early_does_not_go_on_when_asked_again(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=100, validate_every=1, patience=1, learning_rate=0.0)
+    for _ in range(2):
+        path = tmp_path / "run.pt"
+        _, report = train_segmenter(net(), discs(4), config, discs(4), checkpoint=path, progress=False)
+        assert len(report.history) == 2
+
+
 def test_wrong_labels_of_weight_zero_do_no_harm() -> None:
     clean = discs(32)
     wrong = clean.masks.copy()

@@ -8,6 +8,7 @@ list of classes) names the classes; ``groups.json`` or ``source.json`` (file nam
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,25 +31,26 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.archive: zipfile.ZipFile | None = None
         if path.is_dir():
             self.names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
         elif path.is_file() and zipfile.is_zipfile(path):
-            self.names = sorted(n for n in zipfile.ZipFile(path).namelist() if not n.endswith("/"))
+            self.archive = zipfile.ZipFile(path)  # kept open: reading its table of contents takes longer than a file
+            self.names = sorted(n for n in self.archive.namelist() if not n.endswith("/"))
         else:
             raise InputError(f"{path} is neither a folder nor a zip: give one with images/ and masks/")
         self.names = [n for n in self.names if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
 
     def read(self, name: str) -> bytes:
         """One file's content."""
-        if self.path.is_dir():
+        if self.archive is None:
             return (self.path / name).read_bytes()
-        with zipfile.ZipFile(self.path) as archive:
-            if archive.getinfo(name).file_size > MAX_BYTES:
-                raise InputError(f"{self.path}: {name} unpacks to more than {MAX_BYTES >> 20} MiB; that is no picture")
-            try:
-                return archive.read(name)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-                raise InputError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+        if self.archive.getinfo(name).file_size > MAX_BYTES:
+            raise InputError(f"{self.path}: {name} unpacks to more than {MAX_BYTES >> 20} MiB; that is no picture")
+        try:
+            return self.archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{self.path}: {name} cannot be unpacked ({error})") from error
 
     def pictures(self, folder: str | None) -> dict[str, str]:
         """Stem to name of the pictures of a folder at any depth, or of all pictures."""

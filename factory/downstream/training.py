@@ -4,7 +4,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,11 +75,13 @@ def train_segmenter(
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    on_validation: Callable[[int, Segmenter], dict[str, float]] | None = None,
 ) -> tuple[Segmenter, TrainingReport]:
     """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
 
     The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
-    every validation; a call with the same arguments goes on from there. ``WorkError`` where the loss is not finite.
+    every validation; a call with the same arguments goes on from there. ``on_validation`` sees step and averaged
+    weights then, and adds columns to the history. ``WorkError`` where the loss is not finite.
     """
     if len(pairs) == 0:
         raise InputError("there are no pairs to train on")
@@ -86,7 +89,7 @@ def train_segmenter(
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average: Segmenter = deepcopy(model).eval()
     best: dict[str, Tensor] = {}
-    optimiser = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.learning_rate)
+    optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     report, start = TrainingReport(), 0
     if checkpoint is not None and checkpoint.exists():
         state = _load(checkpoint, config)
@@ -99,10 +102,9 @@ def train_segmenter(
     order = _Order(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
     bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
-    for step in range(start, config.steps):
-        if report.stopped_early:
-            break
-        batch = load_batch(model, pairs.fetch(order.indices(step)), config, step, device)
+    stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
+    for step, some in read_ahead(pairs, order, start, stop):
+        batch = load_batch(model, some, config, step, device)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config)
         model.train()
@@ -135,11 +137,15 @@ def train_segmenter(
                     best = {k: v.detach().clone() for k, v in average.state_dict().items()}
                 since_best = sum(r["step"] > report.best_step for r in report.history) + (step + 1 > report.best_step)
                 report.stopped_early = config.patience is not None and since_best >= config.patience
+            if on_validation is not None:
+                row |= on_validation(step + 1, average)
             report.history.append({**row, "seconds": report.seconds})
             if checkpoint is not None:
                 state = {"model": model.state_dict(), "average": average.state_dict(), "best": best, "step": step + 1}
                 state |= {"optimiser": optimiser.state_dict(), "report": dataclasses.asdict(report)}
                 _save(checkpoint, state | {"config": repr(config)})
+            if report.stopped_early:
+                break
     bar.close()
     if best:
         average.load_state_dict(best)
@@ -195,6 +201,16 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: floa
             a.copy_(m)
 
 
+def read_ahead(pairs: Pairs, order: "_Order", start: int, stop: int) -> Iterator[tuple[int, list[Pair]]]:
+    """Each step and its pairs; the next step's are read while this one's are learned from."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(pairs.fetch, order.indices(start)) if start < stop else None
+        for step in range(start, stop):
+            some = coming.result() if coming is not None else []
+            coming = reader.submit(pairs.fetch, order.indices(step + 1)) if step + 1 < stop else None
+            yield step, some
+
+
 class _Order:
     """Which pairs a step sees: one permutation an epoch, from seed and epoch alone."""
 
@@ -213,7 +229,7 @@ class _Order:
         return chosen
 
 
-def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay acts on kernels, not on biases and normalisation."""
     kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]

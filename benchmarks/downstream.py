@@ -1,0 +1,359 @@
+"""How much is the factory worth on real data? Segmenters trained on nuclei64, tested on its human masks.
+
+    python benchmarks/downstream.py --data DATA/nuclei64 --generator builtin:nuclei64 --out study --minutes 30
+
+Each cell (method, number of labels, seed, variant) is one result file; what is there is not made again, so the study
+runs in pieces (``--minutes``) and survives being killed. ``--list`` shows the cells, ``--only TEXT`` picks some.
+When it stops, it writes table.md, table.json and table.png of all cells that are done.
+
+Methods: ``real`` (the N labelled crops alone), ``mean-teacher`` (those, and all train crops without labels),
+``factory`` (the N crops by inversion to an interpreter to 10,000 pairs), ``factory+real`` (pairs and the N crops),
+``upper`` (all train labels), ``oracle`` (generated images with the labels of the upper bound's segmenter: what is lost
+to the generator alone). All train the same network for the same steps with the same augmentation; nothing is chosen on
+val. The score after each quarter of the steps is kept too, so that a baseline that would rather stop early can be read.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from downstream_report import write_tables
+
+from factory.downstream.augment import PRESETS
+from factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
+from factory.downstream.inference import predict_pairs
+from factory.downstream.labelled import LabelledPairs, parse_mapping
+from factory.downstream.mean_teacher import MeanTeacherConfig, train_mean_teacher
+from factory.downstream.metrics import confusion_matrix, scores
+from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
+from factory.downstream.segmenter import Segmenter
+from factory.downstream.store_pairs import StorePairs
+from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
+from factory.generators import open_generator, resolve_device
+from factory.interpreting import cache_dir, train_interpreter
+from factory.production import Order, prepare, produce
+from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+
+SEEDS = (0, 1, 2)
+LABELS = (4, 8, 16, 32, 64)
+PAIRS = 10_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run. ``labels`` 0 means all."""
+
+    method: str
+    labels: int
+    seed: int
+    pairs: int = PAIRS
+    truncation: float = 0.7
+    keep: bool = True
+    temperature: float | None = None
+    consistency: float | None = None
+
+    @property
+    def name(self) -> str:
+        parts = [self.method, f"n{self.labels:02d}" if self.labels else "all", f"s{self.seed}"]
+        defaults = Cell(self.method, self.labels, self.seed)
+        parts += [f"{k}{v}" for k, v in asdict(self).items() if v != getattr(defaults, k)]
+        return "_".join(parts)
+
+
+def plan(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
+    """All cells, what matters most first: the main table seed by seed, then the variants at 16 labels."""
+    cells = []
+    for seed in seeds:
+        cells += [Cell("upper", 0, seed), Cell("oracle", 0, seed)]
+        for n in labels:
+            cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real")]
+            cells += [Cell("mean-teacher", n, seed, consistency=c) for c in (5.0, 1.0)]
+    n = 16 if 16 in labels else labels[0]
+    for seed in seeds:
+        cells += [Cell("factory", n, seed, pairs=pairs) for pairs in (PAIRS // 100, PAIRS // 10)]
+        cells += [Cell("factory", n, seed, keep=False)]
+        cells += [Cell("factory", n, seed, temperature=t) for t in (0.05, 0.2)]
+        cells += [Cell("factory", n, seed, truncation=t) for t in (0.5, 1.0)]
+    return cells
+
+
+class Study:
+    """The data, the settings, and everything that cells share, each made once and kept in ``out``."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.out = options, Path(options.out)
+        self.device = resolve_device(options.device)
+        self.train_set, self.val_set = (self._load(split) for split in ("train", "val"))
+
+    def _load(self, split: str) -> ArrayPairs:
+        data = Path(self.options.data)
+        mapping = parse_mapping("0:0,1:1,2-254:2")
+        pairs = LabelledPairs(data / f"{split}_images.zip", data / f"{split}_instances.zip", mapping)
+        cache = self.out / f"{split}.npz"
+        if not cache.exists():
+            read = pairs.fetch(range(len(pairs)))
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            arrays = {"images": np.stack([p.image for p in read]), "masks": np.stack([p.mask for p in read])}
+            np.savez(cache.with_suffix(".new.npz"), **arrays)
+            cache.with_suffix(".new.npz").replace(cache)
+        with np.load(cache) as found:
+            groups = [pairs.groups.get(stem, stem) for stem in pairs.stems]
+            return ArrayPairs(found["images"], found["masks"], names=pairs.stems, groups=groups)
+
+    def chosen(self, n: int, seed: int) -> ArrayPairs:
+        """N train crops, from different pictures as long as there are some; those of a smaller N are among them."""
+        order = np.random.default_rng(seed).permutation(len(self.train_set))
+        seen: set[str] = set()
+        first, rest = [], []
+        for i in order.tolist():
+            (rest if self.train_set.groups[i] in seen else first).append(i)
+            seen.add(self.train_set.groups[i])
+        return subset(self.train_set, (first + rest)[:n])
+
+    def interpreter(self, n: int, seed: int) -> Path:
+        """Inversion of the N crops and an interpreter trained on their masks; its costs are kept beside it."""
+        path = self.out / "interpreters" / f"n{n:02d}_s{seed}.safetensors"
+        if path.exists():
+            return path
+        from factory.encoder import ensure_encoder
+        from factory.inversion import InversionSettings, load_discriminator
+        from factory.real_images import invert_label_set
+
+        clock = Clock()
+        generator = open_generator(self.options.generator, self.options.device)
+        crops = self.chosen(n, seed)
+        labels = LabelSet(
+            NUCLEI_CLASSES,
+            tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n)),
+            self.options.generator,
+            generator.sha256,
+        )
+        settings = InversionSettings(steps=self.options.inversion_steps)
+        encoder = ensure_encoder(generator, cache_dir(), self.options.encoder_steps)
+        discriminator = load_discriminator(self.options.generator, generator.device)
+        inverted, fared, _ = invert_label_set(
+            generator, labels, self.out / "latents", encoder, discriminator, settings, self.options.min_fidelity
+        )
+        costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": [f.fidelity for f in fared]}
+        costs |= {"labels_used": len(inverted)}
+        interpreter = train_interpreter(generator, inverted, settings=self.interpreter_settings(seed))
+        costs |= {"interpreter": clock.lap()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".json").write_text(json.dumps(costs, indent=1))
+        interpreter.save(path)
+        return path
+
+    def interpreter_settings(self, seed: int) -> Any:
+        """Those of the product, with the cell's seed."""
+        from factory.interpreting import InterpreterSettings
+
+        return InterpreterSettings(seed=seed)
+
+    def store(self, cell: Cell) -> str:
+        """The store of a cell's pairs; smaller cells read the beginning of the same store."""
+        name = f"n{cell.labels:02d}_s{cell.seed}_t{cell.truncation}"
+        path = self.out / "stores" / f"{name}.zarr"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        order = Order(
+            generator=self.options.generator,
+            out=str(path),
+            count=self.options.pairs,
+            interpreter=str(self.interpreter(cell.labels, cell.seed)),
+            seed=cell.seed,
+            truncation=cell.truncation,
+            device=self.options.device,
+        )
+        costs = path.with_suffix(".json")
+        if not costs.exists():
+            clock = Clock()
+            produce(prepare(order))
+            costs.write_text(json.dumps(clock.lap()))
+        return str(path)
+
+    def pairs_of(self, cell: Cell) -> ArrayPairs:
+        """A cell's generated pairs, in memory."""
+        limit = max(1, round(cell.pairs * self.options.pairs / PAIRS))
+        return in_memory(StorePairs(self.store(cell), cell.keep, cell.temperature, limit))
+
+    def upper(self, seed: int) -> Path:
+        """The segmenter trained on all labels."""
+        path = self.out / "segmenters" / f"upper_s{seed}.safetensors"
+        if not path.exists():
+            run_cell(self, Cell("upper", 0, seed))
+        return path
+
+    def oracle_pairs(self, seed: int) -> ArrayPairs:
+        """Generated images (those of the smallest cell's store) with the labels of the upper bound's segmenter."""
+        images = in_memory(StorePairs(self.store(Cell("factory", self.options.labels[0], seed)), keep=False)).images
+        model, _ = load_segmenter(self.upper(seed))
+        blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
+        found = predict_pairs(model.to(self.device), blank, bf16=uses_bf16("auto", self.device))
+        return ArrayPairs(images, np.stack([p.argmax(0).astype(np.uint8) for _, p in found]))
+
+
+def run_cell(study: Study, cell: Cell) -> None:
+    """Train and test one cell and write its result."""
+    options, clock = study.options, Clock()
+    real = study.chosen(cell.labels, cell.seed) if cell.labels else study.train_set
+    torch.manual_seed(cell.seed)
+    model = build_segmenter(options.architecture, real.images.shape[-1], len(NUCLEI_CLASSES), **options.network_options)
+    config = TrainingConfig(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        augmentation=PRESETS[options.augmentation],
+        average=options.average,
+        seed=cell.seed,
+        validate_every=max(1, options.steps // 4),
+    )
+    result: dict[str, Any] = {"cell": asdict(cell), "network": options.architecture, "steps": options.steps}
+    checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
+    pairs: Pairs
+    if cell.method == "mean-teacher":
+        semi = MeanTeacherConfig(float(cell.consistency or 5.0), unlabelled_batch=options.batch_size)
+        trained = train_mean_teacher(model, real, study.train_set.images, config, semi, study.device)
+    else:
+        if cell.method in ("real", "upper"):
+            pairs = real
+        elif cell.method == "oracle":
+            pairs = study.oracle_pairs(cell.seed)
+        else:
+            generated = study.pairs_of(cell)
+            result["agreement_with_upper"] = agreement(study, cell.seed, generated)
+            pairs = generated
+            if cell.method == "factory+real":
+                pairs = JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
+        result["preparation"] = clock.lap()
+
+        def score(step: int, average: Segmenter) -> dict[str, float]:
+            return {"val_miou": float(scores(confusions(study, average).sum(0)).miou)}
+
+        trained, report = train_segmenter(
+            model, pairs, config, checkpoint=checkpoint, device=study.device, on_validation=score
+        )
+        result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
+    result["training"] = clock.lap()
+    if cell.method == "upper":
+        recipe = {"name": options.architecture, "image_channels": real.images.shape[-1]}
+        recipe |= {"options": options.network_options, "classes": [asdict(c) for c in NUCLEI_CLASSES]}
+        save_segmenter(trained, study.out / "segmenters" / f"upper_s{cell.seed}.safetensors", recipe)
+    per_image = confusions(study, trained)
+    total = scores(per_image.sum(0))
+    result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
+    folder = study.out / "cells"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{cell.name}.npz", confusion=per_image, groups=np.array(study.val_set.groups))
+    (folder / f"{cell.name}.json.new").write_text(json.dumps(result, indent=1))
+    (folder / f"{cell.name}.json.new").replace(folder / f"{cell.name}.json")
+    checkpoint.unlink(missing_ok=True)
+
+
+def confusions(study: Study, model: Segmenter) -> np.ndarray:
+    """One confusion matrix for each val crop."""
+    found = predict_pairs(model, study.val_set, bf16=uses_bf16("auto", study.device))
+    return np.stack([confusion_matrix(pair.mask, p.argmax(0), model.num_classes) for pair, p in found])
+
+
+def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> float | None:
+    """mIoU of the interpreter's masks against the upper bound's segmenter on the same images: what labels lose."""
+    path = study.out / "segmenters" / f"upper_s{seed}.safetensors"
+    if not path.exists():
+        return None
+    model, _ = load_segmenter(path)
+    some = subset(pairs, list(range(min(count, len(pairs)))))
+    found = predict_pairs(model.to(study.device), some, bf16=uses_bf16("auto", study.device))
+    return float(scores(sum(confusion_matrix(p.argmax(0), pair.mask, model.num_classes) for pair, p in found)).miou)
+
+
+def subset(pairs: ArrayPairs, indices: list[int]) -> ArrayPairs:
+    """Some of the pairs."""
+    weights = None if pairs.weights is None else pairs.weights[indices]
+    names, groups = ([x[i] for i in indices] for x in (pairs.names, pairs.groups))
+    return ArrayPairs(pairs.images[indices], pairs.masks[indices], weights, names, groups)
+
+
+def in_memory(store: StorePairs) -> ArrayPairs:
+    """A store's pairs as arrays: small images are read once instead of every epoch."""
+    read = [p for start in range(0, len(store), 512) for p in store.fetch(range(start, min(start + 512, len(store))))]
+    weights = None if store.temperature is None else np.stack([p.weights for p in read if p.weights is not None])
+    return ArrayPairs(np.stack([p.image for p in read]), np.stack([p.mask for p in read]), weights)
+
+
+class Clock:
+    """Wall and processor seconds since the last lap."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.monotonic(), time.process_time()
+
+    def lap(self) -> dict[str, float]:
+        wall, cpu = time.monotonic(), time.process_time()
+        lap = {"wall_s": round(wall - self.wall, 2), "cpu_s": round(cpu - self.cpu, 2)}
+        self.wall, self.cpu = wall, cpu
+        return lap
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+
+    def numbers(text: str) -> tuple[int, ...]:
+        return tuple(int(x) for x in text.split(","))
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with train_images.zip and its three siblings")
+    parser.add_argument("--generator", default="builtin:nuclei64")
+    parser.add_argument("--out", default="study", help="folder for everything that is made")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many minutes")
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--list", action="store_true", help="show the cells and which are done")
+    parser.add_argument("--labels", type=numbers, default=LABELS)
+    parser.add_argument("--seeds", type=numbers, default=SEEDS)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs in a store; smaller variants scale with it")
+    parser.add_argument("--architecture", default="unet-small")
+    parser.add_argument("--network-options", type=json.loads, default={}, help="JSON, like '{\"width\": 16}'")
+    parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--average", type=float, default=0.995)
+    parser.add_argument("--inversion-steps", type=int, default=400)
+    parser.add_argument("--encoder-steps", type=int, default=400)
+    parser.add_argument("--min-fidelity", type=float, default=0.8)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="0: all")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is missing until the time is over, then write the tables."""
+    options = parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder = Path(options.out) / "cells"
+    cells = [c for c in plan(options.labels, options.seeds) if options.only in c.name]
+    missing = [c for c in cells if not (folder / f"{c.name}.json").exists()]
+    print(f"{len(cells) - len(missing)} of {len(cells)} cells are done")
+    if options.list:
+        for cell in cells:
+            print("      " if cell in missing else "done  ", cell.name)
+        return
+    began = time.monotonic()
+    study = Study(options) if missing else None
+    for cell in missing:
+        if time.monotonic() - began > 60 * options.minutes:
+            print(f"{options.minutes:g} minutes are over; the same command goes on")
+            break
+        if study is not None and not (folder / f"{cell.name}.json").exists():
+            print(cell.name, flush=True)
+            run_cell(study, cell)
+    write_tables(Path(options.out))
+
+
+if __name__ == "__main__":
+    main()

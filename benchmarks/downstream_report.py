@@ -1,0 +1,198 @@
+"""The tables of the downstream study from its result files: means over seeds, intervals over pictures, gaps closed."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.downstream.bootstrap import resampled_sums
+from factory.downstream.metrics import scores
+
+MAIN = ("real", "mean-teacher", "factory", "factory+real")
+CLASSES = ("background", "nucleus", "neighbour")
+
+
+@dataclass
+class Row:
+    """One method at one number of labels: the seeds' results and their bootstrap replicates (mean over seeds)."""
+
+    key: tuple[Any, ...]
+    results: list[dict[str, Any]]
+    replicates: np.ndarray
+
+    @property
+    def miou(self) -> float:
+        return float(np.mean([r["miou"] for r in self.results]))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = np.percentile(self.replicates, [2.5, 97.5])
+        return float(low), float(high)
+
+    def text(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.miou:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def read_rows(out: Path) -> dict[tuple[Any, ...], Row]:
+    """Cells that differ in their seed alone are one row. All rows draw the same pictures: differences are paired."""
+    found: dict[tuple[Any, ...], list[tuple[dict[str, Any], np.ndarray]]] = defaultdict(list)
+    for path in sorted((out / "cells").glob("*.json")):
+        result = json.loads(path.read_text())
+        with np.load(path.with_suffix(".npz")) as arrays:
+            sums = resampled_sums(arrays["confusion"], arrays["groups"].tolist())
+        key = tuple((k, v) for k, v in result["cell"].items() if k != "seed")
+        found[key].append((result, scores(sums).miou))
+    return {
+        key: Row(key, [r for r, _ in cells], np.mean([m for _, m in cells], axis=0)) for key, cells in found.items()
+    }
+
+
+def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: Any) -> Row | None:
+    """The row of a method; of several (mean teacher's consistency weights) the best, which favours the baseline."""
+    defaults = {"pairs": 10_000, "truncation": 0.7, "keep": True, "temperature": None} | wanted
+    fitting = [
+        row
+        for key, row in rows.items()
+        if (cell := dict(key))["method"] == method
+        and cell["labels"] == labels
+        and all(cell[k] == v for k, v in defaults.items())
+    ]
+    return max(fitting, key=lambda row: row.miou, default=None)
+
+
+def gap_closed(row: Row, real: Row, upper: Row) -> tuple[float, float, float]:
+    """(method - real) / (upper - real) with its paired 95 % interval."""
+    share = (row.replicates - real.replicates) / (upper.replicates - real.replicates)
+    low, high = np.percentile(share, [2.5, 97.5])
+    return (row.miou - real.miou) / (upper.miou - real.miou), float(low), float(high)
+
+
+def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
+    upper, oracle = pick(rows, "upper", 0), pick(rows, "oracle", 0)
+    counts = sorted({dict(key)["labels"] for key in rows} - {0})
+    lines = ["| labels | " + " | ".join(MAIN) + " | gap closed |", "|---:" * (len(MAIN) + 2) + "|"]
+    for n in counts:
+        found = {method: pick(rows, method, n) for method in MAIN}
+        cells = [row.text() if row else "" for row in found.values()]
+        ours = max((r for m, r in found.items() if r and m.startswith("factory")), key=lambda r: r.miou, default=None)
+        closed = ""
+        if ours and found["real"] and upper:
+            share, low, high = gap_closed(ours, found["real"], upper)
+            closed = f"{100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        lines.append(f"| {n} | " + " | ".join(cells) + f" | {closed} |")
+    for name, row in (("all labels", upper), ("generated images, labels of the upper bound's segmenter", oracle)):
+        if row:
+            lines.append(f"\n{name}: {row.text()}")
+    return lines
+
+
+def loss_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
+    """Where the missing points go: the generator (upper - oracle) and the labels (oracle - factory)."""
+    upper, oracle = pick(rows, "upper", 0), pick(rows, "oracle", 0)
+    if not upper or not oracle:
+        return []
+    lines = [
+        "| labels | lost to the generator | lost to the labels | labels' agreement with upper |",
+        "|---:" * 4 + "|",
+    ]
+    for n in sorted({dict(key)["labels"] for key in rows} - {0}):
+        row = pick(rows, "factory", n)
+        if row:
+            agree = [r["agreement_with_upper"] for r in row.results if r.get("agreement_with_upper") is not None]
+            text = f"{100 * np.mean(agree):.1f}" if agree else ""
+            generator, labels = 100 * (upper.miou - oracle.miou), 100 * (oracle.miou - row.miou)
+            lines.append(f"| {n} | {generator:.1f} | {labels:.1f} | {text} |")
+    return lines
+
+
+def variant_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
+    lines = ["| variant | labels | seeds | mIoU | " + " | ".join(CLASSES) + " | best over steps |"]
+    lines.append("|---|---:|---:|---:" + "|---:" * len(CLASSES) + "|---:|")
+    for key, row in sorted(rows.items(), key=lambda item: str(item[0])):
+        cell = dict(key)
+        named = {k: v for k, v in cell.items() if k not in ("method", "labels") and v is not None}
+        changed = [f"{k} {v}" for k, v in named.items() if (k, v) not in DEFAULTS]
+        iou = np.mean([r["iou"] for r in row.results], axis=0)
+        curves = [max(r["miou_by_step"].values()) for r in row.results if r.get("miou_by_step")]
+        best = f"{100 * np.mean(curves):.1f}" if curves else ""
+        name = ", ".join([cell["method"], *changed])
+        classes = " | ".join(f"{100 * x:.1f}" for x in iou)
+        lines.append(f"| {name} | {cell['labels'] or 'all'} | {len(row.results)} | {row.text()} | {classes} | {best} |")
+    return lines
+
+
+DEFAULTS = (("pairs", 10_000), ("truncation", 0.7), ("keep", True))
+
+
+def cpu_hours(out: Path) -> float:
+    """Of everything that was made: cells, inversions, interpreters, stores."""
+    total = 0.0
+    for path in [*out.glob("cells/*.json"), *out.glob("interpreters/*.json"), *out.glob("stores/*.json")]:
+        total += _cpu(json.loads(path.read_text()), nested=path.parent.name == "cells")
+    return total / 3600
+
+
+def _cpu(data: dict[str, Any], nested: bool) -> float:
+    """A cell's preparation holds inversion and stores that their own files count."""
+    if "cpu_s" in data:
+        return float(data["cpu_s"])
+    return sum(
+        v["cpu_s"] for k, v in data.items() if isinstance(v, dict) and "cpu_s" in v and k != "preparation" * nested
+    )
+
+
+def write_tables(out: Path) -> None:
+    """table.md, table.json and table.png."""
+    rows = read_rows(out)
+    if not rows:
+        return
+    parts = [
+        "mIoU on val in per cent (mean over seeds; 95 % bootstrap interval over the val pictures)\n",
+        *main_table(rows),
+        "\nWhere the points go\n",
+        *loss_table(rows),
+        "\nEvery row, with its classes\n",
+        *variant_table(rows),
+        f"\n{cpu_hours(out):.1f} CPU hours\n",
+    ]
+    (out / "table.md").write_text("\n".join(parts), encoding="utf-8")
+    data = [
+        {**dict(key), "seeds": len(r.results), "miou": r.miou, "low": r.interval[0], "high": r.interval[1]}
+        for key, r in rows.items()
+    ]
+    (out / "table.json").write_text(json.dumps(data, indent=1) + "\n")
+    draw(rows, out / "table.png")
+    print((out / "table.md").read_text())
+
+
+def draw(rows: dict[tuple[Any, ...], Row], path: Path) -> None:
+    """mIoU against the number of labels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    counts = sorted({dict(key)["labels"] for key in rows} - {0})
+    colours = dict(zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2"), strict=True))
+    for method in MAIN:
+        found = [(n, row) for n in counts if (row := pick(rows, method, n))]
+        if found:
+            x, y = [n for n, _ in found], [100 * row.miou for _, row in found]
+            axes.plot(x, y, marker="o", color=colours[method], label=method)
+            for n, row in found:
+                points = [100 * r["miou"] for r in row.results]
+                axes.scatter([n] * len(points), points, s=8, color=colours[method], alpha=0.5)
+    for method, style in (("upper", "-"), ("oracle", ":")):
+        if row := pick(rows, method, 0):
+            axes.axhline(100 * row.miou, color="black", linestyle=style, linewidth=1, label=method)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.minorticks_off()
+    axes.set(xlabel="human-labelled crops", ylabel="mIoU on val, per cent")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
