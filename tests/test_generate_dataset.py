@@ -1,7 +1,6 @@
 """The generate-dataset flow in this process, against a real Prefect server; the same bytes by every way of running."""
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
+from prefect.utilities.callables import parameter_schema
 
 from factory.errors import InputError, WorkError
 from factory.production import Order, interpreter_key, make_shard, open_output, prepare, produce
@@ -171,8 +171,7 @@ def test_a_damaged_copy_is_refused_and_put_back(tiny_world, tmp_path, monkeypatc
 
 
 def test_parameters_have_descriptions_in_the_form():
-    form = (
-        json.loads(generate_dataset._parameters.model_dump_json()) if hasattr(generate_dataset, "_parameters") else {}
-    )
-    form = form or generate_dataset.parameters.model_dump()
-    assert all(entry.get("description") for name, entry in form["properties"].items() if name != "execution")
+    form = parameter_schema(generate_dataset.fn).model_dump()["properties"]
+    assert {"generator", "out", "count", "seed", "execution"} <= set(form)
+    assert [name for name, entry in form.items() if not entry.get("description")] == ["execution"]
+    assert form["count"]["exclusiveMinimum"] == 0
