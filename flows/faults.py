@@ -1,10 +1,13 @@
 """Which failures are worth another try, and what a failed run says."""
 
 import json
+import logging
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 import factory.errors
 import interpreters.errors
@@ -22,6 +25,19 @@ BACKOFF_S = (2, 8, 30, 120)  # before each further try; the last one repeats
 
 class StoppedError(WorkError):
     """The run was cancelled while a shard was being made."""
+
+
+class OneLine(logging.Filter):
+    """Expected failures go to the log as the line that they are; a traceback is for our own mistakes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], (*WRONG_CALL, *PASSING)):
+            record.exc_info = record.exc_text = None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(OneLine())
 
 
 def is_passing(error: BaseException) -> bool:
@@ -46,9 +62,9 @@ def worth_retrying(task: Any, run: Any, state: Any) -> bool:
 
 def resume_command(deployment: str | None, flow: str, parameters: Mapping[str, Any]) -> str:
     """The command that goes on where this run stopped."""
-    text = shlex.quote(json.dumps(dict(parameters), separators=(",", ":")))
     if deployment is None:
         return "run the same command again"
+    text = shlex.quote(json.dumps(to_jsonable_python(dict(parameters)), separators=(",", ":")))
     return f"prefect deployment run {flow}/{deployment} --params {text}"
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from factory.errors import InputError
 
-TASKS = 400  # about so many tasks a run: each costs some ten milliseconds, each is a step of the progress bar
+TASKS = 2000  # at most a run: some ten milliseconds each, and small enough that 64 workers end together
 
 
 class Execution(BaseModel):
@@ -22,7 +22,9 @@ class Execution(BaseModel):
         None,
         description="Scheduler of a running cluster, as tcp://host:8786 (Dask) or ray://host:10001; else a local one",
     )
-    shards_per_task: int | None = Field(None, ge=1, description=f"By default so many that about {TASKS} tasks are made")
+    shards_per_task: int | None = Field(
+        None, ge=1, description=f"By default so many that at most {TASKS} tasks are made"
+    )
     retries: int = Field(3, ge=0, le=20, description="Further tries of a task after a fault of disk or network")
     shard_timeout_s: float = Field(3600, gt=0, description="A shard that takes longer fails and is tried again")
 
