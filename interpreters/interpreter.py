@@ -63,7 +63,7 @@ class StyleInterpreter(MemberStack):
         self.extra: dict[str, Any] = {}
         self._fold = FoldCache()
         if not self.feature_mean.is_meta:
-            self.reset([torch.Generator().manual_seed(m) for m in range(members)])
+            self.reset(torch.Generator().manual_seed(0))
         self.requires_grad_(False).eval()
 
     def fit(

@@ -75,8 +75,10 @@ class MemberStack(nn.Module):
         norms = nn.ModuleList(MemberBatchNorm(members, width) for width in widths[1:-1])
         self.linears, self.norms = cast(Sequence[MemberLinear], linears), cast(Sequence[MemberBatchNorm], norms)
 
-    def reset(self, generators: Sequence[torch.Generator]) -> None:
-        """Draw fresh weights, each member from its own generator."""
+    def reset(self, generators: torch.Generator | Sequence[torch.Generator]) -> None:
+        """Draw fresh weights: from one generator, or each member from its own."""
+        if isinstance(generators, torch.Generator):
+            generators = [generators] * len(self.linears[0].weight)
         for linear in self.linears:
             linear.reset(generators)
 

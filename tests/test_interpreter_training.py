@@ -28,7 +28,7 @@ def one_member(stack: MemberStack, m: int) -> nn.Sequential:
 def test_a_step_of_the_stack_is_a_step_of_each_member() -> None:
     generator = torch.Generator().manual_seed(3)
     stack = MemberStack(3, (20, 12, 7, 4))
-    stack.reset([generator] * 3)
+    stack.reset(generator)
     members = [one_member(stack, m) for m in range(3)]
     together = torch.optim.Adam(stack.parameters(), lr=1e-2, fused=True)
     alone = [torch.optim.Adam(member.parameters(), lr=1e-2) for member in members]
