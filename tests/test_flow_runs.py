@@ -20,8 +20,20 @@ def server() -> Iterator[None]:
 
 
 def test_flow(server, tiny_world, tmp_path):
-    t=time.time()
-    r = generate_dataset(generator=str(tiny_world.checkpoint), labels=str(tiny_world.labels), out=str(tmp_path/"a.zarr"), count=100, shard_size=16)
-    print(time.time()-t, r)
-    t=time.time()
-    r = generate_dataset(generator=str(tiny_world.checkpoint), labels=str(tiny_world.labels), out=str(tmp_path/"a.zarr"), count=200, shard_size=2)
+    t = time.time()
+    r = generate_dataset(
+        generator=str(tiny_world.checkpoint),
+        labels=str(tiny_world.labels),
+        out=str(tmp_path / "a.zarr"),
+        count=100,
+        shard_size=16,
+    )
+    print(time.time() - t, r)
+    t = time.time()
+    r = generate_dataset(
+        generator=str(tiny_world.checkpoint),
+        labels=str(tiny_world.labels),
+        out=str(tmp_path / "a.zarr"),
+        count=200,
+        shard_size=2,
+    )
