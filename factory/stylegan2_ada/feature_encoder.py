@@ -27,7 +27,7 @@ Encoder = Callable[[Images], Float[Tensor, "_ features"]]
 class DomainEncoder(nn.Module):
     """Four halving convolutions; the features are the means of the last two layers' maps (textures and parts)."""
 
-    def __init__(self, channels: int, width: int = 32) -> None:
+    def __init__(self, channels: int, width: int = 24) -> None:
         super().__init__()
         widths = [channels, width, 2 * width, 3 * width, 4 * width]
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
@@ -57,7 +57,7 @@ def _prepare(images: Images) -> Float[Tensor, "images channels size size"]:
 
 
 def train_encoder(
-    images: Images, steps: int = 600, batch: int = 128, seed: int = 0, progress: bool = False
+    images: Images, steps: int = 400, batch: int = 64, seed: int = 0, progress: bool = False
 ) -> DomainEncoder:
     """A few minutes on two cores. The same images and seed give the same encoder on the same machine."""
     torch.manual_seed(seed)

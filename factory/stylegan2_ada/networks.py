@@ -124,9 +124,6 @@ class SynthesisLayer(nn.Module):
         shift = self.bias[:, None, None]
         if noise_mode == "const":
             shift = shift + self.noise_const * self.noise_strength
-        elif noise_mode == "random":
-            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
-            shift = shift + noise * self.noise_strength
         x = modulated_conv2d(
             x,
             self.weight,
@@ -136,6 +133,9 @@ class SynthesisLayer(nn.Module):
             gain=LRELU_GAIN,
             shift=shift * LRELU_GAIN,
         )
+        if noise_mode == "random":  # apart from the bias: together they would be as large as x, in float32
+            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+            x = x.add_((noise * (self.noise_strength * LRELU_GAIN)).to(x.dtype))
         return leaky_relu(x, self.conv_clamp)
 
 

@@ -157,11 +157,8 @@ class Trainer:
         return torch.stack(losses).mean()
 
     def _regularise_discriminator(self, choices: Choices, reals: list[Tensor]) -> Tensor:
-        """R1, lazily (StyleGAN2, appendix B).
-
-        In float32 on a CPU: bfloat16 convolutions have no fast second derivative there.
-        """
-        self._half(self.world.device.type == "cuda")
+        """R1, lazily (StyleGAN2, appendix B), in the recipe's precision: on a trained discriminator its bfloat16 gradient
+        has a cosine of 0.9995 with float32's, at half the time."""
         self.d_opt.zero_grad(set_to_none=True)
         penalties = []
         for index, images in zip(self.shares, reals, strict=True):
@@ -171,12 +168,14 @@ class Trainer:
             (penalty * (self.recipe.r1_gamma / 2 * self.recipe.r1_interval / len(self.shares))).backward()
             penalties.append(penalty.detach())
         self._update(self.d_opt, self.d_parameters)
-        self._half(True)
         return torch.stack(penalties).mean()
 
     def _regularise_generator(self, choices: Choices) -> Tensor:
-        """(|J^T y| - a)², a the moving mean of the lengths (StyleGAN2, equation 4), lazily, on a part of a batch."""
-        self._half(self.world.device.type == "cuda")
+        """(|J^T y| - a)², a the moving mean of the lengths (StyleGAN2, equation 4), lazily, on a part of a batch.
+
+        In float32 instead of bfloat16, in which its gradient was off (cosine 0.87 with float32's).
+        """
+        self._half(self.recipe.precision == "float16")
         self.g_opt.zero_grad(set_to_none=True)
         few = len(choices.z_path)
         total = torch.zeros([], device=self.world.device)
