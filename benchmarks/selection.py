@@ -30,7 +30,7 @@ from interpreters import Recipe
 from interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
 TEST_IMAGES, CANDIDATES, TRUNCATION = 100, 256, 0.8
-# Lighter than the default (10 members, 2,048 pixels), so that all thirty trainings fit into minutes; equal for both strategies.
+# Lighter than the default (10 members, 2,048 pixels), so that all thirty trainings take minutes; equal for both.
 SETTINGS = {"members": 3, "recipe": Recipe(pixels_per_image=512)}
 BUDGETS, SEEDS = (4, 8, 16), range(5)
 

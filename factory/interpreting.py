@@ -52,7 +52,10 @@ def train_interpreter(
     interpreter.fit(
         labelled_features(generator, labels, progress), seed=settings.seed, recipe=settings.recipe, progress=progress
     )
-    interpreter.classes = [{"name": c.name, "color": list(c.color)} for c in labels.classes]
+    interpreter.classes = [
+        {"name": c.name, "color": list(c.color)} | ({} if c.thing is None else {"thing": c.thing})
+        for c in labels.classes
+    ]
     interpreter.generator_sha256 = generator.sha256
     interpreter.extra = {"labels_sha256": labels.content_sha256}
     return interpreter

@@ -22,9 +22,11 @@ from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
 from factory.sampling import latents
 from interpreters import StyleInterpreter
+from interpreters.instances import label_instances
 from storage import ClassInfo, CommitRecord, DatasetSpec, Manifest, Store, create_store, open_store, sample_seeds
 
 POLL_S = 1.0  # between two looks at a shard that another worker is making
+BOUNDARY = "boundary"  # the class of this name separates touching objects
 BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
 
 
@@ -41,6 +43,7 @@ class Order:
     truncation   psi; None takes that of the labels, or 0.7 beside an interpreter file
     shard_size   samples in a shard; None chooses about 50 MB
     device       auto, cpu, cuda or cuda:N
+    instances    number the objects of thing classes as well; a class called "boundary" keeps touching ones apart
     """
 
     generator: str
@@ -53,6 +56,7 @@ class Order:
     shard_size: int | None = None
     device: str = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict)
+    instances: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -89,12 +93,12 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
     if order.labels is not None:
         labels = load_labels(order.labels)
         truncation = labels.truncation if truncation is None else truncation
-        _spec(order, generator, tuple(ClassInfo(c.name, c.color) for c in labels.classes), "0" * 64, truncation)
+        _spec(order, generator, tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes), "0" * 64, truncation)
         path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
     else:
         path = Path(str(order.interpreter))
     interpreter, sha256 = _load_interpreter(str(path), generator)
-    classes = tuple(ClassInfo(c["name"], tuple(c["color"])) for c in interpreter.classes)
+    classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
     options = dict(order.storage_options)
     return Job(order.out, order.generator, generator.sha256, str(path), spec, reused, order.device, options)
@@ -116,6 +120,7 @@ def _spec(
         seed=order.seed,
         truncation=truncation,
         shard_size=order.shard_size,
+        instance=order.instances,
         licence=str(generator.metadata.get("licence", "unknown")),
     )
 
@@ -218,7 +223,17 @@ def render_shard(
         for name, value in zip(parts, (images, label.mask, label.uncertainty, label.score), strict=True):
             parts[name].append(value[: len(batch)].cpu().numpy())
         on_progress(len(batch))
-    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+    arrays = {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+    if job.spec.instance:
+        arrays["instance"] = _instances(job.spec, arrays["mask"])
+    return arrays
+
+
+def _instances(spec: DatasetSpec, masks: np.ndarray) -> np.ndarray:
+    """Object numbers of every mask."""
+    boundary = next((i for i, c in enumerate(spec.classes) if c.name == BOUNDARY), None)
+    things = [i for i, c in enumerate(spec.classes) if c.thing and i != boundary]
+    return np.stack([label_instances(mask, things, boundary)[0] for mask in masks])
 
 
 def make_shard(

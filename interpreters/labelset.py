@@ -36,15 +36,19 @@ IGNORE_COLOR = (128, 128, 128)
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its index in the list is its id in masks. ``thing`` marks countable objects (instances)."""
+    """One class: its index in the list is its id in masks.
+
+    thing: whether its regions are countable objects (instances); None: not declared, stores then count all classes but
+    "background" as things.
+    """
 
     name: str
     color: tuple[int, int, int]
-    thing: bool = False
+    thing: bool | None = None
 
 
 NUCLEI_CLASSES = (
-    LabelClass("background", OKABE_ITO[0]),
+    LabelClass("background", OKABE_ITO[0], thing=False),
     LabelClass("nucleus", OKABE_ITO[1], thing=True),
     LabelClass("neighbour", OKABE_ITO[2], thing=True),
 )
@@ -237,7 +241,7 @@ def parse_class(data: Any, where: str) -> LabelClass:
     if len(color) != 3 or not all(0 <= v <= 255 for v in color):
         raise InputError(f'{where}: "color" {color} is not three integers from 0 to 255')
     return LabelClass(
-        field(data, "name", str, where), (color[0], color[1], color[2]), field(data, "thing", bool, where, False)
+        field(data, "name", str, where), (color[0], color[1], color[2]), field(data, "thing", bool, where, None)
     )
 
 
