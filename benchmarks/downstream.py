@@ -76,7 +76,8 @@ def plan(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
         cells += [Cell("upper", 0, seed), Cell("oracle", 0, seed)]
         for n in labels:
             cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real")]
-            cells += [Cell("mean-teacher", n, seed, consistency=c) for c in (5.0, 1.0)]
+            cells += [Cell("mean-teacher", n, seed, consistency=5.0)]
+    cells += [Cell("mean-teacher", n, seed, consistency=1.0) for seed in seeds for n in labels]
     n = 16 if 16 in labels else labels[0]
     for seed in seeds:
         cells += [Cell("factory", n, seed, pairs=pairs) for pairs in (PAIRS // 100, PAIRS // 10)]
@@ -319,7 +320,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--architecture", default="unet-small")
     parser.add_argument("--network-options", type=json.loads, default={}, help="JSON, like '{\"width\": 16}'")
     parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--average", type=float, default=0.995)
     parser.add_argument("--inversion-steps", type=int, default=400)

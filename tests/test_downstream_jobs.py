@@ -187,9 +187,11 @@ def test_the_commands_as_typed(
     for wrong, says in (
         (("evaluate", "--segmenter", tmp_path / "no", "--images", world / "real", "--out", tmp_path / "r"), "no segm"),
         (("predict", "--segmenter", net, "--images", tmp_path / "no", "--out", tmp_path / "r"), "neither a folder"),
-        (("train-segmenter", "--pairs", tmp_path / "no", "--out", net), "no"),
+        (("train-segmenter", "--pairs", tmp_path / "no", "--out", net), "expected a dataset store"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--option", "width"), "NAME=VALUE"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--device", "cuda:99"), "cuda:99"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--validate-every", 0), "expected 1 or more"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--backbone-weights", net), "no pretrained"),
     ):
         refused = factory(*wrong)
         assert refused.code == 2, refused.err

@@ -125,9 +125,14 @@ def test_a_loss_that_is_not_finite_is_work_that_failed() -> None:
         train_segmenter(net(), discs(8), replace(CONFIG, learning_rate=1e30, warmup=0.0), progress=False)
 
 
-def test_no_pairs_is_a_wrong_call() -> None:
+def test_wrong_settings_are_named() -> None:
     with pytest.raises(InputError, match="no pairs"):
         train_segmenter(net(), discs(0), CONFIG)
+    with pytest.raises(InputError, match="3 class weights for 2 classes"):
+        train_segmenter(net(), discs(1), replace(CONFIG, class_weights=(1.0, 1.0, 1.0)))
+    for change in ({"steps": 0}, {"crop": 0}, {"learning_rate": float("nan")}, {"average": 1.0}, {"seed": -1}):
+        with pytest.raises(InputError, match="expected"):
+            replace(CONFIG, **change)
 
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:

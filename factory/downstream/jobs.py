@@ -185,6 +185,8 @@ def open_source(
                 '{"name": "nucleus", "thing": true}]'
             )
         return labelled, labelled.classes
+    if "://" not in uri and not (path / "zarr.json").is_file():
+        raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")
     store = StorePairs(uri, keep, temperature, limit)
     classes = store.dataset.spec.classes
     return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)

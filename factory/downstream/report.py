@@ -97,10 +97,11 @@ def render(evaluation: Evaluation, title: str, about: str, pictures: dict[str, b
         _figure(pictures["image_scores"], "Spread over images"),
         _figure(pictures["average_precision"], "Objects found, by required overlap"),
         _figure(pictures["training"], "Training"),
-        "</div><h2>Worst images</h2>",
-        _figure(pictures["worst"], "Image, labelled by people, predicted, where they differ"),
-        "<h2>Best images</h2>",
-        _figure(pictures["best"], "Image, labelled by people, predicted, where they differ"),
+        "</div><h2>Worst and best images</h2>",
+        "<p>Each row: image, labelled by people, predicted, where they differ (red).</p><div class=figures>",
+        _figure(pictures["worst"], "Worst"),
+        _figure(pictures["best"], "Best"),
+        "</div>",
     ]
     return "\n".join(parts) + "\n</html>\n"
 

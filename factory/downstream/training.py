@@ -44,6 +44,20 @@ class TrainingConfig:
     validate_every: int = 250  # steps
     patience: int | None = None  # validations without a better mIoU before the run stops; None: never stop early
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "crop", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}: expected 1 or more")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0 and self.weight_decay >= 0):
+            raise InputError(
+                f"learning rate {self.learning_rate}, weight decay {self.weight_decay}: expected 0 or more"
+            )
+        if not (0 <= self.average < 1 and 0 <= self.warmup <= 1 and self.seed >= 0):
+            raise InputError(
+                f"average {self.average}, warmup {self.warmup}, seed {self.seed}: expected 0 to 1, 0 to 1, 0 or more"
+            )
+
 
 @dataclass
 class TrainingReport:
@@ -85,6 +99,10 @@ def train_segmenter(
     """
     if len(pairs) == 0:
         raise InputError("there are no pairs to train on")
+    if config.class_weights is not None and len(config.class_weights) != model.num_classes:
+        raise InputError(
+            f"{len(config.class_weights)} class weights for {model.num_classes} classes: give one for each"
+        )
     device = torch.device(device)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average: Segmenter = deepcopy(model).eval()
