@@ -28,9 +28,13 @@ class StoppedError(WorkError):
 
 
 class OneLine(logging.Filter):
-    """Expected failures go to the log as the line that they are; a traceback is for our own mistakes."""
+    """Hundreds of tasks say nothing each unless something is wrong. Expected failures go to the log as the line that
+    they are; a traceback is for our own mistakes.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "prefect.task_runs" and record.levelno < logging.WARNING:
+            return False
         if record.exc_info and isinstance(record.exc_info[1], (*WRONG_CALL, *PASSING)):
             record.exc_info = record.exc_text = None
         return True

@@ -1,6 +1,5 @@
 """The flow ``generate-dataset``: load, ensure an interpreter, make shards, finalize, report."""
 
-import threading
 import time
 from typing import Annotated, Any
 
@@ -10,27 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from pydantic import BaseModel, Field
 
-from factory.errors import WorkError
-from factory.production import Job, Order, make_shard, open_output, prepare
+from factory.production import Job, Order, open_output, prepare
 from flows.access import permitted, permitted_path
-from flows.faults import StoppedError, explained, retries, worth_retrying
-from flows.reports import publish_report, quiet_tasks
+from flows.faults import explained, retries, worth_retrying
+from flows.groups import forget_stop, make_group, stop_groups
+from flows.reports import publish_report
 from flows.runners import Execution, make_runner
-from storage import open_store
 
-_stops: dict[str, threading.Event] = {}  # flow run -> set where its threads have to leave their shard
-
-Generator = Annotated[str, Field(description="builtin:NAME, or a path or URL of a checkpoint")]
-Out = Annotated[
-    str, Field(min_length=1, description="Path or URL of the store; an unfinished or smaller one is continued")
-]
-Count = Annotated[int, Field(gt=0, description="Number of pairs")]
-Interpreter = Annotated[str | None, Field(description="File of a trained interpreter; or else give labels")]
-Labels = Annotated[str | None, Field(description="Label set to train an interpreter from, or builtin:NAME")]
-Seed = Annotated[int, Field(ge=0, lt=2**64, description="Of the dataset: another seed, other pairs")]
-Truncation = Annotated[float | None, Field(ge=0, le=2, description="Psi; by default the label set's, else 0.7")]
-ShardSize = Annotated[int | None, Field(gt=0, description="Samples in a shard; by default about 50 MB")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
 class DatasetResult(BaseModel):
@@ -70,22 +56,7 @@ def _shards_name() -> str:
 )
 def shard_task(job: Job, shards: list[int], timeout_s: float) -> int:
     """Makes a few shards, wherever it runs; the number of pairs in them. Trying again skips what is committed."""
-    stop = _stops.get(str(runtime.flow_run.id))
-
-    def leave_if_due(_: int) -> None:
-        """After every batch: Prefect's own timeouts cannot interrupt a thread."""
-        if stop is not None and stop.is_set():
-            raise StoppedError("cancelled")
-        if time.monotonic() > deadline:
-            raise WorkError(f"shard {shard} takes longer than {timeout_s:g} s: raise execution.shard_timeout_s")
-
-    pairs = 0
-    with open_store(job.out, job.storage_options or None) as store:
-        for shard in shards:
-            deadline = time.monotonic() + timeout_s
-            record = make_shard(job, shard, store, leave_if_due)
-            pairs += record.stop - record.start
-    return pairs
+    return make_group(job, shards, timeout_s, str(runtime.flow_run.id))
 
 
 @task(name="finalize", cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=worth_retrying, **retries())
@@ -98,7 +69,6 @@ def finalize_task(job: Job) -> tuple[int, int]:
 def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
     """Hands the shards to the task runner; on the first failure or a cancellation nothing more is started."""
     run = str(runtime.flow_run.id)
-    stop = _stops[run] = threading.Event()
     progress = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
     shards = shard_task.with_options(**retries(execution.retries))
     try:
@@ -118,11 +88,11 @@ def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
                         update_progress_artifact(progress, 100 * done / len(missing))
                         told = time.monotonic()
             except BaseException:
-                stop.set()
+                stop_groups(run)
                 _cancel(runner, list(futures))
                 raise
     finally:
-        del _stops[run]
+        forget_stop(run)
 
 
 def _cancel(runner: Any, futures: list[Any]) -> None:
@@ -147,20 +117,30 @@ def _cancel(runner: Any, futures: list[Any]) -> None:
     persist_result=False,
 )
 def generate_dataset(
-    generator: Generator = "builtin:nuclei64",
-    out: Out = "nuclei64.zarr",
-    count: Count = 1000,
-    interpreter: Interpreter = None,
-    labels: Labels = None,
-    seed: Seed = 0,
-    truncation: Truncation = None,
-    shard_size: ShardSize = None,
+    generator: str = "builtin:nuclei64",
+    out: Annotated[str, Field(min_length=1)] = "nuclei64.zarr",
+    count: Annotated[int, Field(gt=0)] = 1000,
+    interpreter: str | None = None,
+    labels: str | None = None,
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0,
+    truncation: Annotated[float | None, Field(ge=0, le=2)] = None,
+    shard_size: Annotated[int | None, Field(gt=0)] = None,
     device: Device = "auto",
     execution: Execution = Execution(),  # noqa: B008 (pydantic copies it)
 ) -> DatasetResult:
-    """Make image-label pairs with uncertainty; running it again resumes.
+    """Make image-label pairs with uncertainty; a run of the same parameters resumes.
 
-    Without an interpreter and labels a bundled generator takes the label set that is bundled with it.
+    Args:
+        generator: builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).
+        out: Path or URL of the store; an unfinished or smaller one is continued.
+        count: Number of pairs.
+        interpreter: File of a trained interpreter; or else give labels.
+        labels: Label set to train an interpreter from, or builtin:NAME; by default the bundled generator's own.
+        seed: Of the dataset: another seed, other pairs.
+        truncation: Psi, 0 to 2; by default the label set's, else 0.7.
+        shard_size: Samples in a shard; by default about 50 MB.
+        device: auto, cpu, cuda or cuda:N.
+        execution: How the run is spread out; changes no byte of what is made.
     """
     if interpreter is None and labels is None and generator.startswith("builtin:"):
         labels = generator
@@ -177,7 +157,7 @@ def generate_dataset(
     )
     permitted("address", execution.address)
     logger = get_run_logger()
-    with quiet_tasks(), explained("generate-dataset", runtime.flow_run.parameters or {}):
+    with explained("generate-dataset", runtime.flow_run.parameters or {}):
         job = prepare_job(order)
         logger.info("interpreter %s: %s", "reused" if job.interpreter_reused else "trained", job.interpreter)
         with open_output(job) as store:

@@ -13,7 +13,14 @@ from prefect.plugins import HookContext, SetupResult, register_hook
 
 from flows.running import running_api_url
 
-DEPLOYMENTS = ("generate-dataset", "train-interpreter", "train-generator", "verify-dataset", "export-dataset")
+DEPLOYMENTS = (
+    "generate-dataset",
+    "train-interpreter",
+    "train-generator",
+    "verify-dataset",
+    "evaluate-dataset",
+    "export-dataset",
+)
 COMMANDS = ("run", "inspect", "delete", "pause", "resume", "clear", "ls")
 FLAGS = ("--watch", "--all")  # options without a value
 

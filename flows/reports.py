@@ -2,10 +2,7 @@
 
 import base64
 import io
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -22,20 +19,6 @@ from storage import contact_sheet, open_store
 
 ROWS = 200  # of the table of shards; the rest is summed up
 PICTURE_PIXELS, PICTURE_QUALITY = 1200, 70  # of the sheet inside the UI: some 100 kB
-
-
-@contextmanager
-def quiet_tasks() -> Iterator[None]:
-    """Hundreds of tasks say nothing each, unless something is wrong."""
-    loggers = [logging.getLogger(name) for name in ("prefect.task_runs", "prefect.task_runner")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def sheet_place(out: str) -> str:

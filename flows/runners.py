@@ -70,7 +70,6 @@ def make_runner(execution: Execution) -> TaskRunner[Any]:
             init_kwargs={
                 "num_cpus": workers,
                 "include_dashboard": False,
-                "_node_ip_address": "127.0.0.1",
                 "configure_logging": False,
             }
         )

@@ -20,20 +20,31 @@ class GeneratorResult(BaseModel):
 
 @flow(name="train-generator", flow_run_name="{preset} on {data}", timeout_seconds=60 * 24 * 3600, persist_result=False)
 def train_generator(
-    data: Annotated[str, Field(min_length=1, description="Folder, zip or URL with images")],
-    out: Annotated[str, Field(min_length=1, description="Folder of the run; a run that was stopped there goes on")],
-    preset: Annotated[str, Field(description="auto, stylegan2, paper256 ..., tiny (64 px on a CPU)")] = "auto",
-    kimg: Annotated[float | None, Field(gt=0, description="Thousand images to train for; by default preset's")] = None,
-    resume: Annotated[str | None, Field(description="Snapshot or checkpoint to start from")] = None,
-    resolution: Annotated[int | None, Field(gt=0, description="Pixels a side; by default as images allow")] = None,
-    amplify: Annotated[
-        Literal["none", "mirror", "dihedral"] | None, Field(description="What may be flipped or turned")
-    ] = None,
-    augment: Annotated[str | None, Field(description="Adaptive augmentation: none, blit, ..., bgc")] = None,
-    seed: Annotated[int | None, Field(ge=0, description="Of weights and of everything random")] = None,
-    device: Annotated[str, Field(description="auto, cpu or cuda")] = "auto",
+    data: Annotated[str, Field(min_length=1)],
+    out: Annotated[str, Field(min_length=1)],
+    preset: str = "auto",
+    kimg: Annotated[float | None, Field(gt=0)] = None,
+    resume: str | None = None,
+    resolution: Annotated[int | None, Field(gt=0)] = None,
+    amplify: Literal["none", "mirror", "dihedral"] | None = None,
+    augment: str | None = None,
+    seed: Annotated[int | None, Field(ge=0)] = None,
+    device: str = "auto",
 ) -> GeneratorResult:
-    """Train a generator; cancelling and running again goes on from the last snapshot."""
+    """Train a generator; cancelling and running again goes on from the last snapshot.
+
+    Args:
+        data: Folder, zip or URL with images.
+        out: Folder of the run; a run that was stopped there goes on.
+        preset: auto, stylegan2, paper256 ..., tiny (64 px on a CPU).
+        kimg: Thousand images to train for; by default preset's.
+        resume: Snapshot or checkpoint to start from.
+        resolution: Pixels a side; by default as images allow.
+        amplify: What may be flipped or turned.
+        augment: Adaptive augmentation: none, blit, ..., bgc.
+        seed: Of weights and of everything random.
+        device: auto, cpu or cuda.
+    """
     from flows.commands.train_generator import train_generator as train
 
     folder = Path(permitted_path("out", out))

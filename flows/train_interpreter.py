@@ -30,14 +30,23 @@ class InterpreterResult(BaseModel):
     persist_result=False,
 )
 def train_interpreter(
-    generator: Annotated[str, Field(description="builtin:NAME, or a path or URL of a checkpoint")],
-    labels: Annotated[str, Field(description="Folder of a label set, or builtin:NAME")],
-    out: Annotated[str, Field(min_length=1, description="File to write (.safetensors)")],
-    members: Annotated[int, Field(ge=1, le=64, description="Members of the ensemble")] = 10,
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Equal seeds give equal weights")] = 0,
-    device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto",
+    generator: str,
+    labels: str,
+    out: Annotated[str, Field(min_length=1)],
+    members: Annotated[int, Field(ge=1, le=64)] = 10,
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+    device: str = "auto",
 ) -> InterpreterResult:
-    """Train the ensemble that reads labels from feature maps; a run again writes the same file."""
+    """Train the ensemble that reads labels from feature maps; a run again writes the same file.
+
+    Args:
+        generator: builtin:NAME, or a path or URL of a checkpoint.
+        labels: Folder of a label set, or builtin:NAME.
+        out: File to write (.safetensors).
+        members: Members of the ensemble.
+        seed: Equal seeds give equal weights.
+        device: auto, cpu, cuda or cuda:N.
+    """
     where = permitted_path("out", out)
     source, label_source = permitted_path("generator", generator), permitted_path("labels", labels)
     with explained("train-interpreter", runtime.flow_run.parameters or {}):

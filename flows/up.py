@@ -13,6 +13,7 @@ from flows.running import note_path
 from flows.server import POOL, environment, healthy, port_taken, prefect, prepare_server, wait_until_healthy
 from flows.supervision import Child, Supervisor
 
+ANSWER_TIMEOUT_S = 60.0  # of a server that is configured: it may be starting beside us
 START_TIMEOUT_S = 180.0  # the first start creates the database
 
 
@@ -61,11 +62,12 @@ def ensure_server(supervisor: Supervisor, tell: Callable[[str], Any], host: str,
 
     configured = PREFECT_API_URL.value()
     if configured:
-        for _ in range(60):  # in a container the server may start beside us
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while time.monotonic() < deadline:
             if healthy(configured):
                 tell(f"using the Prefect server at {configured}")
                 return str(configured)
-            time.sleep(1)
+            time.sleep(0.5)
         raise InputError(f"PREFECT_API_URL is {configured}, but nothing answers there: start it, or unset the variable")
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/api"
     if healthy(own):

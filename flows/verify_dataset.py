@@ -24,10 +24,15 @@ class VerifyResult(BaseModel):
 
 @flow(name="verify-dataset", flow_run_name="{store}", timeout_seconds=7 * 24 * 3600, persist_result=False)
 def verify_dataset(
-    store: Annotated[str, Field(min_length=1, description="Path or URL of a store")],
-    workers: Annotated[int, Field(ge=1, le=64, description="Threads that read, hash and decode")] = 4,
+    store: Annotated[str, Field(min_length=1)],
+    workers: Annotated[int, Field(ge=1, le=64)] = 4,
 ) -> VerifyResult:
-    """Compare every byte with what was committed; the run fails where one differs, and lists where."""
+    """Compare every byte with what was committed; the run fails where one differs, and lists where.
+
+    Args:
+        store: Path or URL of a store.
+        workers: Threads that read, hash and decode.
+    """
     from storage import verify
 
     where = permitted_path("store", store)

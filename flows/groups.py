@@ -1,0 +1,50 @@
+"""A few shards in whatever process or thread a task runner chose.
+
+Apart from the flow's module: a task's own function travels to other processes by value, with everything that it names;
+this one travels by its name.
+"""
+
+import threading
+import time
+
+from factory.errors import WorkError
+from factory.production import Job, make_shard
+from flows.faults import StoppedError
+from storage import open_store
+
+_stops: dict[str, threading.Event] = {}  # flow run -> set where its threads have to leave their shard
+
+
+def _stop_of(run: str) -> threading.Event:
+    return _stops.setdefault(run, threading.Event())
+
+
+def stop_groups(run: str) -> None:
+    """Threads of this process that work for ``run`` end after their batch; other processes never hear of it."""
+    _stop_of(run).set()
+
+
+def forget_stop(run: str) -> None:
+    _stops.pop(run, None)
+
+
+def make_group(job: Job, shards: list[int], timeout_s: float, run: str) -> int:
+    """Makes and commits the shards; the number of pairs in them. Doing it again skips what is committed.
+
+    Raises WorkError for a shard that takes longer than ``timeout_s``, StoppedError where the run has ended meanwhile.
+    """
+    stop, pairs = _stop_of(run), 0
+
+    def leave_if_due(_: int) -> None:
+        """After every batch: Prefect's own timeouts cannot interrupt a thread."""
+        if stop.is_set():
+            raise StoppedError("cancelled")
+        if time.monotonic() > deadline:
+            raise WorkError(f"shard {shard} takes longer than {timeout_s:g} s: raise execution.shard_timeout_s")
+
+    with open_store(job.out, job.storage_options or None) as store:
+        for shard in shards:
+            deadline = time.monotonic() + timeout_s
+            record = make_shard(job, shard, store, leave_if_due)
+            pairs += record.stop - record.start
+    return pairs
