@@ -8,6 +8,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from pydantic import BaseModel, Field
+from tqdm import tqdm
 
 from factory.production import Job, Order, open_output, prepare
 from flows.access import permitted, permitted_path
@@ -71,8 +72,14 @@ def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
     run = str(runtime.flow_run.id)
     progress = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
     shards = shard_task.with_options(**retries(execution.retries))
+    ranges = [job.spec.shard_range(shard) for shard in missing]
+    pairs = sum(end - start for start, end in ranges)
     try:
-        with make_runner(execution) as runner:
+        # A worker's log has no use for a bar: there the artifact tells.
+        with (
+            make_runner(execution) as runner,
+            tqdm(total=pairs, desc="pairs", unit="pair", disable=runtime.deployment.id is not None) as bar,
+        ):
             futures = {
                 runner.submit(
                     shards, parameters={"job": job, "shards": group, "timeout_s": execution.shard_timeout_s}
@@ -82,7 +89,7 @@ def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
             done, told = 0, time.monotonic()
             try:
                 for future in as_completed(list(futures)):
-                    future.result()  # raises what the shard raised
+                    bar.update(future.result())  # raises what the shard raised
                     done += futures[future]
                     if time.monotonic() - told > 2 or done == len(missing):
                         update_progress_artifact(progress, 100 * done / len(missing))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+SHARD_SIZE = 100  # small ones, so that the demo has several and its progress can be seen
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the store and the contact sheet.")] = Path("demo"),
@@ -23,6 +25,8 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
-    result = generate_dataset(generator="builtin:nuclei64", out=str(out / "nuclei.zarr"), count=count)
+    result = generate_dataset(
+        generator="builtin:nuclei64", out=str(out / "nuclei.zarr"), count=count, shard_size=SHARD_SIZE
+    )
     typer.echo(f"{result.store}: {result.count} pairs, {result.kept} of them to keep")
     typer.echo(f"{result.contact_sheet}: look at them")
