@@ -93,7 +93,9 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
     if order.labels is not None:
         labels = load_labels(order.labels)
         truncation = labels.truncation if truncation is None else truncation
-        _spec(order, generator, tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes), "0" * 64, truncation)
+        _spec(
+            order, generator, tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes), "0" * 64, truncation
+        )
         path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
     else:
         path = Path(str(order.interpreter))

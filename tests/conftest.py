@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from factory.generators import ImageGenerator
     from tiny_world import TinyWorld
+
+    from factory.generators import ImageGenerator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
