@@ -29,7 +29,9 @@ def verify(
         for line in map(str, report.findings):
             typer.echo(line)
         found = _interpreter(uri, interpreter)
-        mended, failed = mend(report, _shard_maker(uri, generator, found, device), found and found.read_bytes())
+        mended, failed = mend(
+            report, _shard_maker(uri, generator, found, device), found.read_bytes() if found else None
+        )
         for line in mended:
             typer.echo(f"repaired: {line}")
         for line in failed:
