@@ -10,7 +10,7 @@ from storage.seeds import SEED_RULE, sample_seeds
 from storage.show import contact_sheet
 from storage.spec import ArraySpec, ClassInfo, DatasetSpec
 from storage.store import Store, create_store, open_store
-from storage.verify import Finding, Report, verify
+from storage.verify import Finding, Report, stored_spec, verify
 from storage.writer import ShardWriter
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "open_store",
     "repair",
     "sample_seeds",
+    "stored_spec",
     "verify",
 ]

@@ -67,6 +67,11 @@ def root_attributes(spec: DatasetSpec, software: dict[str, str]) -> dict[str, An
     }
 
 
+def interpreter_path(spec: DatasetSpec) -> str:
+    """Where a store may keep the interpreter that labelled it; the manifest then vouches for it too."""
+    return f"_models/interpreter-{spec.interpreter_sha256}.safetensors"
+
+
 def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:
     """Path -> bytes of every metadata document, the root document (which alone says what the store is) first."""
     arrays = {array.name: array_metadata(array, spec.count, spec.samples_per_shard) for array in spec.arrays()}

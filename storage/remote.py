@@ -179,7 +179,7 @@ class _Lease(Claim):
 
     def __init__(self, backend: RemoteBackend, path: str, token: str) -> None:
         self._backend, self._path, self._token = backend, path, token
-        self._released = threading.Event()
+        self._released, self._writing = threading.Event(), threading.Lock()
         threading.Thread(target=self._renew, name=f"lease {path}", daemon=True).start()
 
     @classmethod
@@ -206,9 +206,10 @@ class _Lease(Claim):
     def _renew(self) -> None:
         while not self._released.wait(LEASE_S / 4):
             try:
-                if not self.is_mine():
-                    return
-                self._backend.write({self._path: self._document(self._token)})
+                with self._writing:  # or a renewal could follow its own release, and block others until it lapses
+                    if self._released.is_set() or not self.is_mine():
+                        return
+                    self._backend.write({self._path: self._document(self._token)})
             except (WorkError, FileNotFoundError):
                 continue  # the next turn, or the commit itself, will tell
 
@@ -220,6 +221,6 @@ class _Lease(Claim):
 
     def release(self) -> None:
         self._released.set()
-        with suppress(WorkError):  # must not hide the error that came before; a lease that stays lapses
+        with self._writing, suppress(WorkError):  # must not hide the error that came before; a lease that stays lapses
             if self.is_mine():
                 self._backend.delete([self._path])

@@ -7,9 +7,10 @@ import numpy as np
 
 from storage.backend import open_backend
 from storage.checks import mask_pixels
+from storage.documents import sha256
 from storage.errors import InputError, WorkError
 from storage.finalize import finalize
-from storage.metadata import ROOT, metadata_documents
+from storage.metadata import ROOT, interpreter_path, metadata_documents
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from storage.shards import decode_shard
 from storage.store import Store
@@ -19,13 +20,16 @@ MakeShard = Callable[[int], Mapping[str, np.ndarray]]
 
 
 def repair(
-    report: Report, make_shard: MakeShard | None = None, storage_options: dict[str, Any] | None = None
+    report: Report,
+    make_shard: MakeShard | None = None,
+    interpreter: bytes | None = None,
+    storage_options: dict[str, Any] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Mends what ``report`` found; gives one line for each thing that was mended, and one for each that was not.
 
     Metadata, ``keep``, the manifest and commit records follow from what is sound. Damaged data is re-made by
     ``make_shard(shard)`` (generator and interpreter at hand), and replaces the damaged files only where it is equal to
-    the commit record hash for hash.
+    the commit record hash for hash. ``interpreter`` is the bytes of its file, for a store that keeps it.
     """
     backend = open_backend(report.uri, storage_options)
     spec, software, manifest, _ = find_spec(backend)
@@ -38,6 +42,12 @@ def repair(
     if broken:
         backend.write({path: documents[path] for path in broken})
         mended += [f"{path}: rebuilt from {MANIFEST if path == ROOT else 'the spec'}" for path in broken]
+    if interpreter_path(spec) in damaged:
+        if interpreter is not None and sha256(interpreter) == spec.interpreter_sha256:
+            backend.write({interpreter_path(spec): interpreter})
+            mended.append(f"{interpreter_path(spec)}: put back")
+        else:
+            failed.append(f"{interpreter_path(spec)}: can only be put back from the interpreter's own file")
     for shard in report.damaged_shards:
         try:
             mended += _repair_shard(store, shard, manifest, damaged, make_shard)

@@ -14,8 +14,8 @@ from storage.backend import Backend, open_backend
 from storage.checks import mask_pixels
 from storage.errors import InputError, WorkError
 from storage.finalize import keep_files, keep_mask
-from storage.metadata import ROOT, metadata_documents
-from storage.records import MANIFEST, CommitRecord, Manifest, commit_path
+from storage.metadata import ROOT, interpreter_path, metadata_documents
+from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from storage.seeds import sample_seeds
 from storage.shards import decode_shard
 from storage.spec import DatasetSpec
@@ -98,6 +98,11 @@ def find_spec(backend: Backend) -> tuple[DatasetSpec, dict[str, str], Manifest |
     return spec_of(manifest.attributes, MANIFEST), manifest.attributes["software"], manifest, findings
 
 
+def stored_spec(uri: str, storage_options: dict[str, Any] | None = None) -> DatasetSpec:
+    """The spec of a store, even where its root document is damaged but the manifest is sound."""
+    return find_spec(open_backend(uri, storage_options))[0]
+
+
 def verify(
     uri: str,
     *,
@@ -117,6 +122,9 @@ def verify(
     report.count, report.shards = spec.count, spec.num_shards
     for path, data in metadata_documents(spec, software).items():
         _check_file(report, backend, None, path, data)
+    model = interpreter_path(spec)
+    if manifest is not None and model in manifest.files:
+        _check_info(report, backend, model, manifest.files[model])
     results = []
     with ThreadPoolExecutor(workers) as pool:
         for result in pool.map(lambda shard: _verify_shard(backend, spec, manifest, shard), range(spec.num_shards)):
@@ -139,6 +147,16 @@ def _check_file(report: Report, backend: Backend, shard: int | None, path: str, 
         report.findings.append(Finding(shard, path, "missing"))
     elif data != expected:
         report.findings.append(Finding(shard, path, f"differs from what it must be ({len(data)} bytes)"))
+
+
+def _check_info(report: Report, backend: Backend, path: str, info: FileInfo) -> None:
+    data = backend.read_many([path])[0]
+    report.files += 1
+    report.bytes_read += len(data or b"")
+    if data is None or not info.matches(data):
+        report.findings.append(
+            Finding(None, path, "missing" if data is None else "has another sha256 than was committed")
+        )
 
 
 def _verify_shard(backend: Backend, spec: DatasetSpec, manifest: Manifest | None, shard: int) -> _ShardResult:

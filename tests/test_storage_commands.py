@@ -68,9 +68,15 @@ def test_repair_makes_a_shard_again_with_its_models(factory, tiny_world: TinyWor
     damage(store / "image/c/1/0/0/0")
     (store / "mask/c/2/0/0").unlink()
     damage(store / "zarr.json")
+    damage(next((store / "_models").iterdir()))
     result = factory("verify", store, "--repair")
     assert result.code == 0, result.err
-    for line in ("shard 1: re-made, equal to its commit record", "shard 2: re-made, equal", "zarr.json: rebuilt"):
+    for line in (
+        "shard 1: re-made, equal to its commit record",
+        "shard 2: re-made, equal",
+        "zarr.json: rebuilt",
+        "safetensors: put back",
+    ):
         assert line in result.out
     assert tree(store) == sound
 

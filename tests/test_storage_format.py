@@ -82,3 +82,14 @@ def test_the_seed_rule_as_written_gives_the_seeds(folder):
     stored = make_arrays(SPEC, 0)["seed"]
     for i in range(4):
         assert np.random.Philox(key=np.array([seeds, i], np.uint64)).random_raw() == stored[i]
+
+
+def test_the_page_on_reading_runs_from_top_to_bottom(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    page = (Path(__file__).parents[1] / "docs/reading.md").read_text(encoding="utf-8")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert names["latents"].shape == (9, 5)
+    assert names["image"].shape == (9, 3, 8, 6)
+    assert list(names["loader"]) == []  # the nine kept samples were one batch, which had been taken

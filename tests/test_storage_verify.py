@@ -1,5 +1,6 @@
 """Verification names exactly what is wrong; repair mends it and proves it."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -144,6 +145,24 @@ def test_repair_without_a_generator_mends_what_follows_from_the_rest(folder):
     mended, failed = repair(verify(str(folder)))
     assert not mended
     assert failed == ["shard 2: can only be re-made with its generator and interpreter at hand"]
+
+
+def test_an_interpreter_that_the_store_keeps_is_vouched_for_too(tmp_path):
+    model = b"weights" * 1000
+    spec = make_spec(interpreter_sha256=hashlib.sha256(model).hexdigest())
+    store = create_store(str(tmp_path / "set"), spec)
+    path = f"_models/interpreter-{spec.interpreter_sha256}.safetensors"
+    store.backend.write({path: model})
+    fill(store)
+    sound = tree(tmp_path / "set")
+    flip(tmp_path / "set" / path, 77)
+    report = verify(str(tmp_path / "set"))
+    assert [(finding.shard, finding.path) for finding in report.findings] == [(None, path)]
+    assert repair(report)[1] == [f"{path}: can only be put back from the interpreter's own file"]
+    assert repair(report, interpreter=model)[1] == []
+    assert tree(tmp_path / "set") == sound
+    (tmp_path / "set" / path).unlink()
+    assert not verify(str(tmp_path / "set")).ok
 
 
 def test_repair_stores_nothing_that_differs_from_the_record(folder):

@@ -28,7 +28,10 @@ def verify(
     if repair and not report.ok:
         for line in map(str, report.findings):
             typer.echo(line)
-        mended, failed = mend(report, _shard_maker(uri, generator, interpreter, device))
+        found = _interpreter(uri, interpreter)
+        mended, failed = mend(
+            report, _shard_maker(uri, generator, found, device), found.read_bytes() if found else None
+        )
         for line in mended:
             typer.echo(f"repaired: {line}")
         for line in failed:
@@ -56,28 +59,40 @@ def _checked(uri: str, workers: int) -> "Report":
         return check(uri, workers=workers, progress=progress)
 
 
+def _interpreter(uri: str, given: Path | None) -> Path | None:
+    """The file of the dataset's interpreter on this machine: the one given, or one in the cache; by its hash."""
+    import hashlib
+
+    from factory.interpreting import cache_dir
+    from storage import InputError, stored_spec
+
+    sha256 = stored_spec(uri).interpreter_sha256
+    for path in [given] if given else sorted((cache_dir() / "interpreters").glob("*.safetensors")):
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+            return path
+    if given:
+        raise InputError(f"{given}: not the interpreter of this dataset (sha256 {sha256[:12]}...)")
+    return None
+
+
 def _shard_maker(
     uri: str, generator: str | None, interpreter: Path | None, device: str
 ) -> Callable[[int], dict[str, Any]]:
-    """Makes any shard again; the models are looked for when the first one is needed."""
+    """Makes any shard again; the models are looked for (the interpreter in the store too) when one is needed."""
 
     def make(shard: int) -> dict[str, Any]:
-        from factory.interpreting import cache_dir
+        import factory.errors
+        import interpreters.errors
         from factory.production import Job, render_shard
-        from interpreters import StyleInterpreter
-        from storage import InputError, WorkError, open_store
+        from storage import WorkError, open_store
 
         spec = open_store(uri).spec
-        kept = [interpreter] if interpreter else sorted((cache_dir() / "interpreters").glob("*.safetensors"))
-        found = [path for path in kept if StyleInterpreter.load(path).sha256 == spec.interpreter_sha256]
-        if not found and interpreter:
-            raise InputError(f"{interpreter}: not the interpreter of this dataset ({spec.interpreter_sha256[:12]}...)")
-        if not found:
-            raise WorkError(
-                f"interpreter {spec.interpreter_sha256[:12]}... is not in the cache: name its file with --interpreter"
-            )
-        job = Job(uri, generator or spec.generator, spec.generator_sha256, str(found[0]), spec, True, device)
-        return render_shard(job, *spec.shard_range(shard))
+        place = generator or spec.generator
+        job = Job(uri, place, spec.generator_sha256, str(interpreter or "no file"), spec, True, device)
+        try:
+            return render_shard(job, *spec.shard_range(shard))
+        except (factory.errors.InputError, factory.errors.WorkError, interpreters.errors.InputError) as error:
+            raise WorkError(f"can only be re-made with its generator and interpreter at hand: {error}") from error
 
     return make
 
