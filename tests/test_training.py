@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from training_world import blobs, curve, new_run
 from factory.errors import InputError, WorkError
 from factory.stylegan2_ada import training_run
 from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
-from factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot
+from factory.stylegan2_ada.choices import draw_choices
+from factory.stylegan2_ada.dataset import ImageDataset
+from factory.stylegan2_ada.presets import Preset
+from factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot, start
 from factory.stylegan2_ada.training import Trainer, first_layers
 from factory.stylegan2_ada.training_run import train
 
@@ -62,17 +66,10 @@ def test_every_part_of_a_step_takes_part(data: Path) -> None:
 def test_the_discriminator_learns_to_tell_noise_from_images(data: Path) -> None:
     trainer = new_run(data, augment="none", r1_gamma=0.1, learning_rate=0.01)
     first = curve(trainer, 4)
-    trainer.g_parameters.clear()  # the generator stays as bad as it is
-    trainer.g_opt.param_groups[0]["lr"] = 0.0
-    trainer.d_opt.zero_grad()
-    d = [float(trainer._train_discriminator(c, trainer._reals(c))["d"]) for c in [_choices(trainer)] * 20]
-    assert d[-1] < 0.7 * first[0]["d"]
-
-
-def _choices(trainer: Trainer):
-    from factory.stylegan2_ada.choices import draw_choices
-
-    return draw_choices(trainer.recipe, 0, 0, trainer.data.labels, trainer.pipe, 0.0, 8, trainer.generator.num_ws)
+    choices = draw_choices(trainer.recipe, 4, 32, trainer.data.labels, trainer.pipe, 0.0, 8, trainer.generator.num_ws)
+    reals = trainer._reals(choices)
+    losses = [float(trainer._train_discriminator(choices, reals)["d"]) for _ in range(20)]
+    assert losses[-1] < 0.7 * first[0]["d"]
 
 
 def test_a_resumed_run_repeats_the_uninterrupted_one(data: Path, tmp_path: Path) -> None:
@@ -137,12 +134,33 @@ def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
             assert two[name] == pytest.approx(one[name], rel=0.02, abs=0.01), name
 
 
-def test_bfloat16_trains_alongside_float32(data: Path) -> None:
-    exact, half = new_run(data), new_run(data, precision="bfloat16", half_resolutions=16)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_alongside_float32(precision: str, data: Path) -> None:
+    exact, half = new_run(data), new_run(data, precision=precision, half_resolutions=16)
     for one, two in zip(curve(exact, 6), curve(half, 6), strict=True):
         assert two["d"] == pytest.approx(one["d"], rel=0.1)
         assert two["g"] == pytest.approx(one["g"], rel=0.1)
     assert all(value.dtype == torch.float32 for value in half.generator.parameters())
+    assert half.generator.config["conv_clamp"] == (256.0 if precision == "float16" else None)
+
+
+def test_classes_are_trained_on_and_drawn_as_often_as_they_occur(data: Path, tmp_path: Path) -> None:
+    labelled = tmp_path / "labelled"
+    shutil.copytree(data, labelled)
+    names = sorted(path.name for path in labelled.glob("*.png"))
+    table = {"labels": [[name, 2 if i < 10 else 0] for i, name in enumerate(names)]}
+    (labelled / "dataset.json").write_text(json.dumps(table))
+    images = ImageDataset(labelled, conditional=True)
+    trainer = start(images, Preset(1.0, small.NETWORK, small.RECIPE), small.ALONE)
+    curve(trainer, 5)
+    assert (trainer.generator.c_dim, trainer.discriminator.c_dim) == (3, 3)
+    assert training_run.sample_sheet(trainer.ema, images.labels, rows=1, columns=2).size == (16, 8)
+    drawn = draw_choices(small.RECIPE.changed(batch=400), 0, 0, images.labels, trainer.pipe, 0.0, 8, 3).fakes_g.labels
+    assert drawn[:, 2].mean() == pytest.approx(10 / 40, abs=0.07)
+    assert drawn[:, 1].sum() == 0
+    save_snapshot(trainer, tmp_path / NAME)
+    with pytest.raises(InputError, match="the generator has 3 classes, the data has 0"):
+        new_run(data, resume=str(tmp_path / NAME))
 
 
 def test_losses_that_are_not_finite_stop_the_run_and_name_the_last_good_snapshot(data: Path, tmp_path: Path) -> None:

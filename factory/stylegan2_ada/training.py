@@ -157,8 +157,8 @@ class Trainer:
         return torch.stack(losses).mean()
 
     def _regularise_discriminator(self, choices: Choices, reals: list[Tensor]) -> Tensor:
-        """R1, lazily (StyleGAN2, appendix B), in the recipe's precision: on a trained discriminator its bfloat16 gradient
-        has a cosine of 0.9995 with float32's, at half the time."""
+        """R1, lazily (StyleGAN2, appendix B), in the recipe's precision: on a trained discriminator the cosine of its
+        bfloat16 gradient with float32's was 0.9995, at half the time."""
         self.d_opt.zero_grad(set_to_none=True)
         penalties = []
         for index, images in zip(self.shares, reals, strict=True):
