@@ -165,7 +165,7 @@ def inference(machine: Machine, resolution: int, classes: int, peaks: tuple[floa
     net = make_generator(resolution, machine.device)
     model = StyleInterpreter(net.synthesis.feature_channels, classes)
     recipe = Recipe(pixels_per_image=512, max_epochs=3)
-    model.fit(samples(net, 4, classes, machine.device), recipe=recipe, progress=False)
+    model.fit(samples(net, 4 if resolution <= 256 else 2, classes, machine.device), recipe=recipe, progress=False)
     maps = synthesise(net, 1000, batch, machine.device)
     generator_time = machine.seconds(lambda: synthesise(net, 1000, batch, machine.device)) / batch
     flop, moved = cost(model, maps)

@@ -135,5 +135,5 @@ def _launch(
         TAPS=TAPS,
         TOP_BLOCK=32,
         PRECISION="ieee",
-        num_warps=8 if model.hidden[0] > 128 else 4,
+        num_warps=8 if model.hidden[0] >= 128 else 4,
     )

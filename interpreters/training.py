@@ -97,7 +97,7 @@ def _train_groups(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Groups of members on the CPU's cores; all members together on a GPU."""
     device = model.feature_mean.device
-    labels = labels.long().to(device)
+    inputs, labels = inputs.to(device), labels.long().to(device)
     results: dict[int, tuple[dict[str, Tensor], dict[str, Any]]] = {}
     with Workers(device) as workers, tqdm(desc="training", unit="step", disable=not progress, leave=False) as bar:
         groups = [g.tolist() for g in torch.arange(model.members).split(GROUP if device.type == "cpu" else 64)]
@@ -182,8 +182,8 @@ def train(
         ]
         running = torch.zeros(len(alive), device=device)
         stack.train()
-        for index in torch.stack(orders).split(batch, 1):
-            losses = _losses(stack(inputs[index].to(device).float()), labels[index.to(device)]).mean(1)
+        for index in torch.stack(orders).to(device).split(batch, 1):
+            losses = _losses(stack(inputs[index].float()), labels[index]).mean(1)
             optimizer.zero_grad(set_to_none=True)
             losses.sum().backward()
             optimizer.step()
@@ -195,9 +195,9 @@ def train(
             loss_curves[m].append(a)
             held_curves[m].append(b)
         better = loss < best_loss[alive]
-        for name, tensor in stack.state_dict().items():
-            best[name][alive[better]] = tensor[better]
         winners = alive[better]
+        for name, tensor in stack.state_dict().items():
+            best[name][winners.to(device)] = tensor[better.to(device)]
         best_loss[winners], accuracy_at_best[winners], best_epoch[winners] = loss[better], accuracy[better], epoch
         keep = epoch - best_epoch[alive] < recipe.patience
         if not bool(keep.any()):
@@ -222,17 +222,17 @@ def evaluate(
     stack: MemberStack, inputs: Float[Tensor, "pixels channels"], labels: Int[Tensor, "pixels"], parts: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and accuracy of each member on its own pixels."""
-    loss, right = torch.zeros(len(parts)), torch.zeros(len(parts))
+    device = labels.device
     longest = max(len(p) for p in parts)
-    index = torch.stack([nn.functional.pad(p, (0, longest - len(p)), value=-1) for p in parts])
+    index = torch.stack([nn.functional.pad(p, (0, longest - len(p)), value=-1) for p in parts]).to(device)
+    loss, right = torch.zeros(len(parts), device=device), torch.zeros(len(parts), device=device)
     for part in index.split(256, 1):
-        here = part.clamp_min(0)
-        logits = stack(inputs[here].to(labels.device).float())
-        target = labels[here.to(labels.device)].masked_fill((part < 0).to(labels.device), -100)
-        loss += _losses(logits, target).sum(1).cpu()
-        right += (logits.argmax(-1) == target).sum(1).cpu()
+        logits = stack(inputs[part.clamp_min(0)].float())
+        target = labels[part.clamp_min(0)].masked_fill(part < 0, -100)
+        loss += _losses(logits, target).sum(1)
+        right += (logits.argmax(-1) == target).sum(1)
     seen = torch.tensor([len(p) for p in parts])
-    return loss / seen, right / seen
+    return loss.cpu() / seen, right.cpu() / seen
 
 
 def _narrow(stack: MemberStack, optimizer: torch.optim.Optimizer, keep: Int[Tensor, "kept"]) -> None:
