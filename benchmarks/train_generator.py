@@ -94,11 +94,12 @@ def main() -> None:
             trainer.train_step()
     operations = counter.total / 16
     synchronise(world.device)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     for _ in range(given.steps):
         trainer.train_step()
     synchronise(world.device)
     seconds = (time.perf_counter() - began) / given.steps
+    busy = (time.process_time() - busy) / given.steps
 
     peak = matmul_peak(world.device, getattr(torch, recipe.precision))
     print(
@@ -106,6 +107,8 @@ def main() -> None:
     )
     print(f"{world.device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
     print(f"{recipe.batch / seconds:.1f} images/s ({seconds * 1000:.0f} ms a step)")
+    if world.device.type == "cpu":
+        print(f"{recipe.batch / busy:.1f} images per CPU second: what one undisturbed core would do")
     print(f"{operations / 1e9:.1f} GFLOP a step, {operations / seconds / 1e12:.2f} TFLOP/s")
     print(f"{100 * operations / seconds / peak:.0f} % of the matrix peak of {peak / 1e12:.2f} TFLOP/s")
 

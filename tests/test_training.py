@@ -127,6 +127,21 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     assert torch.allclose(one.synthesis.b8.conv1.weight, two.synthesis.b8.conv1.weight, atol=0.02)
 
 
+def test_without_noise_an_image_is_a_function_of_its_latent(data: Path, tmp_path: Path) -> None:
+    silent = new_run(data, noise=False)
+    curve(silent, 4)
+    z = torch.randn(2, 8)
+    images = [silent.ema(z, noise_mode=mode) for mode in ("none", "const", "random")]
+    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], images[2])
+    noisy = new_run(data)
+    curve(noisy, 4)
+    assert any(bool(v) for name, v in noisy.ema.named_parameters() if name.endswith("noise_strength"))
+    save_snapshot(noisy, tmp_path / NAME)
+    switched = new_run(data, resume=str(tmp_path / NAME), noise=False)
+    assert not any(bool(v) for name, v in switched.ema.named_parameters() if name.endswith("noise_strength"))
+
+
 def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
     whole, parts = new_run(data, style_mixing=0.0), new_run(data, micro=2, style_mixing=0.0)
     for one, two in zip(curve(whole, 5), curve(parts, 5), strict=True):

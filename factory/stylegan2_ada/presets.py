@@ -22,6 +22,7 @@ class Recipe:
     ada_target, ada_kimg
                         r_t that p aims at; thousand images in which p can cross [0, 1]
     amplify             what every real image is multiplied by: "none", "mirror" (2) or "dihedral" (8: turns too)
+    noise               random noise inputs of the generator; without them an image is a function of its latent alone
     precision           "float32", "bfloat16" or "float16"; half_resolutions of the highest resolutions use it
     freeze_d            number of the discriminator's first layers that keep their weights (Freeze-D)
     """
@@ -43,6 +44,7 @@ class Recipe:
     ada_target: float = 0.6
     ada_kimg: float = 500.0
     amplify: str = "none"
+    noise: bool = True
     precision: str = "float32"
     half_resolutions: int = 4
     freeze_d: int = 0

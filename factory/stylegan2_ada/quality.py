@@ -29,6 +29,7 @@ class Comparison:
     """One set of images against the reference set.
 
     fid, kid, precision, recall   see ``feature_metrics``
+    fid_train                     FID against half of the training images: data of the same sources
     diversity                     of the set itself, on as many images as the reference has
     to_train                      median distance to the nearest training image (small: copies of the training set)
     nyquist                       power of the highest frequencies, relative to the reference's (checkerboards)
@@ -36,6 +37,7 @@ class Comparison:
 
     images: int
     fid: float
+    fid_train: float
     kid: float
     precision: float
     recall: float
@@ -62,15 +64,15 @@ class Quality:
 
     def table(self) -> str:
         """For people: a row for generated images, one for real ones."""
-        lines = [
-            f"{'':22}{'images':>8}{'FID':>9}{'KIDx1000':>10}{'prec.':>7}{'recall':>8}{'pairwise':>10}{'nearest':>9}"
-        ]
-        lines[0] += f"{'to train':>10}{'Nyquist':>9}"
+        heads = ["images", "FID", "FID train", "KIDx1000", "precision", "recall"]
+        heads += ["pairwise", "nearest", "to train", "Nyquist"]
+        lines = [f"{'':20}" + "".join(f"{head:>10}" for head in heads)]
         for name, row in ((f"generated, psi {self.psi:g}", self.generated), ("real, held out", self.real)):
-            lines.append(
-                f"{name:22}{row.images:8}{row.fid:9.3f}{row.kid * 1000:10.3f}{row.precision:7.3f}{row.recall:8.3f}"
-                f"{row.diversity.pairwise:10.3f}{row.diversity.neighbour:9.3f}{row.to_train:10.3f}{row.nyquist:9.3f}"
-            )
+            values = [row.fid, row.fid_train, row.kid * 1000, row.precision, row.recall]
+            values += [row.diversity.pairwise, row.diversity.neighbour, row.to_train, row.nyquist]
+            lines.append(f"{name:20}{row.images:10}" + "".join(f"{value:10.3f}" for value in values))
+        spread = self.reference_diversity
+        lines.append(f"{'reference':80}{spread.pairwise:10.3f}{spread.neighbour:10.3f}")
         lines.append(f"FID is {self.ratio:.2f} times that of real images")
         return "\n".join(lines)
 
@@ -123,6 +125,7 @@ def measure(
         return Comparison(
             images=len(images),
             fid=frechet_distance(features, target),
+            fid_train=frechet_distance(features, known),
             kid=kernel_distance(features, target),
             precision=precision,
             recall=recall,

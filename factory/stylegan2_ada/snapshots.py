@@ -58,6 +58,7 @@ def _from_first_format(state: dict[str, Any]) -> dict[str, Any]:
     """The compact loop's snapshot: no adaptive augmentation, dihedral amplification, lazy R1 alone."""
     old, network = state["config"], state["network"]
     names = ("batch", "learning_rate", "r1_gamma", "r1_interval", "ema_kimg", "ema_rampup", "seed")
+    noise = any(bool(v) for name, v in state["generator"].items() if name.endswith("noise_strength"))
     recipe = preset("tiny", network["img_resolution"]).recipe.changed(
         **{name: old.get(name) for name in names},
         precision=old.get("half_dtype"),
@@ -65,6 +66,7 @@ def _from_first_format(state: dict[str, Any]) -> dict[str, Any]:
         augment="none",
         pl_weight=0.0,
         style_mixing=0.0,
+        noise=noise,
     )
     shared = ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "conv_clamp")
     return state | {

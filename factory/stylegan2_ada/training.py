@@ -56,6 +56,7 @@ class Trainer:
                 f"batch {recipe.batch} cannot be split into {self.world.size} processes x {micro} micro-batches "
                 f"of whole groups of {recipe.mbstd_group}; choose a batch that is a multiple of all three"
             )
+        self._silence(self.generator)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(True)
@@ -72,6 +73,14 @@ class Trainer:
         self.signs = torch.zeros([], device=self.world.device)
         self.images_seen = self.step = 0
         self._half(True)
+
+    @torch.no_grad()
+    def _silence(self, generator: Generator) -> None:
+        """A run without noise leaves nothing of it in the weights either: samplers add the constant noise."""
+        self.noise_mode = "random" if self.recipe.noise else "none"
+        for name, value in generator.named_parameters():
+            if name.endswith("noise_strength") and not self.recipe.noise:
+                value.zero_()
 
     def _check(self) -> None:
         data = [self.data.channels, self.data.resolution, self.data.resolution]
@@ -186,7 +195,7 @@ class Trainer:
                 continue
             z, labels = (part[index].to(self.world.device) for part in (choices.z_path, choices.labels_path))
             ws = self.generator.mapping(z, labels if self.generator.c_dim else None)
-            images = self.generator.synthesis(ws, noise_mode="random")
+            images = self.generator.synthesis(ws, noise_mode=self.noise_mode)
             y = torch.stack([self._path_noise(int(i), images[0].shape) for i in index])
             lengths = path_lengths(images, ws, y)
             goal = self.pl_mean.lerp(lengths.detach().mean(), self.recipe.pl_decay)
@@ -230,7 +239,7 @@ class Trainer:
             other = generator.mapping(choices.z_mix[index].to(device), labels)
             generator.mapping.train()
             ws = torch.cat([ws[:, : choices.mix_from], other[:, choices.mix_from :]], dim=1)
-        images: Tensor = generator.synthesis(ws, noise_mode="random")
+        images: Tensor = generator.synthesis(ws, noise_mode=self.noise_mode)
         return images
 
     def _reals(self, choices: Choices) -> list[Float[Tensor, "samples channels height width"]]:
@@ -277,6 +286,8 @@ class Trainer:
             if isinstance(part, torch.optim.Optimizer):
                 values = values | {"param_groups": part.state_dict()["param_groups"]}
             part.load_state_dict(values)
+        self._silence(self.generator)
+        self._silence(self.ema)
         self.images_seen, self.step = state["images_seen"], state["step"]
         if not self.ada.fixed:
             self.ada.p = state["p"]

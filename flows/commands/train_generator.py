@@ -29,6 +29,9 @@ def train_generator(
         str | None, typer.Option(help="Adaptive augmentation: none, blit, geom, color, bg, bgc or bgcfnc.")
     ] = None,
     augment_p: Annotated[float | None, typer.Option(help="Fixed strength 0 to 1 instead of the adaptive one.")] = None,
+    noise: Annotated[
+        bool | None, typer.Option(help="Random noise inputs; without them an image follows its latent alone.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step, over all processes.")] = None,
     micro: Annotated[int, typer.Option(help="Split each process's batch into so many, where memory is short.")] = 1,
     gamma: Annotated[float | None, typer.Option(help="Weight of R1.")] = None,
@@ -63,6 +66,7 @@ def train_generator(
             "amplify": amplify,
             "augment": augment,
             "augment_p": augment_p,
+            "noise": noise,
             "batch": batch,
             "r1_gamma": gamma,
             "learning_rate": learning_rate,
