@@ -17,6 +17,7 @@ from interpreters.keypoints import AXIS_KEYPOINTS
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
 from storage import open_dataset
+from storage.show import triptychs
 
 FAST = RegressionRecipe(pixels_per_image=64, batch_size=64, steps=20)
 
@@ -49,6 +50,10 @@ def test_a_store_with_keypoints_and_its_coco_export(order: Order, tmp_path: Path
     assert (points[..., :2] <= 16).all()
     assert (points[..., 2] >= 0).all()
     assert (points[..., 2] <= 1).all()
+    [picture] = triptychs(dataset, [3], 0.1)
+    x, y, _ = points[3, 2] * (picture.height / 16)
+    ring = [picture.getpixel((int(np.clip(x + dx, 0, picture.width - 1)), int(y))) for dx in (-4, -3, 3, 4)]
+    assert (204, 121, 167) in ring
     again = render_shard(job, 0, 32)["keypoints"]
     np.testing.assert_array_equal(points[:32], again)
 
