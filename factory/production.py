@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,12 @@ from tqdm import tqdm
 from factory.errors import InputError, WorkError
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
+from factory.keypointing import load_keypoint_regressor
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from interpreters.instances import label_instances
+from interpreters.keypoints import predict_keypoints
+from interpreters.regression import FeatureRegressor
 from storage import ClassInfo, CommitRecord, DatasetSpec, Manifest, Store, create_store, open_store, sample_seeds
 
 POLL_S = 1.0  # between two looks at a shard that another worker is making
@@ -43,6 +46,7 @@ class Order:
     truncation   psi; None takes that of the labels, or 0.7 beside an interpreter file
     shard_size   samples in a shard; None chooses about 50 MB
     device       auto, cpu, cuda or cuda:N
+    keypoints    file of a keypoint regressor, where the store should have keypoints
     instances    number the objects of thing classes as well; a class called "boundary" keeps touching ones apart
     """
 
@@ -57,6 +61,7 @@ class Order:
     device: str = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict)
     instances: bool = False
+    keypoints: str | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -81,6 +86,7 @@ class Job:
     interpreter_reused: bool
     device: str = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    regressor: str | None = None
 
 
 def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> Job:
@@ -102,8 +108,12 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
     interpreter, sha256 = _load_interpreter(str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
+    if order.keypoints is not None:
+        names = load_keypoint_regressor(order.keypoints, generator).names
+        spec = replace(spec, keypoints=names, regressor_sha256=_hash_of(Path(order.keypoints)))
     options = dict(order.storage_options)
-    return Job(order.out, order.generator, generator.sha256, str(path), spec, reused, order.device, options)
+    place, sha256 = order.generator, generator.sha256
+    return Job(order.out, place, sha256, str(path), spec, reused, order.device, options, order.keypoints)
 
 
 def _spec(
@@ -149,46 +159,55 @@ _LOADING = threading.Lock()  # threads of one process wait for the first that lo
 
 
 @lru_cache(maxsize=2)
-def _load_models(job: Job) -> tuple[ImageGenerator, StyleInterpreter]:
+def _load_models(job: Job) -> tuple[ImageGenerator, StyleInterpreter, FeatureRegressor | None]:
     """Loaded once in a worker process, however many shards it makes."""
     generator = open_generator(job.generator, job.device, job.generator_sha256)
-    path = str(_interpreter_file(job))
+    path = str(_model_file(job, "interpreter", job.interpreter, job.spec.interpreter_sha256))
     interpreter, _ = _load_interpreter(path, generator, job.spec.interpreter_sha256)
-    return generator, interpreter.to(generator.device)
+    regressor = None
+    if job.spec.keypoints:
+        file = _model_file(job, "regressor", job.regressor or "", job.spec.regressor_sha256)
+        regressor = load_keypoint_regressor(file, generator).to(generator.device)
+    return generator, interpreter.to(generator.device), regressor
 
 
-def _models(job: Job) -> tuple[ImageGenerator, StyleInterpreter]:
+def _models(job: Job) -> tuple[ImageGenerator, StyleInterpreter, FeatureRegressor | None]:
     with _LOADING:
         return _load_models(job)
 
 
 def interpreter_key(sha256: str) -> str:
     """Where a store keeps the interpreter that labelled it, so that any machine can go on with it, now or in years."""
-    return f"_models/interpreter-{sha256}.safetensors"
+    return model_key("interpreter", sha256)
+
+
+def model_key(kind: str, sha256: str) -> str:
+    """Likewise for an "interpreter" or a keypoint "regressor"."""
+    return f"_models/{kind}-{sha256}.safetensors"
 
 
 def _hash_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _interpreter_file(job: Job) -> Path:
+def _model_file(job: Job, kind: str, path: str, sha256: str) -> Path:
     """The job's own file where this machine has it, else the store's copy of it, kept in the cache."""
-    own, sha256 = Path(job.interpreter), job.spec.interpreter_sha256
-    kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
-    for path in (own, kept):
-        if path.is_file() and _hash_of(path) == sha256:
-            return path
-    key = interpreter_key(sha256)
+    own = Path(path)
+    kept = cache_dir() / f"{kind}s" / f"{sha256}.safetensors"
+    for found in (own, kept):
+        if found.is_file() and _hash_of(found) == sha256:
+            return found
+    key = model_key(kind, sha256)
     try:
         data = open_store(job.out, job.storage_options or None).backend.read(key)
     except FileNotFoundError:
         raise InputError(
-            f"{own}: not the interpreter of this dataset (sha256 {sha256[:12]}...), nor is it in {job.out}"
+            f"{own}: not the {kind} of this dataset (sha256 {sha256[:12]}...), nor is it in {job.out}"
         ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=".interpreter-")
+    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=f".{kind}-")
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     os.replace(temporary, kept)
@@ -196,34 +215,44 @@ def _interpreter_file(job: Job) -> Path:
 
 
 def open_output(job: Job) -> Store:
-    """Creates the store, or opens the one that is there to continue it, and sees that its interpreter lies in it."""
+    """Creates the store, or opens the one that is there to continue it, and sees that its models lie in it."""
     store = create_store(job.out, job.spec, job.storage_options or None)
-    key, sha256 = interpreter_key(job.spec.interpreter_sha256), job.spec.interpreter_sha256
+    _put_model(store, "interpreter", job.interpreter, job.spec.interpreter_sha256)
+    if job.spec.keypoints:
+        _put_model(store, "regressor", job.regressor or "", job.spec.regressor_sha256)
+    return store
+
+
+def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
+    key = model_key(kind, sha256)
     stored = store.backend.read_many([key])[0]
     if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
-        data = Path(job.interpreter).read_bytes() if Path(job.interpreter).is_file() else b""
+        data = Path(path).read_bytes() if Path(path).is_file() else b""
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise InputError(f"{job.interpreter}: not the interpreter of this dataset (sha256 {sha256[:12]}...)")
+            raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
         store.backend.write({key: data})
-    return store
 
 
 def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
-    generator, interpreter = _models(job)
+    generator, interpreter, regressor = _models(job)
     seeds = sample_seeds(job.spec.seed, start, stop)
     z = latents(seeds.tolist(), generator.z_dim)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "mask", "uncertainty", "uncertainty_score")}
+    names = ("image", "mask", "uncertainty", "uncertainty_score")
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for first in range(0, len(z), BATCH):
         batch = z[first : first + BATCH]
         # A short batch is filled up: arithmetic may round differently in another batch size.
         filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), axis=0)])
         images, maps = generator.generate(filled, job.spec.truncation)
         label = interpreter.predict(maps)
-        for name, value in zip(parts, (images, label.mask, label.uncertainty, label.score), strict=True):
+        for name, value in zip(names, (images, label.mask, label.uncertainty, label.score), strict=True):
             parts[name].append(value[: len(batch)].cpu().numpy())
+        if regressor is not None:
+            points = predict_keypoints(regressor, [m[: len(batch)] for m in maps]).points
+            parts.setdefault("keypoints", []).append(points.float().cpu().numpy())
         on_progress(len(batch))
     arrays = {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
     if job.spec.instance:

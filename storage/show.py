@@ -19,6 +19,8 @@ TILE = 128  # smaller images are enlarged by whole factors to at least this
 # Dark blue to yellow through magenta: even in lightness, told apart by colour-blind readers.
 _HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
 
+_RINGS = ((240, 228, 66), (86, 180, 233), (204, 121, 167), (0, 158, 115), (213, 94, 0))  # Okabe and Ito
+
 
 def heat(values: Float[np.ndarray, "*shape"], top: float) -> UInt8[np.ndarray, "*shape 3"]:
     """Colours for values of 0 to ``top``."""
@@ -68,6 +70,7 @@ def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], t
     """Image, overlay and uncertainty (``top`` is brightest) of each sample, enlarged by a whole factor."""
     spec = dataset.spec
     image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
+    points = dataset.read("keypoints", samples) if spec.keypoints else None
     factor = max(1, -(-TILE // spec.width))
     pictures = []
     for i in range(len(samples)):
@@ -76,7 +79,17 @@ def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], t
         pictures.append(
             Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)
         )
+        if points is not None:
+            _rings(ImageDraw.Draw(pictures[-1]), points[i], factor)
     return pictures
+
+
+def _rings(draw: ImageDraw.ImageDraw, points: Float[np.ndarray, "keypoints 3"], factor: int) -> None:
+    """A ring around each keypoint, in colours of their own; the surer, the thicker."""
+    for place, (x, y, confidence) in enumerate(points.tolist()):
+        if np.isfinite([x, y]).all():
+            box = (x * factor - 4, y * factor - 4, x * factor + 4, y * factor + 4)
+            draw.ellipse(box, outline=_RINGS[place % len(_RINGS)], width=1 + round(2 * confidence))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -61,7 +61,8 @@ class DatasetSpec:
 
     ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB.
     ``truncation`` is StyleGAN's psi; ``keep_quantile`` the share of samples with the lowest uncertainty that readers
-    keep; ``keypoints`` names the columns of an optional ``keypoints`` array; ``value`` and ``instance`` add their maps.
+    keep; ``keypoints`` names the columns of an optional ``keypoints`` array, ``regressor_sha256`` what found them;
+    ``value`` and ``instance`` add their maps.
     """
 
     count: int
@@ -82,6 +83,7 @@ class DatasetSpec:
     keypoints: tuple[str, ...] = ()
     value: bool = False
     instance: bool = False
+    regressor_sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -103,6 +105,9 @@ class DatasetSpec:
         for name in ("generator_sha256", "interpreter_sha256"):
             value = getattr(self, name)
             _require(re.fullmatch("[0-9a-f]{64}", value) is not None, name, repr(value), "64 hexadecimal digits")
+        value = self.regressor_sha256
+        expected = "64 hexadecimal digits or nothing"
+        _require(re.fullmatch("([0-9a-f]{64})?", value) is not None, "regressor_sha256", repr(value), expected)
         if self.shard_size is None:
             largest = max(array.sample_bytes for array in self.arrays())
             object.__setattr__(self, "shard_size", 2 ** max(0, round(math.log2(SHARD_BYTES / largest))))
@@ -155,13 +160,17 @@ class DatasetSpec:
             {**document_class, "color": list(document_class["color"])} for document_class in document["classes"]
         ]
         document["keypoints"] = list(self.keypoints)
+        if not self.regressor_sha256:
+            del document["regressor_sha256"]  # stores without keypoints do not know the field
         return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "DatasetSpec":
         """The spec in a store's root attributes; other keys are left alone."""
         try:
-            values = {field.name: document[field.name] for field in dataclasses.fields(cls)}
+            names = {field.name for field in dataclasses.fields(cls)} - {"regressor_sha256"}
+            values = {name: document[name] for name in names}
+            values["regressor_sha256"] = str(document.get("regressor_sha256", ""))
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
             )
@@ -180,8 +189,9 @@ class DatasetSpec:
     def difference(self, other: "DatasetSpec") -> str | None:
         """The fields that keep ``other`` from continuing a store of this spec, in words; None where there are none."""
         mine, theirs = self.to_json(), other.to_json()
-        fields = [name for name in mine if name not in ("count", "generator") and mine[name] != theirs[name]]
-        return "; ".join(f"{name} is {mine[name]!r} there, {theirs[name]!r} here" for name in fields) or None
+        mine.setdefault("regressor_sha256", None)
+        fields = [name for name in mine if name not in ("count", "generator") and mine[name] != theirs.get(name)]
+        return "; ".join(f"{name} is {mine[name]!r} there, {theirs.get(name)!r} here" for name in fields) or None
 
 
 def _require(condition: bool, name: str, given: object, expected: str) -> None:

@@ -17,6 +17,7 @@ def generate(
     truncation: Annotated[float | None, typer.Option(help="Psi. [default: the label set's, else 0.7]")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Samples in a shard. [default: about 50 MB]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    keypoints: Annotated[str | None, typer.Option(help="File of train-keypoints, for an array of keypoints.")] = None,
     instances: Annotated[bool, typer.Option(help="Number the objects of thing classes (array instance).")] = False,
 ) -> None:
     """Make image-label pairs with uncertainty; running it again resumes."""
@@ -33,6 +34,7 @@ def generate(
         shard_size=shard_size,
         device=device,
         instances=instances,
+        keypoints=keypoints,
     )
     manifest = produce(prepare(order))
     typer.echo(f"{out}: {manifest.count} pairs, {manifest.kept} of them to keep")

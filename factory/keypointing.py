@@ -1,0 +1,61 @@
+"""From labelled keypoints to a regressor file, and back into production."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from factory.recording import sample_latent
+from interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
+from interpreters.labelset import LabelSet
+from interpreters.regression import FeatureRegressor, RegressionRecipe
+
+
+def with_axis_keypoints(labels: LabelSet, class_name: str) -> LabelSet:
+    """The label set with keypoints computed from its masks: centre and ends of the major axis of a class's pixels.
+
+    InputError where the set has no such class. Meant for classes that each image shows once, as nuclei64's "nucleus".
+    """
+    if class_name not in labels.class_names:
+        raise InputError(f"{labels.where}: no class {class_name!r}; expected one of {', '.join(labels.class_names)}")
+    number = labels.class_names.index(class_name)
+    samples = tuple(s._replace(keypoints=axis_keypoints(s.mask, number)) if s.labelled else s for s in labels)
+    generator = labels.generator_uri, labels.generator_sha256
+    return LabelSet(labels.classes, samples, *generator, labels.truncation, labels.where, AXIS_KEYPOINTS)
+
+
+def train_keypoints(
+    generator: ImageGenerator,
+    labels: LabelSet,
+    sigma: float = 2.0,
+    members: int = 10,
+    seed: int = 0,
+    recipe: RegressionRecipe | None = None,
+    progress: bool = True,
+) -> FeatureRegressor:
+    """Heatmap regression on the samples that have keypoints. InputError where none has, or for another generator."""
+    labels.check_generator(generator.sha256)
+    samples = [s for s in labels if s.keypoints is not None and s.keypoints[:, 2].any()]
+    if not samples:
+        raise InputError(f"{labels.where}: no sample has keypoints; import some, or compute them from masks")
+    model = FeatureRegressor(generator.feature_channels, labels.keypoints, "keypoints", members=members, sigma=sigma)
+    shown = tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False)
+    pairs = (
+        (generator.generate(sample_latent(generator, s), labels.truncation).feature_maps, s.keypoints)
+        for s in shown
+        if s.keypoints is not None
+    )
+    fit_keypoints(model, pairs, seed, progress, recipe)
+    model.generator_sha256 = generator.sha256
+    return model
+
+
+def load_keypoint_regressor(path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
+    """A regressor file made for this generator's keypoints; InputError for any other."""
+    model = FeatureRegressor.load(path)
+    if model.kind != "keypoints":
+        raise InputError(f"{path}: regresses {model.kind}; expected a file that `factory train-keypoints` wrote")
+    if model.generator_sha256 != generator.sha256:
+        raise InputError(f"{path}: belongs to another generator; train keypoints for the one given")
+    return model

@@ -1,0 +1,38 @@
+"""``factory train-keypoints``: from labelled points to a regressor file for ``factory generate --keypoints``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_keypoints(
+    generator: Annotated[
+        str, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).")
+    ],
+    labels: Annotated[str, typer.Option(help="Folder of a label set with keypoints, or builtin:NAME.")],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    axis_of: Annotated[
+        str | None,
+        typer.Option(help="Instead of labelled points: centre and ends of the major axis of this class's pixels."),
+    ] = None,
+    sigma: Annotated[float, typer.Option(help="Of the heatmaps, in pixels.")] = 2.0,
+    members: Annotated[int, typer.Option(help="Members of the ensemble.")] = 10,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal weights.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Train the ensemble that finds keypoints in feature maps."""
+    from factory.errors import InputError
+    from factory.generators import open_generator
+    from factory.interpreting import load_labels
+    from factory.keypointing import train_keypoints as train
+    from factory.keypointing import with_axis_keypoints
+
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: its folder does not exist; make it first")
+    label_set = load_labels(labels)
+    if axis_of is not None:
+        label_set = with_axis_keypoints(label_set, axis_of)
+    model = train(open_generator(generator, device), label_set, sigma, members, seed)
+    model.save(out)
+    typer.echo(f"{out}: {', '.join(model.names)} from {model.report['images']} images")
