@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from factory.downstream.border import BorderWeighted, border_weights, connected_objects
 from factory.downstream.pairs import ArrayPairs
@@ -16,6 +17,18 @@ def test_border_weights_follow_equation_2() -> None:
     assert w[0, 1] == pytest.approx(1 + 10 * math.exp(-((1 + 2) ** 2) / 50), rel=1e-6)
     assert w[0, 6] == pytest.approx(1 + 10 * math.exp(-((3 + 6) ** 2) / 50), rel=1e-6)
     assert w[0, 0] == w[0, 3] == 1
+
+
+def test_many_objects_equal_the_plain_definition() -> None:
+    rng = np.random.default_rng(0)
+    instances = np.zeros((90, 120), np.int32)
+    for number in range(1, 30):
+        y, x = rng.integers(0, 80), rng.integers(0, 110)
+        instances[y : y + 9, x : x + 9] = 3 * number
+    distances = [ndimage.distance_transform_edt(instances != i) for i in np.unique(instances) if i]
+    d1, d2 = np.sort(distances, axis=0)[:2]
+    expected = 1 + 10 * np.exp(-((d1 + d2) ** 2) / 50) * (instances == 0)
+    np.testing.assert_allclose(border_weights(instances), expected, atol=5e-5)
 
 
 def test_one_instance_has_no_border_and_ignored_pixels_are_no_instance() -> None:

@@ -35,26 +35,30 @@ def objects_of(
     They are the numbered ``instances`` (the class of each is the commonest in ``mask``), or else the connected parts of
     each class. Their score is the mean probability of their class. Smaller ones than ``min_area`` pixels are left out.
     """
-    ids = np.zeros(mask.shape, np.int32)
-    classes: list[int] = []
-    scores: list[float] = []
-    for label in things:
-        if instances is None:
-            parts, _ = ndimage.label(mask == label, structure=np.ones((3, 3)))
-        else:
-            parts = np.zeros(mask.shape, np.int32)
-            for place, number in enumerate(np.unique(instances[instances > 0]), 1):
-                inside = instances == number
-                labels = mask[inside][mask[inside] != IGNORE_INDEX]
-                if labels.size and np.bincount(labels).argmax() == label:
-                    parts[inside] = place
-        for number in np.unique(parts[parts > 0]):
-            inside = parts == number
-            if inside.sum() >= min_area:
-                classes.append(label)
-                ids[inside] = len(classes)
-                scores.append(1.0 if probabilities is None else float(probabilities[label][inside].mean()))
-    return Objects(ids, np.array(classes, np.int64), np.array(scores, np.float64))
+    if instances is None:
+        parts, labels = np.zeros(mask.shape, np.int64), [-1]
+        for label in things:
+            found, count = ndimage.label(mask == label, structure=np.ones((3, 3)))
+            parts[found > 0] = found[found > 0] + len(labels) - 1
+            labels += [label] * count
+        class_of = np.array(labels, np.int64)
+    else:
+        numbers, places = np.unique(np.where(instances > 0, instances, 0), return_inverse=True)
+        parts = places.reshape(mask.shape) + (numbers[0] != 0)  # 0 stays "no object" where every pixel is in one
+        votes = np.bincount((256 * parts + mask).ravel(), minlength=256 * (int(parts.max()) + 1)).reshape(-1, 256)
+        votes[:, IGNORE_INDEX] = 0
+        class_of = np.where(votes.any(1), votes.argmax(1), -1)
+        class_of[0] = -1
+    area = np.bincount(parts.ravel(), minlength=len(class_of))
+    kept = np.isin(class_of, things) & (area >= min_area)
+    renumbered = np.where(kept, np.cumsum(kept), 0)
+    ids, classes = renumbered[parts], class_of[kept]
+    scores = np.ones(len(classes))
+    if probabilities is not None:
+        inside = ids > 0
+        own = probabilities[class_of[parts[inside]], *np.nonzero(inside)]
+        scores = np.bincount(ids[inside], own, minlength=len(classes) + 1)[1:] / area[kept]
+    return Objects(ids, classes, scores)
 
 
 def overlaps(
