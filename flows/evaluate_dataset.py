@@ -53,24 +53,39 @@ def evaluate_task(**arguments: Any) -> EvaluationResult:
     persist_result=False,
 )
 def evaluate_dataset(
-    pairs: Annotated[list[str], Field(min_length=1, description="Stores, or folders or zips with images/ and masks/")],
-    images: Annotated[str, Field(description="Folder or zip of human-labelled images to test on")],
-    out: Annotated[str, Field(min_length=1, description="Folder for the segmenter and its report")],
-    masks: Annotated[str | None, Field(description="Folder or zip of masks, where they are not beside images")] = None,
-    map_values: Annotated[str | None, Field(description="Mask values to classes, like 0:0,1:1,2-254:2")] = None,
-    numbered: Annotated[bool, Field(description="Every mask value is one object")] = False,
-    architecture: Annotated[str, Field(description="Segmenter to train")] = "unet-small",
-    steps: Annotated[int, Field(gt=0, description="Training steps")] = 2000,
-    batch_size: Annotated[int, Field(gt=0, description="Images in a step")] = 32,
-    augmentation: Annotated[str, Field(description="none, dihedral or strong")] = "dihedral",
-    balance: Annotated[bool, Field(description="Repeat smaller sources until each is seen about equally")] = False,
-    uncertainty_temperature: Annotated[
-        float | None, Field(gt=0, description="Weigh pixels by exp(-uncertainty / this), nats")
-    ] = None,
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of weights, order and augmentation")] = 0,
-    device: Annotated[str, Field(description="auto, cpu, cuda or cuda:N")] = "auto",
+    pairs: Annotated[list[str], Field(min_length=1)],
+    images: str,
+    out: Annotated[str, Field(min_length=1)],
+    masks: str | None = None,
+    map_values: str | None = None,
+    numbered: bool = False,
+    architecture: str = "unet-small",
+    steps: Annotated[int, Field(gt=0)] = 2000,
+    batch_size: Annotated[int, Field(gt=0)] = 32,
+    augmentation: str = "dihedral",
+    balance: bool = False,
+    uncertainty_temperature: Annotated[float | None, Field(gt=0)] = None,
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+    device: str = "auto",
 ) -> EvaluationResult:
-    """Train on pairs, test on what people labelled, report; a run of the same parameters resumes."""
+    """Train on pairs, test on what people labelled, report; a run of the same parameters resumes.
+
+    Args:
+        pairs: Stores, or folders or zips with images/ and masks/.
+        images: Folder or zip of human-labelled images to test on.
+        out: Folder for the segmenter and its report.
+        masks: Folder or zip of masks, where they are not beside images.
+        map_values: Mask values to classes, like 0:0,1:1,2-254:2.
+        numbered: Every mask value is one object.
+        architecture: Segmenter to train.
+        steps: Training steps.
+        batch_size: Images in a step.
+        augmentation: none, dihedral or strong.
+        balance: Repeat smaller sources until each is seen about equally.
+        uncertainty_temperature: Weigh pixels by exp(-uncertainty / this), nats.
+        seed: Of weights, order and augmentation.
+        device: auto, cpu, cuda or cuda:N.
+    """
     folder = Path(permitted_path("out", out))
     masks_at = permitted("masks", masks)
     order = SegmenterOrder(

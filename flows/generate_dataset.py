@@ -70,7 +70,7 @@ def finalize_task(job: Job) -> tuple[int, int]:
 def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
     """Hands the shards to the task runner; on the first failure or a cancellation nothing more is started."""
     run = str(runtime.flow_run.id)
-    progress = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
+    progress: Any = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
     shards = shard_task.with_options(**retries(execution.retries))
     ranges = [job.spec.shard_range(shard) for shard in missing]
     pairs = sum(end - start for start, end in ranges)
@@ -108,8 +108,8 @@ def _cancel(runner: Any, futures: list[Any]) -> None:
         runner.cancel_all()
         return
     for future in futures:
-        wrapped = getattr(future, "wrapped_future", None)
-        if hasattr(wrapped, "cancel"):  # Dask
+        wrapped: Any = getattr(future, "wrapped_future", None)
+        if wrapped is not None and hasattr(wrapped, "cancel"):  # Dask
             wrapped.cancel()
         elif wrapped is not None:  # Ray
             import ray

@@ -85,8 +85,10 @@ class RunningFactory:
             return json.loads(answer.read() or b"null")
 
     def runs(self) -> list[dict[str, Any]]:
-        """Flow runs, newest first."""
-        found: list[dict[str, Any]] = self.ask("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+        """Flow runs that are not only planned, newest first."""
+        begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        query = {"flow_runs": begun, "sort": "EXPECTED_START_TIME_DESC", "limit": 50}
+        found: list[dict[str, Any]] = self.ask("/flow_runs/filter", query)
         return found
 
     def state(self, name: str) -> str:

@@ -31,7 +31,8 @@ def server() -> Iterator[None]:
 def plain(tiny_world, tmp_path_factory) -> tuple[Store, float]:
     """The store as one process makes it without Prefect, and the seconds that it took."""
     out = str(tmp_path_factory.mktemp("plain") / "plain.zarr")
-    job = prepare(Order(**orders(tiny_world, out)), progress=False)
+    cache = tmp_path_factory.getbasetemp() / "cache"  # that of the tests: this fixture runs before it is set
+    job = prepare(Order(**orders(tiny_world, out)), cache=cache, progress=False)
     began = time.monotonic()
     produce(job, progress=False)
     return open_store(out), time.monotonic() - began
@@ -63,6 +64,7 @@ def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(ser
     seconds = time.monotonic() - began
     shards = -(-COUNT // SHARD)
     assert (result.count, result.kept, result.shards_made) == (COUNT, 180, shards)
+    assert open_store(str(out)).spec == plain[0].spec
     assert same(open_store(str(out)), plain[0])
     print(f"overhead {seconds - plain[1]:.1f} s for {shards} shards")
     assert seconds - plain[1] < 20 + 0.05 * shards

@@ -35,6 +35,7 @@ def test_only_the_name_itself_is_completed(typed, meant):
 
 def test_every_deployment_of_the_file_has_a_short_name_and_a_flow():
     from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.callables import parameter_schema
 
     found = yaml.safe_load(deployments_file().read_text())["deployments"]
     assert tuple(entry["name"] for entry in found) == DEPLOYMENTS
@@ -42,6 +43,8 @@ def test_every_deployment_of_the_file_has_a_short_name_and_a_flow():
         flow = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
         assert flow.name == entry["name"]
         flow.validate_parameters(entry["parameters"])
+        form = parameter_schema(flow.fn).model_dump()["properties"]
+        assert all(field.get("description") for field in form.values()), f"{flow.name}: fields without a description"
 
 
 def test_a_note_counts_while_its_writer_lives(tmp_path, monkeypatch):
