@@ -12,14 +12,14 @@ from flows.access import Access, permitted_path
 
 @pytest.fixture
 def access(tmp_path) -> Access:
-    (tmp_path / "work").mkdir()
+    (tmp_path / "space").mkdir()
     (tmp_path / "shared").mkdir()
-    return Access(tmp_path / "work", (str(tmp_path / "shared"), "s3://bucket/sets", "https://models.example.org"))
+    return Access(tmp_path / "space", (str(tmp_path / "shared"), "s3://bucket/sets", "https://models.example.org"))
 
 
 def test_the_workspace_and_the_operators_list_are_open(access, tmp_path):
-    assert access.resolve("out", "a/b.zarr") == str(tmp_path / "work" / "a" / "b.zarr")
-    assert access.resolve("out", f"file://{tmp_path}/work/c.zarr") == str(tmp_path / "work" / "c.zarr")
+    assert access.resolve("out", "a/b.zarr") == str(tmp_path / "space" / "a" / "b.zarr")
+    assert access.resolve("out", f"file://{tmp_path}/space/c.zarr") == str(tmp_path / "space" / "c.zarr")
     assert access.resolve("labels", str(tmp_path / "shared" / "labels")) == str(tmp_path / "shared" / "labels")
     for url in ("s3://bucket/sets/a.zarr", "s3://bucket/sets", "https://models.example.org/gan.pkl"):
         assert access.resolve("out", url) == url
