@@ -69,8 +69,11 @@ class Backend(Source):
         """Makes the place where a new store goes; InputError where something else is already there."""
 
     @abstractmethod
-    def remove_strays(self) -> None:
-        """Removes what dead writers have left behind, and nothing that a living one still needs."""
+    def remove_strays(self, done: Sequence[str] = ()) -> None:
+        """Removes what dead writers have left behind, and nothing that a living one still needs.
+
+        ``done`` names claims whose work is finished, whoever still seems to hold them.
+        """
 
 
 def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Backend:

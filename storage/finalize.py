@@ -93,7 +93,7 @@ def finalize(store: Store, rewrite: bool = False) -> Manifest:
         backend.delete([MANIFEST])  # before keep changes: an old manifest must not vouch for new bytes
         backend.write(files)
         backend.write({MANIFEST: manifest.to_bytes()})
+        backend.remove_strays([f"{shard:06d}" for shard in range(spec.num_shards)])
         return manifest
     finally:
         claim.release()
-        backend.remove_strays()

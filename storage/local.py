@@ -178,7 +178,7 @@ class LocalBackend(Backend):
         except OSError as error:
             raise InputError(f"{self.root} cannot be made: {error.strerror or error}; choose another place") from error
 
-    def remove_strays(self) -> None:
+    def remove_strays(self, done: Sequence[str] = ()) -> None:
         for folder in (TEMPORARY, CLAIMS):
             with suppress(FileNotFoundError), _explained(self.root / folder):
                 for path in list((self.root / folder).iterdir()):

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from storage.errors import InputError, WorkError
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.1
 LEASE_S = 60.0
-PARALLEL_PUTS = 4
+PARALLEL_REQUESTS = 4
 
 T = TypeVar("T")
 
@@ -123,12 +123,16 @@ class RemoteBackend(Backend):
             return None
 
     def write(self, files: Mapping[str, bytes]) -> None:
+        self._in_parallel(self.write_one, files, files.values())
+
+    def _in_parallel(self, action: Callable[..., None], *arguments: Iterable[Any]) -> None:
         self._same_process()
-        with ThreadPoolExecutor(min(PARALLEL_PUTS, max(1, len(files)))) as pool:
-            for _ in pool.map(self._put, files, files.values()):
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            for _ in pool.map(action, *arguments):
                 continue
 
-    def _put(self, path: str, data: bytes) -> None:
+    def write_one(self, path: str, data: bytes) -> None:
+        """One put, in the calling thread."""
         self._retry(path, lambda: self.fs.pipe_file(self._path(path), data))
 
     def write_new(self, path: str, data: bytes) -> bool:
@@ -149,11 +153,11 @@ class RemoteBackend(Backend):
         return True
 
     def delete(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            try:
-                self._retry(path, lambda path=path: self.fs.rm_file(self._path(path)))  # type: ignore[misc]
-            except FileNotFoundError:
-                continue
+        self._in_parallel(self._delete, paths)
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._retry(path, lambda: self.fs.rm_file(self._path(path)))
 
     def claim(self, name: str) -> Claim | None:
         return _Lease.take(self, f"_claims/{name}.json")
@@ -161,8 +165,9 @@ class RemoteBackend(Backend):
     def prepare(self) -> None:
         """Nothing to make: an object store has no folders, and whether ours is there is asked by its root document."""
 
-    def remove_strays(self) -> None:
-        """A put leaves no half file, and a dead worker's lease is taken over by whoever makes its shard."""
+    def remove_strays(self, done: Sequence[str] = ()) -> None:
+        """A put leaves no half file; a lease is left behind where its owner died between commit and release."""
+        self.delete([f"_claims/{name}.json" for name in done])
 
 
 def _is_empty(error: Exception) -> bool:
@@ -209,7 +214,7 @@ class _Lease(Claim):
                 with self._writing:  # or a renewal could follow its own release, and block others until it lapses
                     if self._released.is_set() or not self.is_mine():
                         return
-                    self._backend.write({self._path: self._document(self._token)})
+                    self._backend.write_one(self._path, self._document(self._token))
             except (WorkError, FileNotFoundError):
                 continue  # the next turn, or the commit itself, will tell
 

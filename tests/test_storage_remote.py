@@ -130,6 +130,16 @@ def test_two_writers_at_once_share_the_work_without_waste(s3, tmp_path):
     assert objects("s3://bucket/both", options) == tree(tmp_path / "set")
 
 
+def test_a_claim_left_by_a_worker_that_died_after_its_commit_is_removed(s3):
+    _, options = s3
+    store = create_store("s3://bucket/stray", SPEC, options)
+    store.write_shard(0, make_arrays(SPEC, 0))
+    store.claim(0)
+    store._claims.pop(0)._released.set()
+    fill(store)
+    assert not [path for path in objects("s3://bucket/stray", options) if "_claims" in path]
+
+
 def test_truncated_and_missing_objects_are_named(s3):
     _, options = s3
     fill(create_store("s3://bucket/cut", SPEC, options))
