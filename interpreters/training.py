@@ -34,7 +34,7 @@ class Recipe:
     (docs/interpreter.md has the measurements).
     """
 
-    pixels_per_image: int = 2048
+    pixels_per_image: int = 1024
     batch_size: int = 64  # pixels per member and step
     learning_rate: float = 1e-3  # of Adam
     max_epochs: int = 20
