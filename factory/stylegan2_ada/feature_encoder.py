@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -80,7 +80,7 @@ def train_encoder(
 
 
 def save_encoder(encoder: DomainEncoder, path: Path) -> None:
-    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, path)
+    path.write_bytes(save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
 
 
 def load_encoder(path: str | os.PathLike[str], channels: int) -> Encoder:
