@@ -57,7 +57,7 @@ def main() -> None:
     generator = open_generator(args.generator, "cpu")
     discriminator = load_discriminator(args.generator, generator.device)
     encoder = ensure_encoder(generator, args.out, args.encoder_steps)
-    settings = InversionSettings(steps=args.steps, learning_rate=0.1)
+    settings = InversionSettings(steps=args.steps, learning_rate=0.1, batch=8)
     images, masks, names, source = load_nuclei("val")
     train, test = pick(source)
     chosen = [*train, *test]
@@ -65,7 +65,7 @@ def main() -> None:
         f"{len(train)} crops of {len({source[i] for i in train})} source images to learn from, "
         f"{len(test)} of {len({source[i] for i in test})} others to test"
     )
-    labels = unlabelled(generator, args.generator, [names[i][:-4] for i in chosen], images[chosen], NUCLEI_CLASSES, 0.7)
+    labels = unlabelled(generator, args.generator, [Path(names[i]).stem for i in chosen], images[chosen], NUCLEI_CLASSES, 0.7)
     samples = [s._replace(mask=masks[i]) for s, i in zip(labels, chosen, strict=True)]
     for start in range(0, len(samples), settings.batch):
         if time.monotonic() > end:
