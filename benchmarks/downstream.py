@@ -38,6 +38,7 @@ from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
 from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
+from factory.errors import InputError
 from factory.generators import open_generator, resolve_device
 from factory.interpreting import cache_dir, train_interpreter
 from factory.production import Order, prepare, produce
@@ -93,7 +94,22 @@ class Study:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.out = options, Path(options.out)
         self.device = resolve_device(options.device)
+        self._check_settings()
         self.train_set, self.val_set = (self._load(split) for split in ("train", "val"))
+
+    def _check_settings(self) -> None:
+        """Cells of other settings, or of another generator, do not belong into the same table."""
+        free = ("data", "out", "minutes", "only", "list", "labels", "seeds", "device", "threads")
+        settings = {k: v for k, v in vars(self.options).items() if k not in free}
+        settings["generator_sha256"] = open_generator(self.options.generator, self.options.device).sha256
+        path = self.out / "study.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(settings, indent=1) + "\n")
+        made = json.loads(path.read_text())
+        different = [f"{k} {made.get(k)} there, {v} now" for k, v in settings.items() if made.get(k) != v]
+        if different:
+            raise InputError(f"{self.out} was made with other settings ({'; '.join(different)}): name another --out")
 
     def _load(self, split: str) -> ArrayPairs:
         data = Path(self.options.data)
@@ -357,4 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"downstream: {error}")

@@ -13,6 +13,8 @@ import pytest
 from disc_world import discs
 from PIL import Image
 
+from factory.errors import InputError
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -75,6 +77,8 @@ def test_all_methods_in_pieces(
     assert (out / "table.png").stat().st_size > 1000
     assert len(json.loads((out / "table.json").read_text())) == 14
 
+    with pytest.raises(InputError, match=r"steps 4 there, 5 now.*another --out"):
+        study.main([*arguments, "--seeds", "0,1", "--steps", "5"])
     done = (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns
     study.main([*arguments, "--list"])
     assert capsys.readouterr().out.count("done  ") >= 14
@@ -87,7 +91,20 @@ def test_chosen_labels_are_nested_and_from_different_pictures(
 ) -> None:
     write_split(tmp_path, "train", 12, 0)
     write_split(tmp_path, "val", 2, 1)
-    one = study.Study(study.parse(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]))
+    one = study.Study(
+        study.parse(
+            [
+                "--data",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "out"),
+                "--device",
+                "cpu",
+                "--generator",
+                str(tiny_checkpoint),
+            ]
+        )
+    )
     few, more = one.chosen(4, 0), one.chosen(8, 0)
     assert few.names == more.names[:4]
     assert len(set(more.groups[:6])) == 6
