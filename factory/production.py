@@ -176,13 +176,8 @@ def _models(job: Job) -> tuple[ImageGenerator, StyleInterpreter, FeatureRegresso
         return _load_models(job)
 
 
-def interpreter_key(sha256: str) -> str:
-    """Where a store keeps the interpreter that labelled it, so that any machine can go on with it, now or in years."""
-    return model_key("interpreter", sha256)
-
-
 def model_key(kind: str, sha256: str) -> str:
-    """Likewise for an "interpreter" or a keypoint "regressor"."""
+    """Where a store keeps the "interpreter" (or "regressor") that labelled it, so that any machine can go on."""
     return f"_models/{kind}-{sha256}.safetensors"
 
 

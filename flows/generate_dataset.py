@@ -133,6 +133,8 @@ def generate_dataset(
     truncation: Annotated[float | None, Field(ge=0, le=2)] = None,
     shard_size: Annotated[int | None, Field(gt=0)] = None,
     device: Device = "auto",
+    instances: bool = False,
+    keypoints: str | None = None,
     execution: Execution = Execution(),  # noqa: B008 (pydantic copies it)
 ) -> DatasetResult:
     """Make image-label pairs with uncertainty; a run of the same parameters resumes.
@@ -147,6 +149,8 @@ def generate_dataset(
         truncation: Psi, 0 to 2; by default the label set's, else 0.7.
         shard_size: Samples in a shard; by default about 50 MB.
         device: auto, cpu, cuda or cuda:N.
+        instances: Number the objects of thing classes as well.
+        keypoints: File of a keypoint regressor, where the store should have keypoints.
         execution: How the run is spread out; changes no byte of what is made.
     """
     if interpreter is None and labels is None and generator.startswith("builtin:"):
@@ -161,6 +165,8 @@ def generate_dataset(
         truncation=truncation,
         shard_size=shard_size,
         device=device,
+        instances=instances,
+        keypoints=permitted("keypoints", keypoints),
     )
     permitted("address", execution.address)
     logger = get_run_logger()

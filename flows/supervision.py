@@ -82,8 +82,9 @@ class Child:
 class Supervisor:
     """Children in the order of their start; they are stopped in the reverse order."""
 
-    def __init__(self, tell: Callable[[str], Any]) -> None:
+    def __init__(self, tell: Callable[[str], Any], orphan_grace_s: float = 10.0) -> None:
         self.children: list[Child] = []
+        self.orphan_grace_s = orphan_grace_s
         self._tell = tell
         self._below: dict[str, list[int]] = {}  # of each child when last seen alive
         adopt_orphans()
@@ -130,9 +131,9 @@ class Supervisor:
             others = {pid for root in keep for pid in (root, *descendants(root))}
             self._end([pid for pid in descendants(os.getpid()) if pid not in others])
 
-    def _end(self, pids: Sequence[int], grace_s: float = 10.0) -> None:
+    def _end(self, pids: Sequence[int]) -> None:
         signal_all(pids, signal.SIGTERM)
-        deadline = time.monotonic() + grace_s
+        deadline = time.monotonic() + self.orphan_grace_s
         while set(pids) & set(descendants(os.getpid())):
             self._reap()
             if time.monotonic() > deadline:

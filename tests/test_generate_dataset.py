@@ -13,7 +13,7 @@ from prefect.testing.utilities import prefect_test_harness
 from prefect.utilities.callables import parameter_schema
 
 from factory.errors import InputError, WorkError
-from factory.production import Order, interpreter_key, make_shard, open_output, prepare, produce
+from factory.production import Order, make_shard, model_key, open_output, prepare, produce
 from flows.generate_dataset import generate_dataset
 from flows.runners import Execution
 from storage import Store, open_store
@@ -160,7 +160,7 @@ def test_a_damaged_copy_is_refused_and_put_back(tiny_world, tmp_path, monkeypatc
     out = tmp_path / "a.zarr"
     job = prepare(Order(**orders(tiny_world, str(out))), cache=tmp_path / "first", progress=False)
     open_output(job).close()
-    kept = out / interpreter_key(job.spec.interpreter_sha256)
+    kept = out / model_key("interpreter", job.spec.interpreter_sha256)
     sound = kept.read_bytes()
     kept.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     os.rename(tmp_path / "first", tmp_path / "gone")

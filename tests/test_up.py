@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -103,18 +104,20 @@ def factory(request, tiny_world, tmp_path_factory) -> Iterator[RunningFactory]:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A PostgreSQL server of Debian's package, on a port of its own."""
+    # Not below pytest's own folder: only root may enter that, and the server must not be root.
+    with tempfile.TemporaryDirectory(prefix="factory-postgresql-") as folder:
+        yield from serve_postgresql(Path(folder))
+
+
+def serve_postgresql(folder: Path) -> Iterator[str]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    folder, port = tmp_path_factory.mktemp("cluster"), free_port()
-    as_user = []
+    port, as_user = free_port(), []
     if os.getuid() == 0:  # it refuses to run as root
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        for parent in (folder, *folder.parents[:3]):
-            if parent.stat().st_uid == 0 and parent != Path("/tmp"):
-                parent.chmod(0o755)
         shutil.chown(folder, "postgres")
     data, programs = folder / "data", found[-1].parent
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
