@@ -65,7 +65,9 @@ def main() -> None:
         f"{len(train)} crops of {len({source[i] for i in train})} source images to learn from, "
         f"{len(test)} of {len({source[i] for i in test})} others to test"
     )
-    labels = unlabelled(generator, args.generator, [Path(names[i]).stem for i in chosen], images[chosen], NUCLEI_CLASSES, 0.7)
+    labels = unlabelled(
+        generator, args.generator, [Path(names[i]).stem for i in chosen], images[chosen], NUCLEI_CLASSES, 0.7
+    )
     samples = [s._replace(mask=masks[i]) for s, i in zip(labels, chosen, strict=True)]
     for start in range(0, len(samples), settings.batch):
         if time.monotonic() > end:
@@ -98,7 +100,7 @@ def main() -> None:
     for name, held in (("all", 0.0), ("good", args.min_fidelity)):
         good = [s for s, f in zip(inverted.samples[:TRAIN], fidelity[:TRAIN], strict=True) if f >= held]
         held_out = [s for s, f in zip(inverted.samples[TRAIN:], fidelity[TRAIN:], strict=True) if f >= held]
-        if len(good) >= 2 and held_out:
+        if len(good) >= 2 and held_out and (name == "all" or len(good) + len(held_out) < TRAIN + TEST):
             result[name] = {"train": len(good), "test": len(held_out)} | evaluate(generator, inverted, good, held_out)
     (args.out / "result.json").write_text(json.dumps(result, indent=1, default=float) + "\n")
     print(json.dumps(result, indent=1, default=float))
