@@ -43,14 +43,16 @@ def choose_pixels(
 ) -> Int[Tensor, "pixels"]:
     """Flat indices of at most ``count`` labelled pixels, at random, with every labelled region present.
 
-    More than ``count`` only where there are more regions than that.
+    Where a speckled mask has more regions than ``count``, every class is present and regions are drawn at random.
     """
     labelled = torch.nonzero(mask.flatten() != ignore_index)[:, 0]
     shuffled = labelled[torch.randperm(len(labelled), generator=generator)]
-    _, first = np.unique(regions(mask).flatten()[shuffled].numpy(), return_index=True)
-    is_first = torch.zeros(len(shuffled), dtype=torch.bool)
-    is_first[torch.from_numpy(first)] = True
-    return torch.cat([shuffled[is_first], shuffled[~is_first][: max(0, count - len(first))]])
+    _, of_class = np.unique(mask.flatten()[shuffled].numpy(), return_index=True)
+    _, of_region = np.unique(regions(mask).flatten()[shuffled].numpy(), return_index=True)
+    rank = torch.full((len(shuffled),), 2)
+    rank[torch.from_numpy(of_region)] = 1
+    rank[torch.from_numpy(of_class)] = 0
+    return shuffled[rank.argsort(stable=True)[: max(count, len(of_class))]]
 
 
 def collect(
