@@ -62,8 +62,8 @@ def test_the_layer_of_requirements_is_that_of_the_project():
     requirements = [Requirement(line) for line in done.stdout.splitlines()]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {str(Requirement(entry)) for entry in project["dependencies"]} <= {str(entry) for entry in requirements}
-    lines = [line for line in (ROOT / "docker" / "constraints.txt").read_text().splitlines() if line[0] != "#"]
-    pins = {pin.name: next(iter(pin.specifier)).version for pin in map(Requirement, lines)}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    pins = {pin.name.lower().replace("_", "-"): next(iter(pin.specifier)).version for pin in map(Requirement, lines)}
     pins["torch"] = re.search(r"TORCH_VERSION=(\S+)", DOCKERFILE)[1]  # type: ignore[index]
     for requirement in requirements:
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), requirement

@@ -16,7 +16,7 @@ from factory.production import Job, Order, make_shard, open_output, prepare, pro
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from storage import InputError as StoreError
-from storage import open_dataset, sample_seeds
+from storage import open_dataset, open_store, sample_seeds
 
 
 @pytest.fixture
@@ -149,7 +149,8 @@ def test_another_dataset_in_the_same_place_is_refused(order: Order) -> None:
     assert shard_hashes(order.out) == before
 
 
-def test_an_interpreter_that_was_replaced_meanwhile_makes_no_shard(order: Order, tmp_path: Path) -> None:
+def test_a_store_goes_on_with_its_own_interpreter_when_the_file_was_replaced(order: Order, tmp_path: Path) -> None:
+    made(replace(order, out=str(tmp_path / "whole")))
     job = prepare(order, progress=False)
     copy = tmp_path / "interpreter.safetensors"
     StyleInterpreter.load(job.interpreter).save(copy)
@@ -158,6 +159,24 @@ def test_an_interpreter_that_was_replaced_meanwhile_makes_no_shard(order: Order,
     other = StyleInterpreter.load(copy)
     other.feature_mean += 1
     other.save(copy)
-    with pytest.raises(InputError, match="it was replaced"):
+    for shard in range(3):
+        make_shard(job, shard)
+    with open_output(job) as store:
+        store.finalize()
+    assert shard_hashes(order.out) == shard_hashes(str(tmp_path / "whole"))
+
+
+def test_no_shard_is_made_with_another_interpreter(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path / "empty"))
+    job = prepare(replace(order, seed=1), progress=False)
+    open_output(job).close()
+    other = StyleInterpreter.load(job.interpreter)
+    other.feature_mean += 1
+    other.save(job.interpreter)
+    for copy in (Path(job.out) / "_models").iterdir():
+        copy.unlink()
+    with pytest.raises(InputError, match="not the interpreter of this dataset"):
         make_shard(job, 0)
-    assert open_output(job).missing() == [0, 1, 2]
+    assert open_store(job.out).missing() == [0, 1, 2]
