@@ -26,7 +26,17 @@ from interpreters import StyleInterpreter
 from interpreters.instances import label_instances
 from interpreters.keypoints import predict_keypoints
 from interpreters.regression import FeatureRegressor
-from storage import ClassInfo, CommitRecord, DatasetSpec, Manifest, Store, create_store, open_store, sample_seeds
+from storage import (
+    ClassInfo,
+    CommitRecord,
+    DatasetSpec,
+    Manifest,
+    ShardWriter,
+    Store,
+    create_store,
+    open_store,
+    sample_seeds,
+)
 
 POLL_S = 1.0  # between two looks at a shard that another worker is making
 BOUNDARY = "boundary"  # the class of this name separates touching objects
@@ -285,7 +295,7 @@ def produce(job: Job, progress: bool = True) -> Manifest:
     with open_output(job) as store:
         missing = {shard: store.shard_range(shard) for shard in store.missing()}
         todo = sum(stop - start for start, stop in missing.values())
-        with tqdm(total=todo, desc="pairs", unit="pair", disable=not progress) as bar:
+        with tqdm(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
             for shard in store.claim_missing():
-                store.write_shard(shard, render_shard(job, *store.shard_range(shard), bar.update))
+                writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))
         return store.finalize()
