@@ -72,13 +72,11 @@ def test_ranks_share_equally_and_epochs_differ(dataset):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine with one core
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # Python 3.12 and later
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_resumes_after_any_batch(dataset, workers):
     def loader():
-        return StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4), workers, multiprocessing_context=context)
+        return StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4), workers)
 
-    context = "fork" if workers else None  # a local store survives it, and it starts fast enough for a test
     whole = [seeds_of([batch]) for batch in loader()]
     assert sorted(seed for batch in whole for seed in batch) == all_seeds(dataset)
     for stop in (0, 1, 3, len(whole) - 1) if workers == 0 else (3,):
