@@ -3,12 +3,16 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from factory.errors import InputError
 from factory.generators import BUILTIN, ImageGenerator, builtin_path
-from factory.recording import labelled_features
+from factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
 from interpreters import Recipe, StyleInterpreter
 from interpreters.labelset import LabelSet
 
@@ -48,16 +52,29 @@ def train_interpreter(
 ) -> StyleInterpreter:
     """Trains an ensemble on the labelled samples of a set (DatasetGAN, arXiv 2104.06490, section 3.2)."""
     labels.check_generator(generator.sha256)
-    interpreter = StyleInterpreter(generator.feature_channels, len(labels.classes), members=settings.members)
-    interpreter.fit(
-        labelled_features(generator, labels, progress), seed=settings.seed, recipe=settings.recipe, progress=progress
-    )
-    interpreter.classes = [
-        {"name": c.name, "color": list(c.color)} | ({} if c.thing is None else {"thing": c.thing})
-        for c in labels.classes
-    ]
-    interpreter.generator_sha256 = generator.sha256
-    interpreter.extra = {"labels_sha256": labels.content_sha256}
+    samples = labelled_features(generator, labels, progress)
+    return _trained(samples, generator.feature_channels, describe_labels(generator, labels), settings, progress)
+
+
+def train_from_recording(path: str | Path, settings: InterpreterSettings, progress: bool = True) -> StyleInterpreter:
+    """The same from recorded feature maps, without the generator. InputError for what is no recording."""
+    attributes = recorded_attributes(path)
+    first, _ = next(recorded_features(path))
+    return _trained(recorded_features(path), [len(m) for m in first], attributes, settings, progress)
+
+
+def _trained(
+    samples: Iterable[tuple[Sequence[Tensor], Tensor]],
+    channels: Sequence[int],
+    about: dict[str, Any],
+    settings: InterpreterSettings,
+    progress: bool,
+) -> StyleInterpreter:
+    interpreter = StyleInterpreter(channels, len(about["classes"]), members=settings.members)
+    interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress)
+    interpreter.classes = about["classes"]
+    interpreter.generator_sha256 = about["generator_sha256"]
+    interpreter.extra = {"labels_sha256": about["labels_sha256"]}
     return interpreter
 
 

@@ -52,6 +52,19 @@ def labelled_features(
         yield maps, torch.from_numpy(sample.mask.copy())
 
 
+def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:
+    """What an interpreter has to know about the labels that it learns from, ready for JSON."""
+    return {
+        "classes": [
+            {"name": c.name, "color": list(c.color)} | ({} if c.thing is None else {"thing": c.thing})
+            for c in labels.classes
+        ],
+        "generator_sha256": generator.sha256,
+        "truncation": labels.truncation,
+        "labels_sha256": labels.content_sha256,
+    }
+
+
 def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Path, progress: bool = True) -> Path:
     """Writes the labelled samples' feature maps and masks to a new Zarr group, whole or not at all.
 
@@ -66,7 +79,9 @@ def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Pat
     count = len(labels.labelled)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        group = zarr.create_group(temporary / "store", attributes=_attributes(generator, labels))
+        group = zarr.create_group(
+            temporary / "store", attributes={"schema": SCHEMA, "version": VERSION} | describe_labels(generator, labels)
+        )
         for index, (maps, mask) in enumerate(labelled_features(generator, labels, progress)):
             for k, feature_map in enumerate(maps):
                 name, value = f"features/{k:02d}", feature_map[0].float().cpu().numpy()
@@ -116,14 +131,3 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     if not isinstance(array, zarr.Array):
         raise InputError(f"{group.store_path}: {name} is no array; record the features again")
     return array
-
-
-def _attributes(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "classes": [{"name": c.name, "color": list(c.color)} for c in labels.classes],
-        "generator_sha256": generator.sha256,
-        "truncation": labels.truncation,
-        "labels_sha256": labels.content_sha256,
-    }

@@ -67,6 +67,18 @@ def test_train_interpreter_then_generate_with_its_file(factory: Factory, tiny_wo
     assert result.code == 0, result.err
 
 
+def test_an_interpreter_is_trained_again_without_its_generator(
+    factory: Factory, tiny_world: TinyWorld, tmp_path: Path
+) -> None:
+    recording, first, second = tmp_path / "maps.zarr", tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    call = ["--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--members", 2]
+    assert factory("train-interpreter", *call, "--record", recording, "--out", first).code == 0
+    assert factory("train-interpreter", "--features", recording, "--members", 2, "--out", second).code == 0
+    assert second.read_bytes() == first.read_bytes()
+    assert_refused(factory("train-interpreter", "--features", recording, *call, "--out", second), "stands alone")
+    assert_refused(factory("train-interpreter", "--out", second), "give --generator and --labels")
+
+
 def test_bad_calls(factory: Factory, tiny_world: TinyWorld, tmp_path: Path) -> None:
     def generate(**change: object) -> Result:
         options = {"generator": tiny_world.checkpoint, "labels": tiny_world.labels, "count": 10}

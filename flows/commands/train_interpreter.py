@@ -7,11 +7,15 @@ import typer
 
 
 def train_interpreter(
-    generator: Annotated[
-        str, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).")
-    ],
-    labels: Annotated[str, typer.Option(help="Folder of a label set, or builtin:NAME.")],
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
+    generator: Annotated[
+        str | None, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Folder of a label set, or builtin:NAME.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Recording of --record: trains without generator and label set.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Also keep the labelled feature maps there (Zarr).")] = None,
     members: Annotated[int, typer.Option(help="Members of the ensemble.")] = 10,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal weights.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -19,15 +23,25 @@ def train_interpreter(
     """Train the ensemble that reads labels from feature maps."""
     from factory.errors import InputError
     from factory.generators import open_generator
-    from factory.interpreting import InterpreterSettings, load_labels
+    from factory.interpreting import InterpreterSettings, load_labels, train_from_recording
     from factory.interpreting import train_interpreter as train
+    from factory.recording import record_features
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")
     settings = InterpreterSettings(members=members, seed=seed)
-    label_set = load_labels(labels)
-    interpreter = train(open_generator(generator, device), label_set, settings)
+    if features is not None:
+        if generator or labels or record:
+            raise InputError("--features stands alone: a recording knows its labels and generator")
+        interpreter = train_from_recording(features, settings)
+    elif generator is None or labels is None:
+        raise InputError("give --generator and --labels, or --features")
+    else:
+        label_set, network = load_labels(labels), open_generator(generator, device)
+        if record is not None:
+            record_features(network, label_set, record)
+        interpreter = train(network, label_set, settings)
     interpreter.save(out)
     accuracy = interpreter.report["held_out_accuracy"]
-    mean = sum(accuracy) / len(accuracy)
-    typer.echo(f"{out}: {members} members from {len(label_set.labelled)} images, held-out pixel accuracy {mean:.1%}")
+    mean, images = sum(accuracy) / len(accuracy), interpreter.report["images"]
+    typer.echo(f"{out}: {members} members from {images} images, held-out pixel accuracy {mean:.1%}")
