@@ -24,31 +24,21 @@ for module in pkgutil.iter_modules(flows.commands.__path__):
 
 def exit_code(error: BaseException) -> int:
     """2 where the call was wrong, 1 where the work failed."""
-    import factory.errors
-    import interpreters.errors
-    import storage.errors
+    from flows.faults import WRONG_CALL
 
-    wrong_call = (factory.errors.InputError, interpreters.errors.InputError, storage.errors.InputError)
-    return 2 if isinstance(error, wrong_call) else 1
+    return 2 if isinstance(error, WRONG_CALL) else 1
 
 
 def describe(error: BaseException) -> str:
     """One line for the person at the terminal."""
     import factory.errors
-    import interpreters.errors
     import storage.errors
+    from flows.faults import WRONG_CALL
 
-    known = (
-        factory.errors.InputError,
-        factory.errors.WorkError,
-        interpreters.errors.InputError,
-        storage.errors.InputError,
-        storage.errors.WorkError,
-    )
     text = " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command resumes"
-    if isinstance(error, known):
+    if isinstance(error, (*WRONG_CALL, factory.errors.WorkError, storage.errors.WorkError)):
         return text
     return f"{type(error).__name__}: {text} (LABELFACTORY_DEBUG=1 shows where)"
 

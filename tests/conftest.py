@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from command_line import Factory
     from tiny_world import TinyWorld
 
     from factory.generators import ImageGenerator
@@ -82,3 +84,20 @@ def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
     from factory.generators import open_generator
 
     return open_generator(str(tiny_checkpoint), "cpu")
+
+
+@pytest.fixture
+def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Factory":
+    """The command line in this process: a new one would spend seconds on imports."""
+    from command_line import Result
+
+    from flows.cli import main
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call

@@ -2,40 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from command_line import Factory, Result
 from PIL import Image
 from tiny_world import TinyWorld
 
-from flows.cli import main
 from interpreters.labelset import LabelSet
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Factory = Callable[..., Result]
-
-
-@pytest.fixture
-def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Factory:
-    """The command line in this process: a new one would spend seconds on imports."""
-
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Result(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def assert_refused(result: Result, *words: str) -> None:

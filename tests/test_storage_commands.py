@@ -1,36 +1,14 @@
 """``factory verify``, ``show`` and ``export`` as they are typed, up to the repair of a shard by its own models."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from PIL import Image
 from storage_data import fill, make_spec, tree
 from tiny_world import TinyWorld
 
-from flows.cli import main
 from storage import create_store
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Result(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import struct
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from factory.errors import InputError, WorkError
+from factory.errors import InputError
+from factory.files import whole_file
 from factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from factory.stylegan2_ada.networks import Discriminator, Generator
 from factory.stylegan2_ada.official_networks import discriminator_config, generator_config, named_tensors
@@ -108,7 +108,8 @@ def save_safetensors(
     except (TypeError, ValueError) as error:
         raise InputError(f"checkpoint metadata cannot be written as JSON: {error}") from None
     data = safetensors.torch.save(tensors, metadata={HEADER: text})
-    _write_atomically(Path(path), data)
+    with whole_file(Path(path)) as file:
+        file.write(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -210,16 +211,3 @@ def _filled(kind: type[Network], kwargs: dict[str, Any], tensors: dict[str, Tens
     network = kind(**kwargs)
     network.load_state_dict({name: tensors[name].float() for name in expected})
     return network.eval().requires_grad_(False)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkError(f"{path}: cannot be written ({error.strerror})") from None

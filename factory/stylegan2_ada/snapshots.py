@@ -1,13 +1,12 @@
 """A run's state on disk, and how a run begins: fresh, continued from a snapshot, or with weights from elsewhere."""
 
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from factory.errors import InputError, WorkError
+from factory.files import whole_file
 from factory.stylegan2_ada.checkpoint import load_checkpoint
 from factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from factory.stylegan2_ada.dataset import ImageDataset
@@ -27,16 +26,8 @@ def save_snapshot(trainer: Trainer, path: Path) -> None:
     networks = (trainer.generator, trainer.discriminator, trainer.ema)
     if not all(bool(value.isfinite().all()) for network in networks for value in network.parameters()):
         raise WorkError(f"weights are not finite after {trainer.images_seen} images; last good snapshot: {path}")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(trainer.state_dict(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkError(f"{path}: cannot be written ({error.strerror})") from None
+    with whole_file(path) as file:
+        torch.save(trainer.state_dict(), file)
 
 
 def read_snapshot(path: Path) -> dict[str, Any]:
