@@ -41,7 +41,8 @@ from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf
 from factory.errors import InputError
 from factory.generators import open_generator, resolve_device
 from factory.interpreting import cache_dir, train_interpreter
-from factory.production import Order, prepare, produce
+from factory.order import Order
+from factory.production import prepare, produce
 from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 
 SEEDS = (0, 1, 2)

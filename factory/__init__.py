@@ -6,7 +6,8 @@ from factory.errors import InputError, WorkError
 
 if TYPE_CHECKING:
     from factory.generators import Generated, ImageGenerator, open_generator
-    from factory.production import Job, Order, make_shard, prepare, produce
+    from factory.order import Order
+    from factory.production import Job, make_shard, prepare, produce
 
 __all__ = [
     "Generated",
@@ -23,7 +24,8 @@ __all__ = [
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "generators": ("Generated", "ImageGenerator", "open_generator"),
-    "production": ("Job", "Order", "make_shard", "prepare", "produce"),
+    "order": ("Order",),
+    "production": ("Job", "make_shard", "prepare", "produce"),
 }
 
 

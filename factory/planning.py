@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from factory.errors import InputError
-from factory.production import BATCH, Order, open_output, prepare, render_shard
+from factory.order import Order
+from factory.production import BATCH, open_output, prepare, render_shard
 from storage import DatasetSpec
 
 # Requests that one shard costs on an object store, by its commit protocol (storage/store.py, factory/production.py):

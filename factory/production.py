@@ -21,6 +21,7 @@ from factory.errors import InputError, WorkError
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
 from factory.keypointing import load_keypoint_regressor
+from factory.order import Order
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from interpreters.instances import label_instances
@@ -41,47 +42,6 @@ from storage import (
 POLL_S = 1.0  # between two looks at a shard that another worker is making
 BOUNDARY = "boundary"  # the class of this name separates touching objects
 BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
-
-
-@dataclass(frozen=True)
-class Order:
-    """What somebody asks the factory for.
-
-    generator    ``builtin:NAME``, or a path or URL of a checkpoint
-    out          where the store is made: a path or fsspec URL
-    count        number of pairs
-    interpreter  file of a trained interpreter; or else
-    labels       folder of a label set (or ``builtin:NAME``), from which one is trained or reused
-    seed         of the dataset; another seed gives other pairs
-    truncation   psi; None takes that of the labels, or 0.7 beside an interpreter file
-    shard_size   samples in a shard; None chooses about 50 MB
-    device       auto, cpu, cuda or cuda:N
-    keypoints    file of a keypoint regressor, where the store should have keypoints
-    instances    number the objects of thing classes as well; a class called "boundary" keeps touching ones apart
-    """
-
-    generator: str
-    out: str
-    count: int
-    interpreter: str | None = None
-    labels: str | None = None
-    seed: int = 0
-    truncation: float | None = None
-    shard_size: int | None = None
-    device: str = "auto"
-    storage_options: dict[str, Any] = field(default_factory=dict)
-    instances: bool = False
-    keypoints: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"count is {self.count}: expected 1 or more pairs")
-        if not self.out:
-            raise InputError("out is empty: expected the path or URL of a store")
-        if (self.interpreter is None) == (self.labels is None):
-            raise InputError("give either an interpreter file or a label set, not both and not neither")
-        if self.truncation is not None and not 0 <= self.truncation <= 2:
-            raise InputError(f"truncation is {self.truncation}: expected 0 to 2")
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,23 @@
 """The flow ``generate-dataset``: load, ensure an interpreter, make shards, finalize, report."""
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from tqdm import tqdm
 
-from factory.production import Job, Order, open_output, prepare
-from flows.access import permitted, permitted_path
+from factory.order import Order
+from factory.production import Job, open_output, prepare
+from flows.access import permitted
 from flows.faults import explained, retries, worth_retrying
 from flows.groups import forget_stop, make_group, stop_groups
+from flows.parameters import flow_takes_order, permitted_order
 from flows.reports import publish_report
 from flows.runners import Execution, make_runner
-
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
 class DatasetResult(BaseModel):
@@ -123,55 +123,18 @@ def _cancel(runner: Any, futures: list[Any]) -> None:
     timeout_seconds=7 * 24 * 3600,
     persist_result=False,
 )
-def generate_dataset(
-    generator: str = "builtin:nuclei64",
-    out: Annotated[str, Field(min_length=1)] = "nuclei64.zarr",
-    count: Annotated[int, Field(gt=0)] = 1000,
-    interpreter: str | None = None,
-    labels: str | None = None,
-    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0,
-    truncation: Annotated[float | None, Field(ge=0, le=2)] = None,
-    shard_size: Annotated[int | None, Field(gt=0)] = None,
-    device: Device = "auto",
-    instances: bool = False,
-    keypoints: str | None = None,
-    execution: Execution = Execution(),  # noqa: B008 (pydantic copies it)
-) -> DatasetResult:
+@flow_takes_order(generator="builtin:nuclei64", out="nuclei64.zarr", count=1000)
+def generate_dataset(*, execution: Execution = Execution(), **order: Any) -> DatasetResult:  # noqa: B008 (copied)
     """Make image-label pairs with uncertainty; a run of the same parameters resumes.
 
     Args:
-        generator: builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).
-        out: Path or URL of the store; an unfinished or smaller one is continued.
-        count: Number of pairs.
-        interpreter: File of a trained interpreter; or else give labels.
-        labels: Label set to train an interpreter from, or builtin:NAME; by default the bundled generator's own.
-        seed: Of the dataset: another seed, other pairs.
-        truncation: Psi, 0 to 2; by default the label set's, else 0.7.
-        shard_size: Samples in a shard; by default about 50 MB.
-        device: auto, cpu, cuda or cuda:N.
-        instances: Number the objects of thing classes as well.
-        keypoints: File of a keypoint regressor, where the store should have keypoints.
         execution: How the run is spread out; changes no byte of what is made.
     """
-    if interpreter is None and labels is None and generator.startswith("builtin:"):
-        labels = generator
-    order = Order(
-        generator=permitted_path("generator", generator),
-        out=permitted_path("out", out),
-        count=count,
-        interpreter=permitted("interpreter", interpreter),
-        labels=permitted("labels", labels),
-        seed=seed,
-        truncation=truncation,
-        shard_size=shard_size,
-        device=device,
-        instances=instances,
-        keypoints=permitted("keypoints", keypoints),
-    )
+    wanted = Order(**permitted_order(order))
     permitted("address", execution.address)
     logger = get_run_logger()
     with explained("generate-dataset", runtime.flow_run.parameters or {}):
-        job = prepare_job(order)
+        job = prepare_job(wanted)
         logger.info("interpreter %s: %s", "reused" if job.interpreter_reused else "trained", job.interpreter)
         with open_output(job) as store:
             missing = store.missing()

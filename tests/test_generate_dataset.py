@@ -13,7 +13,8 @@ from prefect.testing.utilities import prefect_test_harness
 from prefect.utilities.callables import parameter_schema
 
 from factory.errors import InputError, WorkError
-from factory.production import Order, make_shard, model_key, open_output, prepare, produce
+from factory.order import Order
+from factory.production import make_shard, model_key, open_output, prepare, produce
 from flows.generate_dataset import generate_dataset
 from flows.runners import Execution
 from storage import Store, open_store
@@ -176,4 +177,4 @@ def test_parameters_have_descriptions_in_the_form():
     form = parameter_schema(generate_dataset.fn).model_dump()["properties"]
     assert {"generator", "out", "count", "seed", "execution"} <= set(form)
     assert [name for name, entry in form.items() if not entry.get("description")] == []
-    assert form["count"]["exclusiveMinimum"] == 0
+    assert form["count"]["minimum"] == 1

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from factory.errors import InputError
 from factory.keypointing import load_keypoint_regressor, train_keypoints, with_axis_keypoints
-from factory.production import Order, prepare, produce, render_shard
+from factory.order import Order
+from factory.production import prepare, produce, render_shard
 from flows.commands.train_keypoints import train_keypoints as command
 from interpreters.keypoints import AXIS_KEYPOINTS
 from interpreters.labelset import LabelSet

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from storage_data import make_arrays, make_spec
 
 from factory.errors import InputError
+from factory.order import Order
 from factory.planning import Calibration, Fleet, calibrate, simulate, sizes
-from factory.production import Order
 from storage import create_store
 from storage.remote import RemoteBackend
 

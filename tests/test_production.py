@@ -12,7 +12,8 @@ import zarr
 from tiny_world import TinyWorld
 
 from factory.errors import InputError
-from factory.production import Job, Order, make_shard, open_output, prepare, produce
+from factory.order import Order
+from factory.production import Job, make_shard, open_output, prepare, produce
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from storage import InputError as StoreError

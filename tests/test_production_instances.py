@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tiny_world import TinyWorld
 
-from factory.production import Order, prepare, produce
+from factory.order import Order
+from factory.production import prepare, produce
 from interpreters.instances import label_instances
 from interpreters.labelset import LabelClass, LabelSet
 from storage import open_dataset

@@ -1,21 +1,17 @@
 """``factory plan``: what an order of millions of pairs will take, before it is placed."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from flows.parameters import command_takes_order
 
+
+@command_takes_order(without=("out", "seed"), generator="builtin:nuclei64")
 def plan(
-    count: Annotated[int, typer.Option(help="Number of pairs.", min=1)],
+    *,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=100_000)] = 1,
-    generator: Annotated[
-        str, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint.")
-    ] = "builtin:nuclei64",
-    interpreter: Annotated[str | None, typer.Option(help="File of a trained interpreter.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Label set. [default: the bundled generator's]")] = None,
-    shard_size: Annotated[int | None, typer.Option(help="Samples in a shard. [default: about 50 MB]", min=1)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     speedup: Annotated[
         float, typer.Option(help="A worker's speed against this machine's, which is measured.", min=0.001)
     ] = 1.0,
@@ -28,6 +24,7 @@ def plan(
     price_1000_puts: Annotated[float | None, typer.Option(help="Price of 1,000 writing requests.")] = None,
     simulations: Annotated[int, typer.Option(help="Simulated runs.", min=1, max=1000)] = 20,
     json: Annotated[Path | None, typer.Option(help="File for all numbers as JSON.")] = None,
+    **order: Any,
 ) -> None:
     """Shards, bytes, requests, time and cost of an order, from a measurement here and a simulated fleet."""
     import dataclasses
@@ -37,21 +34,19 @@ def plan(
     import numpy as np
 
     from factory.errors import InputError
+    from factory.order import Order
     from factory.planning import Fleet, calibrate, simulate, sizes
-    from factory.production import Order
     from flows.runners import Execution
 
-    if interpreter is None and labels is None and generator.startswith("builtin:"):
-        labels = generator
     fleet = Fleet(workers, mtbf_hours, restart_s, straggler_share=straggler_share, straggler_factor=straggler_factor)
-    order = Order(generator, "plan", count, interpreter, labels, shard_size=shard_size, device=device)
-    here, spec = calibrate(order)
+    wanted = Order(out="plan", **order)
+    here, spec = calibrate(wanted)
     size = sizes(spec, here)
     shard_s = size.samples_per_shard / (here.pairs_per_second * speedup)
     tasks = Execution().groups(list(range(size.shards)))
     runs = [simulate(size.shards, shard_s, len(tasks[0]), fleet, here.start_s, seed) for seed in range(simulations)]
     completion = np.array([run.completion_s for run in runs]) / 3600
-    ideal = count / (here.pairs_per_second * speedup) / workers / 3600
+    ideal = wanted.count / (here.pairs_per_second * speedup) / workers / 3600
     waste = float(np.mean([run.wasted_s / run.busy_s for run in runs]))
     deaths = float(np.mean([run.deaths for run in runs]))
     hours = float(completion.mean()) * workers
