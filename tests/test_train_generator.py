@@ -38,6 +38,7 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     assert load_checkpoint(out / "generator.safetensors").metadata["images_seen"] == 8
     said = factory("train-generator", "--data", data, "--out", out, "--kimg", "0.012", "--keep-kimg", "0.004", *TINY)
     assert "goes on from" in said
+    assert "batch 4, learning rate 0.0025, gamma 0.0512, EMA 10 kimg, augmentation bgc (adaptive)" in said
     assert sorted(path.name for path in out.iterdir() if path.is_file()) == [
         "generator-000000.safetensors",
         "generator.safetensors",
@@ -57,6 +58,19 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     written = json.loads(report.read_text())
     assert [row["psi"] for row in written["quality"]] == [1.0, 0.7]
     assert written["quality"][0]["fid_ratio"] > 1
+
+
+def test_a_run_is_finished_in_another_folder_with_other_numbers(data: Path, tmp_path: Path) -> None:
+    call = ["train-generator", "--data", data, "--preset", "tiny", "--precision", "float32", "--device", "cpu"]
+    factory(*call, "--out", tmp_path / "run", "--kimg", "0.008", "--batch", 4)
+    wishes = ["--learning-rate", 0.001, "--batch", 8, "--ema-kimg", 20]
+    said = factory(
+        *call, "--out", tmp_path / "end", "--kimg", "0.024", "--resume", tmp_path / "run/snapshot.pt", *wishes
+    )
+    assert "batch 8, learning rate 0.001, gamma 0.0512, EMA 20 kimg" in said
+    assert [json.loads(line)["step"] for line in (tmp_path / "end" / "log.jsonl").read_text().splitlines()] == [4]
+    recipe = load_checkpoint(tmp_path / "end" / "generator.safetensors").metadata["recipe"]
+    assert (recipe["batch"], recipe["learning_rate"], recipe["ema_kimg"]) == (8, 0.001, 20)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def train(
         except OSError as error:
             raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from None
     first, began = trainer.images_seen, time.monotonic()
-    saved, kept, sums, count = began, trainer.images_seen, dict[str, list[Tensor]](), 0
+    saved, sums, count = began, dict[str, list[Tensor]](), 0
+    kept = _times(trainer, keep_kimg)
     shown = progress and trainer.world.rank == 0
     with _stop_signal() as stop, _Log(out, trainer) as log, _bar(trainer, kimg, shown) as bar:
         while trainer.images_seen < kimg * 1000:
@@ -71,14 +72,19 @@ def train(
             if interrupted or time.monotonic() - saved > snapshot_minutes * 60:
                 save(trainer, out, metadata)
                 saved = time.monotonic()
-            if keep_kimg and trainer.images_seen - kept >= keep_kimg * 1000:
-                kept = trainer.images_seen
-                save(trainer, out, metadata, f"generator-{kept // 1000:06}.safetensors")
+            if _times(trainer, keep_kimg) > kept:
+                kept = _times(trainer, keep_kimg)
+                save(trainer, out, metadata, f"generator-{trainer.images_seen // 1000:06}.safetensors")
             if interrupted:
                 raise WorkError(
                     f"interrupted after {trainer.images_seen} images; the same command goes on from {out / NAME}"
                 )
     save(trainer, out, metadata)
+
+
+def _times(trainer: Trainer, kimg: float | None) -> int:
+    """How often the run has passed a multiple of ``kimg``, however often it was stopped in between."""
+    return int(trainer.images_seen / (kimg * 1000)) if kimg else 0
 
 
 def save(
