@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from factory.errors import InputError, WorkError
 from factory.stylegan2_ada.checkpoint import save_safetensors
+from factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
 from factory.stylegan2_ada.networks import Generator
 from factory.stylegan2_ada.snapshots import NAME, save_snapshot
 from factory.stylegan2_ada.training import Trainer
@@ -37,8 +38,9 @@ def train(
     """Trains until ``kimg`` thousand images have been seen in all.
 
     In ``out``: ``snapshot.pt`` (continue from it), ``generator.safetensors`` (sample with it), ``samples/`` (a sheet a
-    snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), TensorBoard's events where it is
-    installed; with ``keep_kimg`` a generator is kept under its own name every so many thousand images.
+    snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), ``curves.png`` (the log, and quality
+    where it was measured), TensorBoard's events where it is installed; with ``keep_kimg`` a generator is kept under its
+    own name every so many thousand images.
 
     Raises ``WorkError`` where a loss is no longer finite, or when interrupted (SIGINT, SIGTERM: after the step at
     hand, with a snapshot); the message says what to go on from.
@@ -90,7 +92,8 @@ def _times(trainer: Trainer, kimg: float | None) -> int:
 def save(
     trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = "generator.safetensors"
 ) -> None:
-    """Snapshot, generator with its discriminator, and a sheet of samples. Only the first process writes."""
+    """Snapshot, generator with its discriminator, a sheet of samples and, where matplotlib is installed, the run's
+    curves. Only the first process writes."""
     if trainer.world.rank:
         return
     save_snapshot(trainer, out / NAME)
@@ -98,6 +101,8 @@ def save(
     save_safetensors(out / name, trainer.ema, trainer.discriminator, (metadata or {}) | told)
     sheet = sample_sheet(trainer.ema, trainer.data.labels)
     sheet.save(out / "samples" / f"{trainer.images_seen // 1000:06}.png")
+    with suppress(ImportError, InputError):  # a picture is not worth a run
+        draw_curves(out / PICTURE, [out / LOG], out / REPORT)
 
 
 @torch.no_grad()
@@ -171,7 +176,7 @@ class _Log:
 
     def __enter__(self) -> "_Log":
         if self.trainer.world.rank == 0:
-            self.file = open(self.out / "log.jsonl", "a", encoding="utf-8")
+            self.file = open(self.out / LOG, "a", encoding="utf-8")
             try:
                 from torch.utils.tensorboard import SummaryWriter
 
