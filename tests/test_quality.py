@@ -1,5 +1,6 @@
 """Figures of quality: known values, what they notice, and encoders of the user's choice."""
 
+import json
 import math
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from factory.stylegan2_ada.feature_metrics import (
     precision_recall,
 )
 from factory.stylegan2_ada.networks import Generator
-from factory.stylegan2_ada.quality import all_images, generate_images, measure
+from factory.stylegan2_ada.quality import COLUMNS, Quality, Yardstick, all_images, generate_images, table_row
 
 
 def normal(n: int, d: int = 4, seed: int = 0) -> Tensor:
@@ -75,17 +76,20 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
 def test_the_domain_encoder_learns_and_its_figures_notice_what_is_wrong(images: Tensor, tmp_path: Path) -> None:
     encoder = train_encoder(images, steps=6, batch=16)
     train, reference = images[:110], images[110:]
-    good = measure(images[60:110], train, reference, encoder.encode)
+    yardstick = Yardstick(train, reference, encoder.encode)
+    good = yardstick.measure(images[60:110])
     noisy = (reference.float() + 60 * torch.randn(reference.shape)).clamp(0, 255).to(torch.uint8)
-    bad = measure(noisy, train, reference, encoder.encode)
+    bad = yardstick.measure(noisy)
     assert bad.ratio > 2 * good.ratio
     assert bad.generated.precision < good.generated.precision
     assert bad.generated.nyquist > 3
-    collapsed = measure(images[:1].repeat(50, 1, 1, 1), train, reference, encoder.encode)
+    collapsed = yardstick.measure(images[:1].repeat(50, 1, 1, 1))
     assert collapsed.generated.diversity.pairwise < 0.01 * collapsed.reference_diversity.pairwise
-    assert good.real == bad.real  # the baseline does not depend on what was generated
-    assert "FID is" in bad.table().splitlines()[-1]
+    row = dict(zip(COLUMNS, table_row("noisy", bad.generated, bad.real)[28:].split(), strict=True))
+    assert float(row["x real"]) == pytest.approx(bad.ratio, abs=1e-3)
+    assert float(row["Nyquist"]) == pytest.approx(bad.generated.nyquist, abs=1e-3)
     assert bad.to_dict()["fid_ratio"] == bad.ratio
+    assert Quality.from_dict(json.loads(json.dumps(bad.to_dict()))) == bad
 
     save_encoder(encoder, tmp_path / "encoder.safetensors")
     again = load_encoder(tmp_path / "encoder.safetensors", channels=1)
@@ -93,7 +97,9 @@ def test_the_domain_encoder_learns_and_its_figures_notice_what_is_wrong(images: 
     with pytest.raises(InputError, match="no domain encoder for images of 3 channels"):
         load_encoder(tmp_path / "encoder.safetensors", channels=3)
     with pytest.raises(InputError, match="16 generated"):
-        measure(images[:4], train, reference, encoder.encode)
+        yardstick.measure(images[:4])
+    with pytest.raises(InputError, match="32 training and 16 reference"):
+        Yardstick(train, reference[:4], encoder.encode)
 
 
 def test_generated_images_are_the_same_for_the_same_seed() -> None:

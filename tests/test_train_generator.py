@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from factory.errors import InputError
 from factory.stylegan2_ada.checkpoint import load_checkpoint
-from factory.stylegan2_ada.feature_encoder import save_encoder, train_encoder
+from factory.stylegan2_ada.feature_encoder import DomainEncoder, save_encoder, train_encoder
 from factory.stylegan2_ada.quality import all_images
 from flows.cli import app
 
@@ -38,7 +38,9 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     assert load_checkpoint(out / "generator.safetensors").metadata["images_seen"] == 8
     said = factory("train-generator", "--data", data, "--out", out, "--kimg", "0.012", "--keep-kimg", "0.004", *TINY)
     assert "goes on from" in said
+    assert "batch 4, learning rate 0.0025, gamma 0.0512, EMA 10 kimg, augmentation bgc (adaptive)" in said
     assert sorted(path.name for path in out.iterdir() if path.is_file()) == [
+        "curves.png",
         "generator-000000.safetensors",
         "generator.safetensors",
         "log.jsonl",
@@ -53,10 +55,56 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     report = tmp_path / "quality.json"
     words = ["--generator", out / "generator.safetensors", "--data", data, "--encoder", encoder]
     said = factory("evaluate-generator", *words, "--count", 20, "--psi", 1.0, "--psi", 0.7, "--out", report)
-    assert said.count("real, held out") == 2
-    written = json.loads(report.read_text())
-    assert [row["psi"] for row in written["quality"]] == [1.0, 0.7]
-    assert written["quality"][0]["fid_ratio"] > 1
+    assert said.count("real, held out") == 1
+    (entry,) = json.loads(report.read_text())["generators"]
+    assert [row["psi"] for row in entry["quality"]] == [1.0, 0.7]
+    assert entry["quality"][0]["fid_ratio"] > 1
+    assert (entry["generator"], entry["images_seen"]) == ("generator.safetensors", 12)
+
+
+def test_a_run_is_measured_from_its_first_generator_to_its_last(data: Path, tmp_path: Path) -> None:
+    out, picture = tmp_path / "run", tmp_path / "run" / "curves.png"
+    factory("train-generator", "--data", data, "--out", out, "--kimg", "0.072", "--keep-kimg", "0.064", *TINY)
+    (out / "generator-000000.safetensors").rename(out / "generator-0064.safetensors")  # kimg of a toy run
+    before = picture.read_bytes()
+    words = ["evaluate-generator", "--data", data, "--count", 20, "--encoder", tmp_path / "encoder.safetensors"]
+    save_encoder(DomainEncoder(1), tmp_path / "encoder.safetensors")
+    said = factory(*words, "--run", out)
+    assert [line.split()[0] for line in said.splitlines() if "kimg, psi" in line] == ["0.064", "0.072"]
+    assert picture.read_bytes() != before
+    report = (out / "quality.json").read_bytes()
+    written = json.loads(report)
+    assert [entry["images_seen"] for entry in written["generators"]] == [64, 72]
+
+    # What was measured in the same way is not measured again; what was not, is.
+    written["generators"][0]["quality"][0]["generated"]["fid"] = 12345.0
+    (out / "quality.json").write_text(json.dumps(written))
+    assert "12345.000" in factory(*words, "--run", out)
+    factory(*words, "--run", out, "--seed", 1)
+    assert "12345" not in (out / "quality.json").read_text()
+
+    (out / "quality.json").write_text("{}")
+    with pytest.raises(InputError, match="is no report of evaluate-generator"):
+        factory(*words, "--run", out)
+    with pytest.raises(InputError, match=r"holds no generator\.safetensors"):
+        factory(*words, "--run", tmp_path)
+    with pytest.raises(InputError, match="give --generator"):
+        factory(*words)
+    with pytest.raises(InputError, match=r"are \(64, 1, 0\), those of .* are \(8, 1, 0\)"):
+        factory(*words, "--run", out, "--generator", "builtin:nuclei64")
+
+
+def test_a_run_is_finished_in_another_folder_with_other_numbers(data: Path, tmp_path: Path) -> None:
+    call = ["train-generator", "--data", data, "--preset", "tiny", "--precision", "float32", "--device", "cpu"]
+    factory(*call, "--out", tmp_path / "run", "--kimg", "0.008", "--batch", 4)
+    wishes = ["--learning-rate", 0.001, "--batch", 8, "--ema-kimg", 20]
+    said = factory(
+        *call, "--out", tmp_path / "end", "--kimg", "0.024", "--resume", tmp_path / "run/snapshot.pt", *wishes
+    )
+    assert "batch 8, learning rate 0.001, gamma 0.0512, EMA 20 kimg" in said
+    assert [json.loads(line)["step"] for line in (tmp_path / "end" / "log.jsonl").read_text().splitlines()] == [4]
+    recipe = load_checkpoint(tmp_path / "end" / "generator.safetensors").metadata["recipe"]
+    assert (recipe["batch"], recipe["learning_rate"], recipe["ema_kimg"]) == (8, 0.001, 20)
 
 
 @pytest.mark.parametrize(

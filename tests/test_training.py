@@ -17,12 +17,12 @@ from training_world import blobs, curve, new_run
 
 from factory.errors import InputError, WorkError
 from factory.stylegan2_ada import training_run
-from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
+from factory.stylegan2_ada.checkpoint import load_checkpoint
 from factory.stylegan2_ada.choices import draw_choices
 from factory.stylegan2_ada.dataset import ImageDataset
 from factory.stylegan2_ada.presets import Preset
 from factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot, start
-from factory.stylegan2_ada.training import Trainer, first_layers
+from factory.stylegan2_ada.training import Trainer
 from factory.stylegan2_ada.training_run import train
 
 ROOT = Path(__file__).parent.parent
@@ -207,6 +207,7 @@ def test_an_interrupt_ends_in_a_snapshot_and_a_line(
         train(trainer, tmp_path, kimg=1.0, progress=False)
     assert read_snapshot(tmp_path / NAME)["step"] == 4
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("tensor")) == [
+        "curves.png",
         "generator.safetensors",
         "log.jsonl",
         "samples",
@@ -219,54 +220,6 @@ def test_a_sheet_shows_the_same_latents_each_time(data: Path) -> None:
     sheets = [training_run.sample_sheet(trainer.ema, trainer.data.labels, rows=2, columns=3) for _ in range(2)]
     assert sheets[0].size == (24, 16)
     assert sheets[0].tobytes() == sheets[1].tobytes()
-
-
-def test_weights_are_taken_over_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    source = new_run(data, seed=5)
-    curve(source, 3)
-    file = tmp_path / "source.safetensors"
-    save_safetensors(file, source.ema, source.discriminator)
-    run = new_run(data, resume=str(file), freeze_d=4)
-    assert run.images_seen == 0
-    assert torch.equal(run.ema.synthesis.b8.conv1.weight, source.ema.synthesis.b8.conv1.weight)
-    assert (run.recipe.ada_kimg, run.recipe.ema_rampup) == (100, None)
-    frozen = [p.clone() for layer in first_layers(run.discriminator, 4) for p in layer.parameters()]
-    curve(run, 2)
-    after = [p for layer in first_layers(run.discriminator, 4) for p in layer.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
-    assert not torch.equal(run.discriminator.b4.out.weight, source.discriminator.b4.out.weight)
-
-    save_safetensors(file, source.ema)  # a file without discriminator starts a new one
-    curve(new_run(data, resume=str(file)), 1)
-
-
-def test_a_checkpoint_of_another_shape_is_refused_with_both_shapes(data: Path, tmp_path: Path) -> None:
-    source = new_run(data)
-    save_safetensors(tmp_path / "x.safetensors", source.ema, source.discriminator)
-    other = blobs(tmp_path / "grey", size=32, channels=1)
-    with pytest.raises(InputError, match=r"images of shape \[3, 8, 8\], the data's are \[1, 32, 32\]"):
-        new_run(other, resume=str(tmp_path / "x.safetensors"))
-    (tmp_path / "bad.pt").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(InputError, match="is not a readable"):
-        new_run(data, resume=str(tmp_path / "bad.pt"))
-    with pytest.raises(InputError, match="no such file"):
-        new_run(data, resume=str(tmp_path / "missing.pt"))
-
-
-def test_the_compact_loops_snapshots_go_on(data: Path, tmp_path: Path) -> None:
-    trainer = new_run(data)
-    curve(trainer, 2)
-    state = trainer.state_dict()
-    names = ("generator", "discriminator", "ema", "g_opt", "d_opt", "images_seen", "step", "network")
-    old = {name: state[name] for name in names}
-    old["config"] = {"batch": 8, "learning_rate": 0.001, "r1_gamma": 0.3, "r1_interval": 16, "half_dtype": "bfloat16"}
-    old |= {"order": torch.arange(3), "cursor": 1, "rng": torch.get_rng_state()}
-    torch.save(old, tmp_path / "old.pt")
-    run = new_run(data, resume=str(tmp_path / "old.pt"))
-    assert (run.images_seen, run.step, run.recipe.r1_gamma, run.recipe.amplify) == (16, 2, 0.3, "dihedral")
-    assert run.g_opt.param_groups[0]["lr"] == 0.001
-    assert torch.equal(run.ema.synthesis.b4.const, trainer.ema.synthesis.b4.const)
-    curve(run, 1)
 
 
 def test_batches_that_cannot_be_split_are_refused(data: Path) -> None:

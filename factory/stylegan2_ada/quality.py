@@ -62,19 +62,26 @@ class Quality:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"fid_ratio": self.ratio}
 
-    def table(self) -> str:
-        """For people: a row for generated images, one for real ones."""
-        heads = ["images", "FID", "FID train", "KIDx1000", "precision", "recall"]
-        heads += ["pairwise", "nearest", "to train", "Nyquist"]
-        lines = [f"{'':20}" + "".join(f"{head:>10}" for head in heads)]
-        for name, row in ((f"generated, psi {self.psi:g}", self.generated), ("real, held out", self.real)):
-            values = [row.fid, row.fid_train, row.kid * 1000, row.precision, row.recall]
-            values += [row.diversity.pairwise, row.diversity.neighbour, row.to_train, row.nyquist]
-            lines.append(f"{name:20}{row.images:10}" + "".join(f"{value:10.3f}" for value in values))
-        spread = self.reference_diversity
-        lines.append(f"{'reference':80}{spread.pairwise:10.3f}{spread.neighbour:10.3f}")
-        lines.append(f"FID is {self.ratio:.2f} times that of real images")
-        return "\n".join(lines)
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Quality":
+        """Of ``to_dict``."""
+        generated, real = (
+            Comparison(**values[name] | {"diversity": Diversity(**values[name]["diversity"])})
+            for name in ("generated", "real")
+        )
+        return cls(generated, real, Diversity(**values["reference_diversity"]), values["psi"])
+
+
+COLUMNS = ["images", "FID", "x real", "FID train", "KIDx1000", "precision", "recall"]
+COLUMNS += ["pairwise", "nearest", "to train", "Nyquist"]
+HEADING = f"{'':28}" + "".join(f"{column:>10}" for column in COLUMNS)
+
+
+def table_row(name: str, row: Comparison, real: Comparison) -> str:
+    """One set of images for people, under ``HEADING``."""
+    values = [row.fid, row.fid / max(real.fid, 1e-12), row.fid_train, row.kid * 1000, row.precision, row.recall]
+    values += [row.diversity.pairwise, row.diversity.neighbour, row.to_train, row.nyquist]
+    return f"{name[-27:]:28}{row.images:10}" + "".join(f"{value:10.3f}" for value in values)
 
 
 def all_images(data: ImageDataset) -> Images:
@@ -104,34 +111,46 @@ def generate_images(
     return torch.cat(parts)
 
 
-def measure(
-    generated: Images, train: Images, reference: Images, encoder: Encoder, psi: float = 1.0, seed: int = 0
-) -> Quality:
-    """Generated images and a random half of the training images, each against the reference that was not trained on.
+class Yardstick:
+    """Real images that generated ones are measured against; their features are computed once.
 
-    The other half of the training images plays the training set for the real ones, so that neither row meets itself.
+    Generated images and a random half of the training images are each compared with the reference that was not
+    trained on. The other half of the training images plays the training set for the real ones, so that neither row
+    meets itself. Raises ``InputError`` where there are too few images.
     """
-    if min(len(generated), len(train) // 2, len(reference)) < 16:
-        raise InputError("quality needs 16 generated, 32 training and 16 reference images or more")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    half = len(train) // 2
-    held, rest = train[order[:half]], train[order[half:]]
-    target, power = encoder(reference), nyquist_power(reference)
-    known = encoder(rest)
 
-    def compare(images: Images) -> Comparison:
-        features = encoder(images)
-        precision, recall = precision_recall(target, features[: 4 * len(target)])
+    def __init__(self, train: Images, reference: Images, encoder: Encoder, seed: int = 0) -> None:
+        if len(train) < 32 or len(reference) < 16:
+            raise InputError("quality needs 32 training and 16 reference images or more")
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        half = len(train) // 2
+        self.encoder = encoder
+        self.target, self.known = encoder(reference), encoder(train[order[half:]])
+        self.power = nyquist_power(reference)
+        self.spread = diversity(self.target)
+        self.real = self._compare(train[order[:half]])
+
+    def measure(self, generated: Images, psi: float = 1.0) -> Quality:
+        """Figures of 16 or more images of a generator, beside those of real ones."""
+        if len(generated) < 16:
+            raise InputError(f"quality needs 16 generated images or more, not {len(generated)}")
+        return Quality(self._compare(generated), self.real, self.spread, psi)
+
+    def reference_row(self) -> str:
+        """The reference's own spread, under ``HEADING``."""
+        return f"{'reference':98}{self.spread.pairwise:10.3f}{self.spread.neighbour:10.3f}"
+
+    def _compare(self, images: Images) -> Comparison:
+        features, few = self.encoder(images), len(self.target)
+        precision, recall = precision_recall(self.target, features[: 4 * few])
         return Comparison(
             images=len(images),
-            fid=frechet_distance(features, target),
-            fid_train=frechet_distance(features, known),
-            kid=kernel_distance(features, target),
+            fid=frechet_distance(features, self.target),
+            fid_train=frechet_distance(features, self.known),
+            kid=kernel_distance(features, self.target),
             precision=precision,
             recall=recall,
-            diversity=diversity(features[: len(target)]),
-            to_train=float(nearest(features[: len(target)], known, 1).median()),
-            nyquist=nyquist_power(images) / max(power, 1e-12),
+            diversity=diversity(features[:few]),
+            to_train=float(nearest(features[:few], self.known, 1).median()),
+            nyquist=nyquist_power(images) / max(self.power, 1e-12),
         )
-
-    return Quality(compare(generated), compare(held), diversity(target), psi)

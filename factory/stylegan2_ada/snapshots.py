@@ -13,7 +13,7 @@ from factory.stylegan2_ada.dataset import ImageDataset
 from factory.stylegan2_ada.networks import Discriminator, Generator
 from factory.stylegan2_ada.parallel import World
 from factory.stylegan2_ada.presets import Preset, Recipe, preset
-from factory.stylegan2_ada.training import Trainer, new_networks
+from factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
 
 NAME = "snapshot.pt"
 
@@ -93,7 +93,8 @@ def start(
     if _is_snapshot(resume):
         state = read_snapshot(Path(resume))
         recipe = Recipe.from_dict(state["recipe"]).changed(**wishes)
-        networks = (Generator(**state["network"]), Discriminator(**state["discriminator_config"]))
+        clamp = {"conv_clamp": clamp_of(recipe)} if clamp_of(recipe) else {}  # float16 now, whatever it was then
+        networks = (Generator(**state["network"] | clamp), Discriminator(**state["discriminator_config"] | clamp))
         trainer = Trainer(data, networks, recipe, world, micro)
         trainer.load_state_dict(state)
         return trainer

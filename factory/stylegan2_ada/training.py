@@ -63,7 +63,7 @@ class Trainer:
         for layer in first_layers(self.discriminator, recipe.freeze_d):
             layer.requires_grad_(False)
         self.g_parameters = list(self.generator.parameters())
-        self.d_parameters = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.d_parameters = _trainable(self.discriminator, recipe.freeze_d)
         self.g_opt = torch.optim.Adam(self.g_parameters, **self._adam(recipe.pl_weight, recipe.pl_interval))
         self.d_opt = torch.optim.Adam(self.d_parameters, **self._adam(recipe.r1_gamma, recipe.r1_interval))
         self.pipe = AugmentPipe(recipe.augment)
@@ -280,11 +280,17 @@ class Trainer:
         return nets | plain | own | configs | {"format": 2}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where ``state`` was taken; learning rates stay those of this run's recipe."""
+        """Goes on where ``state`` was taken; learning rates and frozen layers stay those of this run's recipe."""
         for name in _PARTS:
             part, values = getattr(self, name), state[name]
             if isinstance(part, torch.optim.Optimizer):
-                values = values | {"param_groups": part.state_dict()["param_groups"]}
+                values = {"param_groups": part.state_dict()["param_groups"], "state": values["state"]}
+            if name == "d_opt":  # its moments are numbered by what was trained then
+                frozen = state["recipe"].get("freeze_d", 0)
+                then = {id(p): i for i, p in enumerate(_trainable(self.discriminator, frozen))}
+                places = [then.get(id(p)) for p in self.d_parameters]
+                moments = {i: values["state"][j] for i, j in enumerate(places) if j in values["state"]}
+                values["state"] = moments
             part.load_state_dict(values)
         self._silence(self.generator)
         self._silence(self.ema)
@@ -308,11 +314,20 @@ def first_layers(discriminator: Discriminator, count: int) -> list[torch.nn.Modu
     return layers[:count]
 
 
+def _trainable(discriminator: Discriminator, freeze_d: int) -> list[torch.nn.Parameter]:
+    frozen = {id(p) for layer in first_layers(discriminator, freeze_d) for p in layer.parameters()}
+    return [p for p in discriminator.parameters() if id(p) not in frozen]
+
+
+def clamp_of(recipe: Recipe) -> float | None:
+    """float16 overflows without a clamp (StyleGAN2-ADA, appendix C)."""
+    return 256.0 if recipe.precision == "float16" else None
+
+
 def new_networks(data: ImageDataset, network: dict[str, int], recipe: Recipe) -> tuple[Generator, Discriminator]:
     """Untrained networks for the data; the same recipe gives the same weights."""
     torch.manual_seed(seed_of(recipe.seed, 0, 2**31))
     common: dict[str, Any] = {"img_resolution": data.resolution, "img_channels": data.channels}
-    # float16 overflows without a clamp (StyleGAN2-ADA, appendix C).
-    common |= {"c_dim": data.label_dim, "conv_clamp": 256.0 if recipe.precision == "float16" else None}
+    common |= {"c_dim": data.label_dim, "conv_clamp": clamp_of(recipe)}
     sizes = {name: network[name] for name in ("channel_base", "channel_max")}
     return Generator(**common, **network), Discriminator(**common, **sizes, mbstd_group_size=recipe.mbstd_group)

@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from factory.errors import InputError, WorkError
 from factory.stylegan2_ada.checkpoint import save_safetensors
+from factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
 from factory.stylegan2_ada.networks import Generator
 from factory.stylegan2_ada.snapshots import NAME, save_snapshot
 from factory.stylegan2_ada.training import Trainer
@@ -37,8 +38,9 @@ def train(
     """Trains until ``kimg`` thousand images have been seen in all.
 
     In ``out``: ``snapshot.pt`` (continue from it), ``generator.safetensors`` (sample with it), ``samples/`` (a sheet a
-    snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), TensorBoard's events where it is
-    installed; with ``keep_kimg`` a generator is kept under its own name every so many thousand images.
+    snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), ``curves.png`` (the log, and quality
+    where it was measured), TensorBoard's events where it is installed; with ``keep_kimg`` a generator is kept under its
+    own name every so many thousand images.
 
     Raises ``WorkError`` where a loss is no longer finite, or when interrupted (SIGINT, SIGTERM: after the step at
     hand, with a snapshot); the message says what to go on from.
@@ -49,7 +51,8 @@ def train(
         except OSError as error:
             raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from None
     first, began = trainer.images_seen, time.monotonic()
-    saved, kept, sums, count = began, trainer.images_seen, dict[str, list[Tensor]](), 0
+    saved, sums, count = began, dict[str, list[Tensor]](), 0
+    kept = _times(trainer, keep_kimg)
     shown = progress and trainer.world.rank == 0
     with _stop_signal() as stop, _Log(out, trainer) as log, _bar(trainer, kimg, shown) as bar:
         while trainer.images_seen < kimg * 1000:
@@ -71,9 +74,9 @@ def train(
             if interrupted or time.monotonic() - saved > snapshot_minutes * 60:
                 save(trainer, out, metadata)
                 saved = time.monotonic()
-            if keep_kimg and trainer.images_seen - kept >= keep_kimg * 1000:
-                kept = trainer.images_seen
-                save(trainer, out, metadata, f"generator-{kept // 1000:06}.safetensors")
+            if _times(trainer, keep_kimg) > kept:
+                kept = _times(trainer, keep_kimg)
+                save(trainer, out, metadata, f"generator-{trainer.images_seen // 1000:06}.safetensors")
             if interrupted:
                 raise WorkError(
                     f"interrupted after {trainer.images_seen} images; the same command goes on from {out / NAME}"
@@ -81,10 +84,16 @@ def train(
     save(trainer, out, metadata)
 
 
+def _times(trainer: Trainer, kimg: float | None) -> int:
+    """How often the run has passed a multiple of ``kimg``, however often it was stopped in between."""
+    return int(trainer.images_seen / (kimg * 1000)) if kimg else 0
+
+
 def save(
     trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = "generator.safetensors"
 ) -> None:
-    """Snapshot, generator with its discriminator, and a sheet of samples. Only the first process writes."""
+    """Snapshot, generator with its discriminator, a sheet of samples and, where matplotlib is installed, the run's
+    curves. Only the first process writes."""
     if trainer.world.rank:
         return
     save_snapshot(trainer, out / NAME)
@@ -92,6 +101,8 @@ def save(
     save_safetensors(out / name, trainer.ema, trainer.discriminator, (metadata or {}) | told)
     sheet = sample_sheet(trainer.ema, trainer.data.labels)
     sheet.save(out / "samples" / f"{trainer.images_seen // 1000:06}.png")
+    with suppress(ImportError, InputError):  # a picture is not worth a run
+        draw_curves(out / PICTURE, [out / LOG], out / REPORT)
 
 
 @torch.no_grad()
@@ -165,7 +176,7 @@ class _Log:
 
     def __enter__(self) -> "_Log":
         if self.trainer.world.rank == 0:
-            self.file = open(self.out / "log.jsonl", "a", encoding="utf-8")
+            self.file = open(self.out / LOG, "a", encoding="utf-8")
             try:
                 from torch.utils.tensorboard import SummaryWriter
 

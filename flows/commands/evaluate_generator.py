@@ -1,4 +1,4 @@
-"""``factory evaluate-generator``: figures of a generator beside those of real images."""
+"""``factory evaluate-generator``: figures of a generator, or of a run's, beside those of real images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,14 @@ import typer
 
 
 def evaluate_generator(
-    generator: Annotated[str, typer.Option(help="Checkpoint (.safetensors, official .pkl) or builtin:NAME.")],
     data: Annotated[str, typer.Option(help="Folder, zip or URL of the images it was trained on.")],
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint (.safetensors, official .pkl) or builtin:NAME; may be given several times."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a training run: every generator that it kept, as a curve.")
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Images it was not trained on (default: every fourth image of --data).")
     ] = None,
@@ -18,27 +24,28 @@ def evaluate_generator(
             help="TorchScript .pt or domain encoder .safetensors; trained on --data and kept here if missing."
         ),
     ] = None,
-    count: Annotated[int, typer.Option(help="Images to generate.")] = 5000,
+    count: Annotated[int, typer.Option(help="Images to generate, of each.")] = 5000,
     psi: Annotated[list[float] | None, typer.Option(help="Truncation; may be given several times.")] = None,
     seed: Annotated[int, typer.Option(help="Of samples and of the split.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write the figures there as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the figures there as JSON (default with --run: quality.json in it).")
+    ] = None,
 ) -> None:
     """Measure FID, KID, precision, recall and diversity, beside the same figures of real images."""
-    import json
-
     import torch
 
     from factory.errors import InputError
-    from factory.generators import BUILTIN, open_generator
+    from factory.quality_report import Report, kept_generators, open_alike
+    from factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
     from factory.stylegan2_ada.dataset import ImageDataset
     from factory.stylegan2_ada.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
-    from factory.stylegan2_ada.quality import all_images, generate_images, measure
+    from factory.stylegan2_ada.quality import HEADING, Yardstick, all_images, table_row
 
     if count < 16:
         raise InputError(f"count is {count}: expected 16 or more images")
-    network = open_generator(generator).network
-    pixels, channels = network.img_resolution, network.img_channels
-    images = ImageDataset(data, pixels, channels=channels, conditional=network.c_dim > 0, progress=True)
+    sources = [*(kept_generators(run) if run else []), *(generator or [])]
+    pixels, channels, classes = open_alike(sources)
+    images = ImageDataset(data, pixels, channels=channels, conditional=classes > 0, progress=True)
     train = all_images(images)
     if reference is not None:
         held_out = all_images(ImageDataset(reference, pixels, channels=channels, progress=True))
@@ -52,12 +59,17 @@ def evaluate_generator(
             save_encoder(trained, encoder)
     else:
         encode = load_encoder(encoder, images.channels)
-    report = []
-    for value in psi or [1.0]:
-        samples = generate_images(network, count, images.labels, value, seed, progress=True)
-        quality = measure(samples, train, held_out, encode, value, seed)
-        typer.echo(quality.table())
-        report.append(quality.to_dict())
-    if out is not None:
-        source = generator if generator.startswith(BUILTIN) else Path(generator).name
-        out.write_text(json.dumps({"generator": source, "count": count, "quality": report}, indent=1) + "\n")
+    yardstick = Yardstick(train, held_out, encode, seed)
+    if out is None and run is not None:
+        out = run / REPORT
+    report = Report(yardstick, images.labels, count, tuple(psi or [1.0]), seed, out)
+    typer.echo(HEADING)
+    typer.echo(yardstick.reference_row())
+    typer.echo(table_row("real, held out", yardstick.real, yardstick.real))
+    for source in sources:
+        for name, quality in report.add(source):
+            typer.echo(table_row(name, quality.generated, quality.real))
+    if out is not None and len(report.placed()) > 1:
+        picture = run / PICTURE if run else out.with_suffix(".png")
+        draw_curves(picture, [run / LOG] if run and (run / LOG).exists() else [], out)
+        typer.echo(f"{out}: the figures; {picture}: their curves")

@@ -1,9 +1,12 @@
 """``factory train-generator``: StyleGAN2-ADA on a folder or zip of images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from factory.stylegan2_ada.presets import Recipe
 
 
 def train_generator(
@@ -36,6 +39,9 @@ def train_generator(
     micro: Annotated[int, typer.Option(help="Split each process's batch into so many, where memory is short.")] = 1,
     gamma: Annotated[float | None, typer.Option(help="Weight of R1.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of both networks.")] = None,
+    ema_kimg: Annotated[
+        float | None, typer.Option(help="Half-life of the weights' moving average, thousand images.")
+    ] = None,
     freeze_d: Annotated[int | None, typer.Option(help="Keep the discriminator's first layers, for transfer.")] = None,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Of weights and of everything random.")] = None,
@@ -70,6 +76,7 @@ def train_generator(
             "batch": batch,
             "r1_gamma": gamma,
             "learning_rate": learning_rate,
+            "ema_kimg": ema_kimg,
             "freeze_d": freeze_d,
             "seed": seed,
             **best_precision(precision, world.device, chosen.recipe.half_resolutions),
@@ -82,9 +89,19 @@ def train_generator(
             kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
             typer.echo(f"{len(images)} images, {kind}; generator of {size:.1f} M parameters")
             typer.echo(f"{world.size} x {world.device}, {trainer.recipe.precision}")
+            typer.echo(_numbers(trainer.recipe))
             typer.echo(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
         train(trainer, out, kimg or chosen.kimg, snapshot_minutes, keep_kimg, {"preset": preset})
         if first:
             typer.echo(f"{out / 'generator.safetensors'}: {trainer.images_seen} images seen; look at {out / 'samples'}")
     finally:
         leave()
+
+
+def _numbers(recipe: "Recipe") -> str:
+    """What the run follows: the preset's numbers, or the snapshot's, with the caller's wishes."""
+    strength = "adaptive" if recipe.augment_p is None else f"p {recipe.augment_p:g}"
+    parts = [f"batch {recipe.batch}", f"learning rate {recipe.learning_rate:g}", f"gamma {recipe.r1_gamma:g}"]
+    parts += [f"EMA {recipe.ema_kimg:g} kimg", f"augmentation {recipe.augment} ({strength})"]
+    parts += [f"path length {recipe.pl_weight:g}", f"noise {'on' if recipe.noise else 'off'}"]
+    return ", ".join([*parts, f"seed {recipe.seed}"])

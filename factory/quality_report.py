@@ -1,0 +1,112 @@
+"""Quality of several generators, most often one run's: a report on disk that grows with each of them."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from factory.errors import InputError
+from factory.files import whole_file
+from factory.generators import BUILTIN, open_generator
+from factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
+from interpreters.shapes import Float
+
+
+def kept_generators(run: Path) -> list[str]:
+    """Files of a run's generators in the order of training, the last one at the end.
+
+    Raises ``InputError`` where there is none.
+    """
+    kept = sorted(run.glob("generator-*.safetensors"))
+    last = run / "generator.safetensors"
+    found = [*kept, last] if last.exists() else kept
+    if not found:
+        raise InputError(f"{run}: holds no generator.safetensors; expected the folder of a training run")
+    return [str(path) for path in found]
+
+
+def open_alike(sources: Sequence[str]) -> tuple[int, int, int]:
+    """Resolution, image channels and classes that all the generators share.
+
+    Raises ``InputError`` where there is no generator, or one differs.
+    """
+    if not sources:
+        raise InputError("give --generator (once or several times) or --run: the generators to evaluate")
+    shapes = {}
+    for source in sources:
+        network = open_generator(source, "cpu").network
+        shapes[source] = (network.img_resolution, network.img_channels, network.c_dim)
+        if shapes[source] != shapes[sources[0]]:
+            raise InputError(
+                f"{source}: resolution, channels and classes are {shapes[source]}, those of {sources[0]} are "
+                f"{shapes[sources[0]]}; expected generators of one kind"
+            )
+    return shapes[sources[0]]
+
+
+@dataclass
+class Report:
+    """Figures of one generator after the other against the same real images.
+
+    Written to ``path`` after each. A generator that an earlier report there holds, measured in the same way, is not
+    measured again: an interrupted evaluation goes on, and a run's report grows with the run.
+    """
+
+    yardstick: Yardstick
+    labels: Float[Tensor, "known classes"]
+    count: int
+    psi: tuple[float, ...]
+    seed: int = 0
+    path: Path | None = None
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        features = hashlib.sha256()  # tell the real images and the encoder in one
+        for part in (self.yardstick.target, self.yardstick.known):
+            features.update(part.contiguous().numpy().tobytes())
+        self.settings = {
+            "count": self.count,
+            "psi": list(self.psi),
+            "seed": self.seed,
+            "real_features": features.hexdigest(),
+        }
+        self.known: dict[str, list[dict[str, Any]]] = {}
+        if self.path is not None and self.path.exists():
+            try:
+                earlier = json.loads(self.path.read_text())
+                if earlier["settings"] == self.settings:
+                    self.known = {entry["sha256"]: entry["quality"] for entry in earlier["generators"]}
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{self.path}: exists and is no report of evaluate-generator") from None
+
+    def add(self, source: str) -> Iterator[tuple[str, Quality]]:
+        """Measures one generator; a name for people and its figures, for each psi."""
+        opened = open_generator(source)
+        name, seen = source if source.startswith(BUILTIN) else Path(source).name, opened.metadata.get("images_seen")
+        if any(entry["sha256"] == opened.sha256 for entry in self.entries):
+            return
+        shown = f"{name.removesuffix('.safetensors')}" if seen is None else f"{seen / 1000:.6g} kimg"
+        rows = []
+        for i, psi in enumerate(self.psi):
+            if opened.sha256 in self.known:
+                quality = Quality.from_dict(self.known[opened.sha256][i])
+            else:
+                samples = generate_images(opened.network, self.count, self.labels, psi, self.seed, progress=True)
+                quality = self.yardstick.measure(samples, psi)
+            rows.append(quality.to_dict())
+            yield f"{shown}, psi {psi:g}", quality
+        self.entries.append({"generator": name, "sha256": opened.sha256, "images_seen": seen, "quality": rows})
+        if self.path is not None:
+            with whole_file(self.path) as file:
+                file.write((json.dumps(self.settings_and_entries(), indent=1) + "\n").encode())
+
+    def settings_and_entries(self) -> dict[str, Any]:
+        return {"settings": self.settings, "generators": self.entries}
+
+    def placed(self) -> list[dict[str, Any]]:
+        """Entries that know how many images their generator has seen: points of a curve."""
+        return [entry for entry in self.entries if entry["images_seen"] is not None]
