@@ -7,48 +7,82 @@ upsampled projections, finish the members and vote. Nothing of the size channels
 pixels ever exists: working memory is set by a budget, not by the resolution.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from interpreters.crop import Crop, whole
 from interpreters.folding import Folded
 from interpreters.levels import split_levels
 from interpreters.lookup import interpolation_matrix
 from interpreters.prediction import Prediction
-from interpreters.shapes import Float, UInt8
+from interpreters.shapes import Float
 from interpreters.uncertainty import image_score, streamed_vote
 from interpreters.workers import Workers
 
-if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
-
 TILE = 32  # pixels a side; with 1,280 float32 units a tile is 5 MB and stays in cache
+LARGE_TILE = 256  # where there is no cache to stay in, but a price on every call
 PART = 1024  # pixels of a small map that one worker projects at a time
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What this way of computing asks of an ensemble, whatever its outputs are."""
+
+    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded: ...
+    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]: ...
+
+
+Use = Callable[[int, slice, slice, Float[Tensor, "members outputs rows columns"]], None]
+"""Told of every tile: the image's number, its rows and columns (counted from the crop's corner), the outputs there."""
 
 
 @torch.no_grad()
 def predict(
-    model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], dtype: torch.dtype, budget: int
+    model: Model,
+    feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
+    dtype: torch.dtype,
+    budget: int,
+    crop: Crop | None = None,
 ) -> Prediction:
     """Products in ``dtype`` (softmax and vote in float32), at most about ``budget`` bytes of working memory."""
+    crop = crop or whole(model.output_size(feature_maps))
+    shape, device = (len(feature_maps[0]), crop.height, crop.width), feature_maps[0].device
+    mask = torch.empty(shape, dtype=torch.uint8, device=device)
+    uncertainty = torch.empty(shape, device=device)
+
+    def vote(image: int, rows: slice, columns: slice, logits: Tensor) -> None:
+        tile_mask, tile_uncertainty = streamed_vote(logits.flatten(2))
+        mask[image, rows, columns] = tile_mask.view(logits.shape[2:])
+        uncertainty[image, rows, columns] = tile_uncertainty.view(logits.shape[2:])
+
+    outputs(model, feature_maps, dtype, budget, crop, vote)
+    return Prediction(mask, uncertainty.half(), image_score(uncertainty))
+
+
+@torch.no_grad()
+def outputs(
+    model: Model,
+    feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
+    dtype: torch.dtype,
+    budget: int,
+    crop: Crop,
+    use: Use,
+) -> None:
+    """The members' outputs for the crop's pixels, tile by tile; ``use`` may be called from several threads."""
     size = model.output_size(feature_maps)
-    batch, device = len(feature_maps[0]), feature_maps[0].device
-    mask = torch.empty(batch, *size, dtype=torch.uint8, device=device)
-    uncertainty = torch.empty(batch, *size, device=device)
-    with Workers(device) as workers:
-        call = _Call(model, feature_maps, size, dtype, budget, workers.count)
-        for start in range(0, batch, call.group):
-            images = range(start, min(start + call.group, batch))
+    crop.check(*size)
+    with Workers(feature_maps[0].device) as workers:
+        call = _Call(model, feature_maps, size, dtype, budget, workers.count, crop)
+        for start in range(0, len(feature_maps[0]), call.group):
+            images = range(start, min(start + call.group, len(feature_maps[0])))
             kept = {i: call.allocate() for i in images}
             parts = [(i, k, y, end) for i in images for k in range(call.kept) for y, end in call.parts(k)]
             workers.run(call.project, [(i, k, y, end, kept[i][k][y:end]) for i, k, y, end in parts])
-            bands = [(y, min(y + call.rows, size[0])) for y in range(0, size[0], call.rows)]
-            workers.run(
-                call.label_band, [(i, y, end, kept[i], mask[i], uncertainty[i]) for i in images for y, end in bands]
-            )
-    return Prediction(mask, uncertainty.half(), image_score(uncertainty))
+            bands = [(y, min(y + call.rows, crop.bottom)) for y in range(crop.top, crop.bottom, call.rows)]
+            workers.run(call.finish_band, [(i, y, end, kept[i], use) for i in images for y, end in bands])
 
 
 class _Call:
@@ -60,33 +94,35 @@ class _Call:
 
     def __init__(
         self,
-        model: "StyleInterpreter",
+        model: Model,
         feature_maps: Sequence[Tensor],
         size: tuple[int, int],
         dtype: torch.dtype,
         budget: int,
         workers: int,
+        crop: Crop | None = None,
     ):
-        self.size, self.dtype, self.device = size, dtype, feature_maps[0].device
+        self.size, self.crop, self.dtype, self.device = size, crop or whole(size), dtype, feature_maps[0].device
         self.folded: Folded = model.folded(dtype, self.device)
         self.units = self.folded.first.shape[1]
         self.lower, self.top = split_levels(self.folded, feature_maps, size)
 
         unit_bytes = self.units * self.folded.first.element_size()
-        whole = [level.height * level.width * unit_bytes for level in self.lower]
+        sizes = [level.height * level.width * unit_bytes for level in self.lower]
         self.kept = 0
-        while self.kept < len(whole) and sum(whole[: self.kept + 1]) <= budget // 2:
+        while self.kept < len(sizes) and sum(sizes[: self.kept + 1]) <= budget // 2:
             self.kept += 1
-        self.group = max(1, budget // 2 // max(1, sum(whole[: self.kept])))
-        self.rows = TILE
+        self.group = max(1, budget // 2 // max(1, sum(sizes[: self.kept])))
+        self.tile = TILE if self.device.type == "cpu" else LARGE_TILE
+        self.rows = self.tile
         while self.rows > 4 and workers * self._band_bytes(unit_bytes) > budget // 2:
             self.rows //= 2
 
     def _band_bytes(self, unit_bytes: int) -> int:
         """Working memory of one worker: projections of its band, then one tile with its column taps."""
         banded = sum((self.rows * v.height // self.size[0] + 2) * v.width for v in self.lower[self.kept :])
-        taps = sum(TILE * v.width // self.size[1] + 2 for v in self.lower)
-        return (banded + self.rows * (TILE + taps)) * unit_bytes
+        taps = sum(self.tile * v.width // self.size[1] + 2 for v in self.lower)
+        return (banded + self.rows * (self.tile + taps)) * unit_bytes
 
     def allocate(self) -> list[Tensor]:
         return [
@@ -95,9 +131,14 @@ class _Call:
         ]
 
     def parts(self, k: int) -> list[tuple[int, int]]:
-        """Rows of level k in portions that keep every worker busy."""
-        step = max(1, PART // self.lower[k].width)
-        return [(y, min(y + step, self.lower[k].height)) for y in range(0, self.lower[k].height, step)]
+        """The rows of level k that the crop needs, in portions that keep every worker busy."""
+        level = self.lower[k]
+        step = max(1, PART // level.width)
+        first, matrix = interpolation_matrix(
+            self.crop.top, self.crop.bottom, level.height, self.size[0], self.dtype, self.device
+        )
+        last = first + matrix.shape[1]
+        return [(y, min(y + step, last)) for y in range(first, last, step)]
 
     def project(self, image: int, k: int, y: int, end: int, out: Float[Tensor, "rows width units"]) -> None:
         """First layer of all members for rows y to end of level k."""
@@ -105,16 +146,8 @@ class _Call:
         pixels = level.vectors(image, slice(y, end), slice(None), self.dtype)
         torch.addmm(level.bias, pixels, level.weight, out=out.view(-1, self.units))
 
-    def label_band(
-        self,
-        image: int,
-        y: int,
-        end: int,
-        kept: list[Tensor],
-        mask: UInt8[Tensor, "height width"],
-        uncertainty: Float[Tensor, "height width"],
-    ) -> None:
-        """Mask and uncertainty of the image's rows y to end, tile by tile."""
+    def finish_band(self, image: int, y: int, end: int, kept: list[Tensor], use: Use) -> None:
+        """The outputs of the image's rows y to end, tile by tile."""
         bands, vertical = [], []
         for k, level in enumerate(self.lower):
             first, matrix = interpolation_matrix(y, end, level.height, self.size[0], self.dtype, self.device)
@@ -126,12 +159,14 @@ class _Call:
                 self.project(image, k, first, last, band)
             bands.append(band.flatten(1))
             vertical.append(matrix)
-        for x in range(0, self.size[1], TILE):
-            stop = min(x + TILE, self.size[1])
-            units = self._first_layer(image, y, end, x, stop, bands, vertical)
-            tile_mask, tile_uncertainty = streamed_vote(self._logits(units))
-            mask[y:end, x:stop] = tile_mask.view(end - y, stop - x)
-            uncertainty[y:end, x:stop] = tile_uncertainty.view(end - y, stop - x)
+        for x in range(self.crop.left, self.crop.right, self.tile):
+            stop = min(x + self.tile, self.crop.right)
+            logits = self._logits(self._first_layer(image, y, end, x, stop, bands, vertical))
+            rows, columns = (
+                slice(y - self.crop.top, end - self.crop.top),
+                slice(x - self.crop.left, stop - self.crop.left),
+            )
+            use(image, rows, columns, logits.unflatten(2, (end - y, stop - x)))
 
     def _first_layer(
         self, image: int, y: int, end: int, x: int, stop: int, bands: list[Tensor], vertical: list[Tensor]

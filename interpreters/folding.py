@@ -11,6 +11,7 @@ from interpreters.shapes import Float
 
 if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
+    from interpreters.regression import FeatureRegressor
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Folded:
 
 
 @torch.no_grad()
-def fold(model: "StyleInterpreter", dtype: torch.dtype, device: torch.device) -> Folded:
+def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, device: torch.device) -> Folded:
     """Both are affine maps in front of a linear layer: W (s x + t) + b = (W s) x + (W t + b).
 
     Each map's projection is centred by a bias of its own: in low precision a large common offset would cost digits.
@@ -59,7 +60,9 @@ class FoldCache:
         self._key: tuple[Any, ...] = ()
         self._folded: Folded | None = None
 
-    def __call__(self, model: "StyleInterpreter", dtype: torch.dtype, device: torch.device) -> Folded:
+    def __call__(
+        self, model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, device: torch.device
+    ) -> Folded:
         tensors: Sequence[Tensor] = [*model.parameters(), *model.buffers()]
         key = (dtype, device, *((t.data_ptr(), t._version) for t in tensors))
         if self._folded is None or key != self._key:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpreters import factored, files, fused, reference, training
+from interpreters.crop import Crop
 from interpreters.errors import InputError
 from interpreters.folding import FoldCache, Folded
 from interpreters.layers import MemberStack
@@ -90,8 +91,9 @@ class StyleInterpreter(MemberStack):
         feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
         precision: str = "auto",
         budget: int | None = None,
+        crop: Crop | None = None,
     ) -> Prediction:
-        """Labels and uncertainty of a batch; masks have the size of the largest map.
+        """Labels and uncertainty of a batch; masks have the size of the largest map, or of ``crop``.
 
         The same answer as ``predict_reference`` up to rounding, at a fraction of its time and memory. All cores that
         ``torch.set_num_threads`` allows are used.
@@ -99,16 +101,19 @@ class StyleInterpreter(MemberStack):
         precision: of the products, "float32", "bfloat16" or "float16" (docs/interpreter.md says what each costs and
         changes); "auto" is float32 on the CPU and float16 on a GPU.
         budget: working memory in bytes, beside inputs, outputs and the weights; 256 MiB on the CPU and 4 GiB on a GPU.
-        Raises InputError where the maps do not fit this interpreter.
+        crop: label these pixels of the largest map alone; the score is theirs.
+        Raises InputError where the maps do not fit this interpreter, or the crop not the maps.
         """
-        self.output_size(feature_maps)
+        size = self.output_size(feature_maps)
+        if crop is not None:
+            crop.check(*size)
         device = feature_maps[0].device
         on_cpu = device.type == "cpu"
         if precision != "auto" and precision not in PRECISIONS:
             raise InputError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
         dtype = PRECISIONS[("float32" if on_cpu else "float16") if precision == "auto" else precision]
         path = fused if fused.available(self, device) else factored
-        prediction = path.predict(self, feature_maps, dtype, budget or (CPU_BUDGET if on_cpu else GPU_BUDGET))
+        prediction = path.predict(self, feature_maps, dtype, budget or (CPU_BUDGET if on_cpu else GPU_BUDGET), crop)
         # looking at a GPU's answer would make the host wait for it; there the caller sees NaN scores
         if on_cpu and not bool(prediction.score.isfinite().all()):
             limit = "" if dtype == torch.float32 else f" or beyond {precision}'s range: use precision float32"
@@ -119,9 +124,11 @@ class StyleInterpreter(MemberStack):
         """The weights as inference uses them; folded anew where they have changed."""
         return self._fold(self, dtype, device)
 
-    def predict_reference(self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]]) -> Prediction:
+    def predict_reference(
+        self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
+    ) -> Prediction:
         """The plain definition (interpreters/reference.py): slow, but obvious."""
-        return reference.predict(self, feature_maps)
+        return reference.predict(self, feature_maps, crop)
 
     def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
         """(height, width) of the largest map. InputError where the maps do not fit this interpreter."""

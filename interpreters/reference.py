@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, interpolate, relu
 
+from interpreters.crop import Crop, whole
 from interpreters.prediction import Prediction
 from interpreters.shapes import Float
 from interpreters.uncertainty import image_score, js_divergence, majority_vote
@@ -36,8 +37,10 @@ def member_logits(model: "StyleInterpreter", member: int, x: Float[Tensor, "pixe
 
 
 @torch.no_grad()
-def predict(model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "batch _ _ _"]]) -> Prediction:
-    """Labels and uncertainty of each image of the batch, one image after another."""
+def predict(
+    model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
+) -> Prediction:
+    """Labels and uncertainty of each image of the batch, one image after another; whole images, and then the crop."""
     size = model.output_size(feature_maps)
     masks, uncertainties = [], []
     for image in range(len(feature_maps[0])):
@@ -51,5 +54,6 @@ def predict(model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "bat
         probabilities = torch.stack([member_logits(model, m, x).softmax(-1) for m in range(model.members)])
         masks.append(majority_vote(probabilities).to(torch.uint8).reshape(size))
         uncertainties.append(js_divergence(probabilities).reshape(size))
-    uncertainty = torch.stack(uncertainties)
-    return Prediction(torch.stack(masks), uncertainty.half(), image_score(uncertainty))
+    part = (slice(None), *(crop or whole(size)).slices)
+    mask, uncertainty = torch.stack(masks)[part], torch.stack(uncertainties)[part]
+    return Prediction(mask, uncertainty.half(), image_score(uncertainty))

@@ -1,6 +1,7 @@
 """Numbers instead of classes for every pixel: an ensemble of small MLPs on the generator's feature maps.
 
-What heatmaps of keypoints and continuous labels such as depth (HandsOff, arXiv 2212.12645, section 4.4) have in common.
+What heatmaps of keypoints and of objects' centres have in common with continuous labels such as depth (HandsOff, arXiv
+2212.12645, section 4.4).
 """
 
 import json
@@ -14,23 +15,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
-from torch.nn.functional import interpolate, relu
 from tqdm import tqdm
 
+from interpreters import factored
+from interpreters.crop import Crop, whole
 from interpreters.errors import InputError
+from interpreters.folding import FoldCache, Folded
 from interpreters.layers import MemberStack
 from interpreters.lookup import hypercolumns
 from interpreters.shapes import Float
 
 FORMAT = "labelfactory-regressor"
-KINDS = ("keypoints", "values")
+KINDS = ("keypoints", "values", "centres")
+BUDGET = 256 * 2**20  # bytes of working memory beside inputs, outputs and weights
 
 
 @dataclass(frozen=True)
 class RegressionRecipe:
     """How to train.
 
-    pixels_per_image   sampled at random, half of them where a target is high (above a twentieth of its range)
+    pixels_per_image   sampled at random; for heatmaps half of them where one is above a twentieth of its range
     batch_size         pixels per member and step
     learning_rate      of Adam, falling to zero along a half cosine
     steps              for all members at once
@@ -45,9 +49,9 @@ class RegressionRecipe:
 class FeatureRegressor(MemberStack):
     """``outputs`` numbers per pixel, from every member.
 
-    kind: what the outputs are, "keypoints" (heatmaps) or "values"; names: one for each output; sigma: of the heatmaps,
-    in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured. All are kept in
-    the file.
+    kind: what the outputs are, "keypoints" or "centres" (heatmaps) or "values"; names: one for each output; sigma: of
+    the heatmaps, in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured;
+    extra: whatever else belongs beside the weights. All are kept in the file.
     """
 
     feature_mean: Tensor
@@ -66,7 +70,7 @@ class FeatureRegressor(MemberStack):
     ):
         if kind not in KINDS or not 1 <= len(names) <= 64 or not 1 <= members <= 64 or not 0.1 <= sigma <= 100:
             raise InputError(
-                f"{kind} of {len(names)} names, {members} members, sigma {sigma}: expected {' or '.join(KINDS)}, "
+                f"{kind} of {len(names)} names, {members} members, sigma {sigma}: expected {', '.join(KINDS)}, "
                 "1 to 64 names, 1 to 64 members and a sigma of 0.1 to 100 pixels"
             )
         channels = sum(feature_channels)
@@ -78,6 +82,8 @@ class FeatureRegressor(MemberStack):
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.generator_sha256 = ""
         self.report: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {}
+        self._fold = FoldCache()
         if not self.feature_mean.is_meta:
             self.reset(torch.Generator().manual_seed(0))
         self.requires_grad_(False).eval()
@@ -127,11 +133,13 @@ class FeatureRegressor(MemberStack):
                 raise InputError(f"labelled sample {number}: targets of shape {shape}; expected {expected}")
             flat = target.flatten(1)
             known = flat.isfinite().any(0)
+            # a heatmap is nearly everywhere zero: half of the pixels are drawn where it is not
             low = flat.nan_to_num(torch.inf).amin(1, keepdim=True)
             high = flat.nan_to_num(-torch.inf).amax(1, keepdim=True)
-            hot = ((flat - low) > 0.05 * (high - low)).any(0) & known
-            chosen = [self._draw(part, recipe.pixels_per_image // 2, generator) for part in (hot, known & ~hot)]
-            pixels = torch.cat(chosen)
+            hot = ((flat - low) > 0.05 * (high - low)).any(0)
+            parts = (known,) if self.kind == "values" else (known & hot, known & ~hot)
+            drawn = [self._draw(part, recipe.pixels_per_image // len(parts), generator) for part in parts]
+            pixels = torch.cat(drawn)
             if len(pixels):
                 on = pixels.to(maps[0].device)
                 features.append(hypercolumns([f[0] for f in maps], on // size[1], on % size[1], size).float().cpu())
@@ -183,42 +191,72 @@ class FeatureRegressor(MemberStack):
         return smooth
 
     @torch.no_grad()
-    def member_maps(self, feature_maps: Sequence[Tensor]) -> Float[Tensor, "members outputs height width"]:
-        """Every member's outputs for one image ([1, C, H, W] each).
+    def member_maps(
+        self, feature_maps: Sequence[Tensor], crop: Crop | None = None
+    ) -> Float[Tensor, "members outputs height width"]:
+        """Every member's outputs for one image ([1, C, H, W] each), or for a crop of it."""
+        crop = crop or whole(self.check(feature_maps))
+        shape = (self.members, len(self.names), crop.height, crop.width)
+        out = torch.empty(shape, device=feature_maps[0].device)
 
-        The first layer acts on channels and upsampling on space, so each map is projected at its own resolution.
-        """
-        height, width = self.check(feature_maps)
-        first = self.linears[0]
-        weight = first.weight / self.feature_std[:, None]
-        bias = first.bias - (self.feature_mean[None] @ weight)[:, 0]
-        parts = weight.split(self.feature_channels, 1)
-        out = []
-        for m in range(self.members):  # one at a time: at 1024 x 1024 a hidden layer of all would take 5 GB
-            total = bias[m][None, :, None, None]
-            for f, w in zip(feature_maps, parts, strict=True):
-                projected = torch.einsum("bchw,cu->buhw", f.float(), w[m])
-                total = total + interpolate(projected, (height, width), mode="bilinear", align_corners=False)
-            x = total[0].flatten(1).T
-            for norm, linear in zip(self.norms, self.linears[1:], strict=True):
-                scale, shift = (t[m] for t in norm.scale_shift())
-                x = torch.addmm(linear.bias[m], relu(x) * scale + shift, linear.weight[m])
-            out.append((x * self.output_std + self.output_mean).T.view(-1, height, width))
-        return torch.stack(out)
+        def put(image: int, rows: slice, columns: slice, outputs: Tensor) -> None:
+            out[:, :, rows, columns] = self._in_units(outputs)
 
-    def check(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
-        """(height, width) of the largest map. InputError unless these are one image's maps of the right channels."""
+        factored.outputs(self, feature_maps, torch.float32, BUDGET, crop, put)
+        return out
+
+    @torch.no_grad()
+    def mean_and_spread(
+        self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
+    ) -> tuple[Float[Tensor, "batch outputs height width"], Float[Tensor, "batch outputs height width"]]:
+        """The members' mean for each image of a batch and their standard deviation around it (of N, not N - 1)."""
+        crop = crop or whole(self.output_size(feature_maps))
+        shape = (len(feature_maps[0]), len(self.names), crop.height, crop.width)
+        mean, spread = (torch.empty(shape, device=feature_maps[0].device) for _ in range(2))
+
+        def put(image: int, rows: slice, columns: slice, outputs: Tensor) -> None:
+            var, mean[image, :, rows, columns] = torch.var_mean(self._in_units(outputs), 0, correction=0)
+            spread[image, :, rows, columns] = var.sqrt()
+
+        factored.outputs(self, feature_maps, torch.float32, BUDGET, crop, put)
+        return mean, spread
+
+    def _in_units(self, outputs: Float[Tensor, "members outputs rows columns"]) -> Tensor:
+        return outputs * self.output_std[:, None, None] + self.output_mean[:, None, None]
+
+    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
+        """The weights as inference uses them."""
+        return self._fold(self, dtype, device)
+
+    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
+        """(height, width) of the largest map; InputError unless these are maps of the right channels, one batch."""
         channels = tuple(f.shape[1] if f.ndim == 4 else -1 for f in feature_maps)
-        if channels != self.feature_channels or any(len(f) != 1 for f in feature_maps):
+        if channels != self.feature_channels or len({len(f) for f in feature_maps}) != 1:
             raise InputError(
-                f"feature maps of {[tuple(f.shape) for f in feature_maps]}; expected one image's, with "
+                f"feature maps of {[tuple(f.shape) for f in feature_maps]}; expected one batch, with "
                 f"{list(self.feature_channels)} channels: use the generator that this regressor was trained with"
             )
         return max(f.shape[2] for f in feature_maps), max(f.shape[3] for f in feature_maps)
 
+    def check(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
+        """(height, width) of the largest map. InputError unless these are one image's maps of the right channels."""
+        if any(len(f) != 1 for f in feature_maps):
+            raise InputError(f"feature maps of {len(feature_maps[0])} images; expected one image's")
+        return self.output_size(feature_maps)
+
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
-        keys = ("feature_channels", "names", "kind", "members", "hidden", "sigma", "generator_sha256", "report")
+        keys = (
+            "feature_channels",
+            "names",
+            "kind",
+            "members",
+            "hidden",
+            "sigma",
+            "generator_sha256",
+            "report",
+            "extra",
+        )
         header = json.dumps({"version": 1} | {k: getattr(self, k) for k in keys}, sort_keys=True)
         tensors = {k: t.detach().cpu().contiguous() for k, t in self.state_dict().items()}
         target = Path(path)
@@ -242,6 +280,7 @@ class FeatureRegressor(MemberStack):
                 model = cls(**{k: header[k] for k in keys})
             model.load_state_dict(tensors, assign=True)
             model.generator_sha256, model.report = str(header["generator_sha256"]), dict(header["report"])
+            model.extra = dict(header.get("extra", {}))  # older files have none
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from interpreters.crop import Crop
 from interpreters.errors import InputError
 from interpreters.regression import FeatureRegressor, RegressionRecipe
 
@@ -51,6 +52,21 @@ def test_factored_inference_is_the_plain_definition(trained: FeatureRegressor) -
     torch.testing.assert_close(trained.member_maps(maps).flatten(2), plain.transpose(1, 2), atol=1e-4, rtol=1e-4)
 
 
+def test_a_batch_is_its_images_one_by_one_and_a_crop_is_cut_from_them(trained: FeatureRegressor) -> None:
+    scenes = [scene(i)[0] for i in (7, 8)]
+    batch = [torch.cat(maps) for maps in zip(*scenes, strict=True)]
+    mean, spread = trained.mean_and_spread(batch)
+    crop = Crop(3, 14, 5, 16)
+    inner, inner_spread = trained.mean_and_spread(batch, crop)
+    for i, maps in enumerate(scenes):
+        members = trained.member_maps(maps)
+        torch.testing.assert_close(mean[i], members.mean(0), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(spread[i], members.std(0, correction=0), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(inner, mean[(..., *crop.slices)], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(inner_spread, spread[(..., *crop.slices)], atol=1e-4, rtol=1e-3)
+    assert trained.member_maps(scenes[0], crop).shape == (3, 2, 11, 11)
+
+
 def test_equal_seeds_give_equal_weights() -> None:
     models = [regressor(), regressor(), regressor()]
     for model, seed in zip(models, (1, 1, 2), strict=True):
@@ -90,11 +106,11 @@ def test_files_come_back_and_foreign_ones_do_not(trained: FeatureRegressor, tmp_
 
 def test_wrong_maps_and_targets() -> None:
     maps, target = scene(0)
-    with pytest.raises(InputError, match="expected one image's, with"):
+    with pytest.raises(InputError, match="expected one batch, with"):
         regressor().member_maps(maps[::-1])
     with pytest.raises(InputError, match="labelled sample 0: targets of shape"):
         regressor().fit([(maps, target[:1])], progress=False)
     with pytest.raises(InputError, match="no labelled sample"):
         regressor().fit([], progress=False)
-    with pytest.raises(InputError, match="expected keypoints or values"):
+    with pytest.raises(InputError, match="expected keypoints, values"):
         FeatureRegressor(CHANNELS, ("a",), kind="classes")
