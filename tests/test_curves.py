@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Factory
 from PIL import Image
 
 from factory.errors import InputError
@@ -71,6 +72,16 @@ def test_the_picture_grows_with_what_there_is_to_see(tmp_path: Path) -> None:
     assert (after[0], after[1] > before[1]) == (before[0], True)
     assert np.asarray(opened(picture).convert("L")).std() > 5
     draw_curves(tmp_path / "quality.png", report=tmp_path / "quality.json")
+
+
+def test_the_command_draws_logs_as_one(factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text(PLAIN)
+    logs = ["--log", tmp_path / "log.txt", "--log", write_log(tmp_path / "log.jsonl", 38, 45)]
+    done = factory("training-curves", *logs, "--out", tmp_path / "both.png")
+    assert done.code == 0, done.err
+    assert opened(tmp_path / "both.png").width > 1000
+    refused = factory("training-curves", *logs, "--out", tmp_path / "x.png", "--quality", tmp_path / "missing.json")
+    assert (refused.code, "missing.json: no such file" in refused.err) == (2, True)
 
 
 def test_what_is_no_log_or_report_is_named(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def _png(logged: list[tuple[str, list[Line]]], quality: list[tuple[str, list[Lin
     figure = Figure(figsize=(11, height))
     margins = {"left": 0.05, "right": 0.99, "bottom": 0.5 / height, "top": 1 - 0.35 / height}
     grid = figure.subplots(deep, 2, squeeze=False, gridspec_kw=margins | {"wspace": 0.12, "hspace": 0.5}).flatten()
+    ends = [k for _, lines in panels for _, x, _ in lines for k in (x[0], x[-1])]
+    margin = max(0.02 * (max(ends) - min(ends)), 1e-3)
     for axes, (title, lines) in zip(grid, panels, strict=False):
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
@@ -150,8 +152,9 @@ def _png(logged: list[tuple[str, list[Line]]], quality: list[tuple[str, list[Lin
             axes.axvline(seam, color="grey", linewidth=0.8, linestyle=":")
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("thousand images")
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
         if any(name for name, _, _ in lines):
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, ncols=1 + (len(lines) > 3))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     buffer = io.BytesIO()

@@ -60,8 +60,9 @@ def evaluate_generator(
     else:
         encode = load_encoder(encoder, images.channels)
     yardstick = Yardstick(train, held_out, encode, seed)
+    picture = None if out is None else out.with_suffix(".png")
     if out is None and run is not None:
-        out = run / REPORT
+        out, picture = run / REPORT, run / PICTURE
     report = Report(yardstick, images.labels, count, tuple(psi or [1.0]), seed, out)
     typer.echo(HEADING)
     typer.echo(yardstick.reference_row())
@@ -69,7 +70,6 @@ def evaluate_generator(
     for source in sources:
         for name, quality in report.add(source):
             typer.echo(table_row(name, quality.generated, quality.real))
-    if out is not None and len(report.placed()) > 1:
-        picture = run / PICTURE if run else out.with_suffix(".png")
+    if picture is not None and len(report.placed()) > 1:
         draw_curves(picture, [run / LOG] if run and (run / LOG).exists() else [], out)
         typer.echo(f"{out}: the figures; {picture}: their curves")
