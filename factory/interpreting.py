@@ -71,7 +71,10 @@ def _trained(
     progress: bool,
 ) -> StyleInterpreter:
     interpreter = StyleInterpreter(channels, len(about["classes"]), members=settings.members)
-    interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress)
+    # recordings of an earlier release do not tell
+    names = about.get("pictures")
+    pictures = None if names is None else [sorted(set(names)).index(name) for name in names]
+    interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, pictures=pictures)
     interpreter.classes = about["classes"]
     interpreter.generator_sha256 = about["generator_sha256"]
     interpreter.extra = {"labels_sha256": about["labels_sha256"]}

@@ -6,6 +6,7 @@ in the features of the generator's own discriminator.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ from factory.encoder import Encoder, w_statistics
 from factory.errors import InputError
 from factory.generators import BUILTIN, ImageGenerator, builtin_path
 from factory.stylegan2_ada.checkpoint import load_checkpoint
-from factory.stylegan2_ada.networks import Discriminator
+from factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
+from factory.stylegan2_ada.precision import ALL, best_precision
 from interpreters.shapes import Float, UInt8
 
 
@@ -33,15 +35,18 @@ class InversionSettings:
     prior          weight of staying where random latents are (mean square of w in standard deviations)
     spread         weight of the layers' styles staying alike, as those of random latents are
     batch          images at a time
+    precision      of convolutions: "float32", "bfloat16", or "auto" (bfloat16 where the device is faster in it); the
+                   fidelity is always measured in float32
     """
 
-    steps: int = 400
-    learning_rate: float = 0.05
+    steps: int = 200
+    learning_rate: float = 0.1
     patience: int = 40
     perceptual: float = 0.1
     prior: float = 1e-3
     spread: float = 1e-3
     batch: int = 16
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or self.patience < 1 or self.learning_rate <= 0:
@@ -94,12 +99,30 @@ def pixel_distance(
 
 
 def discriminator_features(network: Discriminator, image: Tensor) -> list[Tensor]:
-    """Outputs of the discriminator's residual blocks, finest first."""
+    """Outputs of the discriminator's residual blocks, finest first, in the precision that it is set to."""
     x, out = image, []
-    for resolution in network.resolutions:
+    for i, resolution in enumerate(network.resolutions):
+        half = i < network.half_resolutions
+        layout = torch.channels_last if half else torch.contiguous_format
+        x = x.to(dtype=network.half_dtype if half else torch.float32, memory_format=layout)
         x = getattr(network, f"b{resolution}")(x)
-        out.append(x)
+        out.append(x.float())
     return out
+
+
+@contextmanager
+def computing_in(precision: str, device: torch.device, *networks: Generator | Discriminator | None) -> Iterator[None]:
+    """Runs the networks in another precision ("auto": the device's fastest) and in float32 afterwards."""
+    chosen = best_precision(precision, device, ALL)["precision"]
+    for network in networks:
+        if network is not None:
+            set_precision(network, getattr(torch, chosen))
+    try:
+        yield
+    finally:
+        for network in networks:
+            if network is not None:
+                set_precision(network, torch.float32)
 
 
 def feature_distance(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, "batch"]:
@@ -157,10 +180,11 @@ def _invert_batch(
     best = start[:, None].repeat(1, generator.network.num_ws, 1)
     best_loss = torch.full((n,), torch.inf, device=target.device)
     steps = torch.zeros(n, dtype=torch.long)
-    for rows, v, losses in _descend(generator, target, best, mean, std, discriminator, settings):
-        better = losses < best_loss[rows]
-        best[rows[better]], best_loss[rows[better]] = v[better], losses[better]
-        steps[rows.cpu()] += 1
+    with computing_in(settings.precision, generator.device, generator.network, discriminator):
+        for rows, v, losses in _descend(generator, target, best, mean, std, discriminator, settings):
+            better = losses < best_loss[rows]
+            best[rows[better]], best_loss[rows[better]] = v[better], losses[better]
+            steps[rows.cpu()] += 1
     ws = (mean + std * best).cpu().numpy()
     reconstruction = generator.generate(ws).images.cpu().numpy()
     error = (reconstruction.astype(np.float64) - images) ** 2
@@ -186,7 +210,7 @@ def _descend(
     record = torch.full((len(target),), torch.inf, device=target.device)  # best loss, counted in steps of 1 %
     since = torch.zeros(len(target), dtype=torch.long, device=target.device)
     for _ in range(settings.steps + 1):
-        image = generator.network.synthesis(mean + std * v, noise_mode="const")
+        image = generator.network.synthesis(mean + std * v, noise_mode="const").float()
         losses = pixel_distance(image, target[rows])
         if discriminator is not None:
             features = discriminator_features(discriminator, image)

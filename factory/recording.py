@@ -62,6 +62,7 @@ def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, An
         "generator_sha256": generator.sha256,
         "truncation": labels.truncation,
         "labels_sha256": labels.content_sha256,
+        "pictures": [s.picture for s in labels.labelled],
     }
 
 
@@ -108,7 +109,7 @@ def recorded_features(path: str | Path) -> Iterator[tuple[Sequence[Tensor], UInt
 
 
 def recorded_attributes(path: str | Path) -> dict[str, Any]:
-    """classes, generator_sha256, truncation and labels_sha256 of a recording."""
+    """classes, generator_sha256, truncation, labels_sha256 and pictures of a recording."""
     return dict(_open(path).attrs)
 
 

@@ -74,15 +74,17 @@ class StyleInterpreter(MemberStack):
         seed: int = 0,
         progress: bool = True,
         recipe: "training.Recipe | None" = None,
+        pictures: Sequence[int] | None = None,
     ) -> dict[str, Any]:
         """Train on a few labelled images; returns the report, which is also kept in the file (but for times).
 
         samples: for each labelled image its feature maps ([C, H, W] or [1, C, H, W] each) and its mask of the largest
         map's size, with class ids and ``ignore_index`` where nothing was labelled. Read once, one image at a time, so a
         generator expression that makes the maps on the way is fine. The same samples and seed give the same weights.
+        pictures: of which picture each sample is a view; views of one are held out together (None: each is its own).
         Raises InputError where samples do not fit this interpreter, or fewer than two classes are labelled.
         """
-        report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe())
+        report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe(), pictures)
         self.report = {key: value for key, value in report.items() if key != "seconds"}  # equal runs, equal files
         return report
 

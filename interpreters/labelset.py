@@ -83,6 +83,11 @@ class Sample(NamedTuple):
         return self.origin if isinstance(self.origin, np.ndarray) else None
 
     @property
+    def picture(self) -> str:
+        """The name up to an "@": samples that differ behind it alone are views of one picture."""
+        return self.name.split("@")[0]
+
+    @property
     def labelled(self) -> bool:
         """Whether a person labelled any pixel of it."""
         return bool((self.mask != IGNORE_INDEX).any())

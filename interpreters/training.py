@@ -56,6 +56,7 @@ def fit(
     seed: int,
     progress: bool,
     recipe: Recipe,
+    pictures: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """See ``StyleInterpreter.fit``."""
     if not model.num_classes <= ignore_index <= 255:
@@ -64,6 +65,10 @@ def fit(
     cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
         labels, image = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
+        if pictures is not None:
+            if int(image.max()) >= len(pictures):
+                raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
+            image = torch.tensor(pictures)[image]
         with Workers(torch.device("cpu")):  # sums split between threads would depend on their number
             mean, std = channel_statistics(cache)
             inputs = cache.standardised(mean, std)

@@ -10,18 +10,23 @@ def invert(
     generator: Annotated[
         str, typer.Option(help="builtin:NAME, or a path or URL of a .pkl or .safetensors checkpoint.")
     ],
-    images: Annotated[Path, typer.Option(help="Folder of pictures of the generator's size.")],
+    images: Annotated[
+        Path, typer.Option(help="Folder of pictures of the generator's size; or a label set, to --amplify it.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the new label set.")],
     masks: Annotated[Path | None, typer.Option(help="Their labels, in any format of import-labels.")] = None,
     format: Annotated[str, typer.Option(help="Of the masks: auto, png, labelme, coco, label-studio, cvat.")] = "auto",
     classes: Annotated[
         str, typer.Option(help="Class names, separated by commas; the first is what remains undrawn.")
     ] = "",
+    amplify: Annotated[
+        str, typer.Option(help="Also label the views of each picture: mirror (2) or dihedral (8, with quarter turns).")
+    ] = "none",
     min_fidelity: Annotated[
         float, typer.Option(help="Leave out images of which less of the variance is explained (at most 1).")
     ] = 0.8,
     keep_poor: Annotated[bool, typer.Option(help="Keep them all the same.")] = False,
-    steps: Annotated[int, typer.Option(help="Optimisation steps an image, at most.")] = 400,
+    steps: Annotated[int, typer.Option(help="Optimisation steps an image, at most.")] = 200,
     encoder_steps: Annotated[
         int, typer.Option(help="Training of the encoder that makes the first guess; 0: none.")
     ] = 400,
@@ -31,7 +36,7 @@ def invert(
     """Find the latents of real images, so that their masks teach an interpreter; running it again resumes."""
     import json
     import shutil
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from factory.encoder import ensure_encoder
     from factory.errors import InputError
@@ -39,8 +44,9 @@ def invert(
     from factory.interpreting import cache_dir
     from factory.inversion import InversionSettings, load_discriminator
     from factory.real_images import invert_label_set, read_images, unlabelled
+    from factory.views import with_views
     from interpreters.formats import import_labels
-    from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
+    from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample
     from interpreters.sheet import comparison_sheet
 
     if out.exists():
@@ -55,11 +61,22 @@ def invert(
     if not names and masks is not None and generator != "builtin:nuclei64":
         raise InputError("classes: name what the masks show, for example --classes background,cat,whiskers")
     network = open_generator(generator, device)
-    labels = unlabelled(network, generator, *read_images(images, network), chosen, truncation)
+    drawn: tuple[Sample, ...] = ()  # samples of a label set keep their origins
+    if (images / "labelset.json").is_file():
+        if masks is not None or amplify == "none":
+            raise InputError(f"{images}: is a label set already; give --amplify mirror or dihedral, and no --masks")
+        labels = LabelSet.load(images).labelled
+        labels.check_generator(network.sha256)
+        drawn = labels.samples
+    else:
+        labels = unlabelled(network, generator, *read_images(images, network), chosen, truncation)
     if masks is not None:
         labels, report = import_labels(labels, masks, format)  # type: ignore[arg-type]
         for line in report.lines():
             typer.echo(line)
+    labels = with_views(labels, amplify)
+    if drawn:
+        labels = replace(labels, samples=tuple(s for s in labels if s.picture != s.name))
     discriminator = load_discriminator(generator, network.device)
     if discriminator is None:
         typer.echo(f"{generator}: has no discriminator; likeness is judged by pixels alone")
@@ -68,7 +85,7 @@ def invert(
     result, fared, reconstructions = invert_label_set(
         network, labels, scratch, encoder, discriminator, settings, min_fidelity, keep_poor
     )
-    result.save(out)
+    replace(result, samples=tuple(sorted((*drawn, *result.samples), key=lambda s: s.name))).save(out)
     (out / "inversion.json").write_text(json.dumps([asdict(f) for f in fared], indent=1) + "\n")
     captions = [f"{f.fidelity:.2f}" + ("" if f.kept else " left out") for f in fared]
     comparison_sheet([s.image for s in labels], list(reconstructions), captions).save(out / "reconstructions.png")

@@ -1,0 +1,91 @@
+"""Views of a labelled picture: images, masks and keypoints move together, and are held out together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from factory.sampling import latents
+from factory.views import VIEWS, view, with_views
+from flows.commands.invert import invert
+from interpreters import Recipe, StyleInterpreter
+from interpreters.errors import InputError as LabelError
+from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from interpreters.training import split
+
+
+def spotted() -> Sample:
+    """A picture with one bright pixel, which is the only pixel of class 1 and the keypoint."""
+    image, mask = np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8)
+    image[2, 6], mask[2, 6] = 255, 1
+    return Sample("a", image, mask, 3, np.array([[6.5, 2.5, 2]], np.float32))
+
+
+def test_the_keypoint_stays_on_its_pixel_in_all_eight_views() -> None:
+    labels = LabelSet(NUCLEI_CLASSES, (spotted(),), "g", "0" * 64, keypoints=("spot",))
+    seen = set()
+    for sample in with_views(labels, "dihedral"):
+        assert sample.keypoints is not None and sample.picture == "a"
+        x, y, visibility = sample.keypoints[0]
+        assert sample.image[int(y), int(x), 0] == 255 and sample.mask[int(y), int(x)] == 1 and visibility == 2
+        seen.add((int(x), int(y)))
+    assert len(seen) == 8
+    assert [s.name for s in with_views(labels, "mirror")] == ["a", "a@1"]
+    np.testing.assert_array_equal(view(spotted(), True, 0).mask, spotted().mask[:, ::-1])
+    assert len(VIEWS["none"]) == 1
+
+
+def test_what_cannot_be_turned_is_refused() -> None:
+    tall = Sample("a", np.zeros((8, 4, 1), np.uint8), np.zeros((8, 4), np.uint8), 3)
+    labels = LabelSet(NUCLEI_CLASSES, (tall,), "g", "0" * 64)
+    assert len(with_views(labels, "mirror")) == 2
+    with pytest.raises(InputError, match="square"):
+        with_views(labels, "dihedral")
+    with pytest.raises(InputError, match="expected one of none, mirror, dihedral"):
+        with_views(labels, "turn")
+
+
+def test_views_of_one_picture_are_held_out_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples = [
+        ([torch.randn(4, 8, 8, generator=generator)], torch.randint(0, 2, (8, 8), generator=generator).byte())
+        for _ in range(8)
+    ]
+    recipe = Recipe(pixels_per_image=16, max_epochs=1)
+    report = StyleInterpreter([4], 2, members=4).fit(
+        samples, progress=False, recipe=recipe, pictures=[0, 0, 1, 1, 2, 2, 3, 3]
+    )
+    assert report["images"] == 4
+    image = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]).repeat_interleave(16)
+    for training, held in split(image, 4, generator):
+        assert len(held) == 32 and not set(image[training].tolist()) & set(image[held].tolist())
+    with pytest.raises(LabelError, match="2 pictures named"):
+        StyleInterpreter([4], 2, members=4).fit(samples, progress=False, recipe=recipe, pictures=[0, 0])
+
+
+def test_a_label_set_is_amplified_from_the_command_line(
+    tiny_generator: ImageGenerator, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    image = tiny_generator.generate(latents([7], tiny_generator.z_dim), 0.7).images[0].numpy()
+    mask = (image[..., 0] > 128).astype(np.uint8)
+    drawn = LabelSet(NUCLEI_CLASSES, (Sample("seed", image, mask, 7),), str(tiny_checkpoint), tiny_generator.sha256)
+    blank = Sample("blank", image, np.full_like(mask, 255), 8)
+    replace(drawn, samples=(*drawn.samples, blank)).save(tmp_path / "set")
+    app = typer.Typer()
+    app.command()(invert)
+    arguments = ["--generator", tiny_checkpoint, "--images", tmp_path / "set", "--out", tmp_path / "more"]
+    arguments += ["--steps", 2, "--encoder-steps", 2, "--keep-poor"]
+    with pytest.raises(InputError, match="a label set already"):
+        CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(app, [*map(str, arguments), "--amplify", "dihedral"], catch_exceptions=False)
+    assert result.exit_code == 0 and "7 of 7 images" in result.output
+    more = LabelSet.load(tmp_path / "more")
+    assert [s.name for s in more] == ["seed"] + [f"seed@{k}" for k in range(1, 8)]
+    assert more.samples[0].seed == 7 and all(s.latent is not None for s in more.samples[1:])
+    np.testing.assert_array_equal(more.samples[4].mask, mask[:, ::-1])
