@@ -31,9 +31,11 @@ def test_the_keypoint_stays_on_its_pixel_in_all_eight_views() -> None:
     labels = LabelSet(NUCLEI_CLASSES, (spotted(),), "g", "0" * 64, keypoints=("spot",))
     seen = set()
     for sample in with_views(labels, "dihedral"):
-        assert sample.keypoints is not None and sample.picture == "a"
+        assert sample.picture == "a"
+        assert sample.keypoints is not None
         x, y, visibility = sample.keypoints[0]
-        assert sample.image[int(y), int(x), 0] == 255 and sample.mask[int(y), int(x)] == 1 and visibility == 2
+        pixel = sample.image[int(y), int(x), 0], sample.mask[int(y), int(x)]
+        assert (*pixel, visibility) == (255, 1, 2)
         seen.add((int(x), int(y)))
     assert len(seen) == 8
     assert [s.name for s in with_views(labels, "mirror")] == ["a", "a@1"]
@@ -64,7 +66,8 @@ def test_views_of_one_picture_are_held_out_together() -> None:
     assert report["images"] == 4
     image = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]).repeat_interleave(16)
     for training, held in split(image, 4, generator):
-        assert len(held) == 32 and not set(image[training].tolist()) & set(image[held].tolist())
+        assert len(held) == 32
+        assert not set(image[training].tolist()) & set(image[held].tolist())
     with pytest.raises(LabelError, match="2 pictures named"):
         StyleInterpreter([4], 2, members=4).fit(samples, progress=False, recipe=recipe, pictures=[0, 0])
 
@@ -84,8 +87,10 @@ def test_a_label_set_is_amplified_from_the_command_line(
     with pytest.raises(InputError, match="a label set already"):
         CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     result = CliRunner().invoke(app, [*map(str, arguments), "--amplify", "dihedral"], catch_exceptions=False)
-    assert result.exit_code == 0 and "7 of 7 images" in result.output
+    assert result.exit_code == 0
+    assert "7 of 7 images" in result.output
     more = LabelSet.load(tmp_path / "more")
     assert [s.name for s in more] == ["seed"] + [f"seed@{k}" for k in range(1, 8)]
-    assert more.samples[0].seed == 7 and all(s.latent is not None for s in more.samples[1:])
+    assert more.samples[0].seed == 7
+    assert all(s.latent is not None for s in more.samples[1:])
     np.testing.assert_array_equal(more.samples[4].mask, mask[:, ::-1])
