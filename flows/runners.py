@@ -8,6 +8,9 @@ from pydantic import BaseModel, Field
 
 from factory.errors import InputError
 
+# Ray replaces 127.0.0.1 by the machine's address and listens everywhere, except where it is told that its machine can
+# be no part of a cluster: its default on macOS and Windows.
+RAY_ON_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 TASKS = 2000  # at most a run: some ten milliseconds each, and small enough that 64 workers end together
 
 
@@ -62,17 +65,13 @@ def make_runner(execution: Execution) -> TaskRunner[Any]:
                 return DaskTaskRunner(address=address)
             local = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
             return DaskTaskRunner(cluster_kwargs=local)
+        if not address:
+            os.environ.setdefault(*RAY_ON_LOOPBACK)  # before Ray is imported
         from prefect_ray import RayTaskRunner
 
         if address:
             return RayTaskRunner(address=address)
-        return RayTaskRunner(
-            init_kwargs={
-                "num_cpus": workers,
-                "include_dashboard": False,
-                "configure_logging": False,
-            }
-        )
+        return RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False, "configure_logging": False})
     except ImportError as error:
         raise InputError(
             f"runner {execution.runner} is not installed ({error.name}): pip install 'labelfactory[{execution.runner}]'"

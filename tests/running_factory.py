@@ -31,10 +31,20 @@ def wait_for(what: str, seconds: float, question: Callable[[], Any]) -> Any:
 
 
 class RunningFactory:
-    """``workspace`` is where runs read and write; ``log`` what the command said."""
+    """``workspace`` is where runs read and write; ``log`` what the command said.
 
-    def __init__(self, home: Path, workspace: Path, **environment: str) -> None:
-        self.workspace, self.log_path = workspace, home / "up.log"
+    ``python`` and ``folder``: of another installation than that of the tests, and where its commands are typed.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        workspace: Path,
+        python: str = sys.executable,
+        folder: Path | None = None,
+        **environment: str,
+    ) -> None:
+        self.workspace, self.log_path, self.python, self.folder = workspace, home / "up.log", python, folder
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
@@ -50,7 +60,8 @@ class RunningFactory:
         }
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", "up", "--port", str(self.port), "--workspace", str(workspace)],
+                [python, "-m", "flows.cli", "up", "--port", str(self.port), "--workspace", str(workspace)],
+                cwd=folder,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -68,7 +79,8 @@ class RunningFactory:
     def prefect(self, *arguments: str, timeout: float = 240) -> str:
         """Output of ``prefect ...`` as somebody at a terminal would type it."""
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments],
+            [self.python, "-m", "prefect", *arguments],
+            cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -77,9 +89,9 @@ class RunningFactory:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def ask(self, path: str, body: dict[str, Any]) -> Any:
+    def ask(self, path: str, body: dict[str, Any], method: str = "POST") -> Any:
         request = urllib.request.Request(
-            self.api + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+            self.api + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")

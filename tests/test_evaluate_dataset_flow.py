@@ -1,24 +1,16 @@
 """The flow evaluate-dataset on a real (temporary) Prefect server: artifacts, and a wrong call."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from disc_world import write_folder
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 
 from factory.errors import InputError
 from flows.evaluate_dataset import evaluate_dataset
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-def test_it_trains_tests_and_leaves_artifacts(server: None, tmp_path: Path) -> None:
+def test_it_trains_tests_and_leaves_artifacts(prefect_server: None, tmp_path: Path) -> None:
     train, real = (write_folder(tmp_path / name, n=8, seed=i) for i, name in enumerate(("train", "real")))
     with pytest.raises(InputError, match="neither a folder nor a zip"):
         evaluate_dataset(pairs=[str(train)], images=str(tmp_path / "no"), out=str(tmp_path / "x"), steps=1)

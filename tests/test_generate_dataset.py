@@ -1,6 +1,7 @@
 """The generate-dataset flow in this process, against a real Prefect server; the same bytes by every way of running."""
 
 import asyncio
+import importlib.util
 import logging
 import os
 import time
@@ -8,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from listening import is_loopback, watched_sockets
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 from prefect.utilities.callables import parameter_schema
 
 from factory.errors import InputError, WorkError
@@ -20,12 +21,6 @@ from flows.runners import Execution
 from storage import Store, open_store
 
 COUNT, SHARD = 200, 16
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,9 @@ def artifacts() -> dict[str, str]:
     return asyncio.run(read())
 
 
-def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(server, tiny_world, plain, tmp_path):
+def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(
+    prefect_server, tiny_world, plain, tmp_path
+):
     out = tmp_path / "a.zarr"
     began = time.monotonic()
     result = generate_dataset(**orders(tiny_world, str(out)))
@@ -80,7 +77,7 @@ def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(ser
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*/c/*")}
 
 
-def test_wrong_input_is_one_line_and_not_tried_again(server, tiny_world, tmp_path, caplog):
+def test_wrong_input_is_one_line_and_not_tried_again(prefect_server, tiny_world, tmp_path, caplog):
     out = tmp_path / "wrong.zarr"
     began = time.monotonic()
     with pytest.raises(InputError, match="no such bundled model"), caplog.at_level(logging.INFO):
@@ -90,14 +87,14 @@ def test_wrong_input_is_one_line_and_not_tried_again(server, tiny_world, tmp_pat
     assert not out.exists()
 
 
-def test_parameters_are_checked_before_anything_runs(server, tmp_path):
+def test_parameters_are_checked_before_anything_runs(prefect_server, tmp_path):
     from prefect.exceptions import ParameterTypeError
 
     with pytest.raises(ParameterTypeError, match="count"):
         generate_dataset(out=str(tmp_path / "a.zarr"), count=0)
 
 
-def test_a_failed_run_says_why_and_how_to_go_on(server, tiny_world, tmp_path):
+def test_a_failed_run_says_why_and_how_to_go_on(prefect_server, tiny_world, tmp_path):
     out = tmp_path / "broken.zarr"
     given = orders(tiny_world, str(out))
     with open_output(prepare(Order(**given), progress=False)):
@@ -108,7 +105,7 @@ def test_a_failed_run_says_why_and_how_to_go_on(server, tiny_world, tmp_path):
     assert generate_dataset(**given).count == COUNT
 
 
-def test_processes_make_the_same_store(server, tiny_world, plain, tmp_path):
+def test_processes_make_the_same_store(prefect_server, tiny_world, plain, tmp_path):
     out = str(tmp_path / "processes.zarr")
     execution = Execution(runner="processes", workers=2, shards_per_task=3)
     result = generate_dataset(**orders(tiny_world, out), execution=execution)
@@ -136,11 +133,17 @@ def s3(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_two_workers_of_a_cluster_write_one_store_on_s3(server, tiny_world, plain, s3, tmp_path, runner, monkeypatch):
-    pytest.importorskip(f"prefect_{runner}", reason=f"pip install 'labelfactory[{runner}]'")
+def test_two_workers_of_a_cluster_write_one_store_on_s3(
+    prefect_server, tiny_world, plain, s3, tmp_path, runner, monkeypatch
+):
+    if importlib.util.find_spec(f"prefect_{runner}") is None:  # importing Ray here would be too early
+        pytest.skip(f"pip install 'labelfactory[{runner}]'")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     out = f"{s3}/{runner}.zarr"
-    result = generate_dataset(**orders(tiny_world, out), execution=Execution(runner=runner, workers=2))
+    with watched_sockets() as seen:
+        result = generate_dataset(**orders(tiny_world, out), execution=Execution(runner=runner, workers=2))
+    assert len(seen) > 3  # those of the cluster beside the two servers of this test
+    assert [address for address in seen if not is_loopback(address)] == []
     assert (result.count, result.shards_made) == (COUNT, plain[0].num_shards)
     assert same(open_store(out), plain[0])
     assert result.contact_sheet == f"{s3}/{runner}_contact_sheet.png"

@@ -4,16 +4,20 @@ import importlib.metadata
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from running_factory import RunningFactory, free_port, wait_for
+from listening import is_loopback, listening
+from running_factory import RunningFactory, wait_for
+from running_postgresql import running_postgresql
+from training_world import blobs
 
 from storage import open_dataset, open_store
 
@@ -41,38 +45,60 @@ def order(factory: RunningFactory, out: str, count: int, *more: str) -> str:
     return factory.prefect("deployment", "run", "generate-dataset", *parameters, *more)
 
 
-def test_from_an_empty_home_to_a_finished_run_and_down(tiny_world, tmp_path):
-    factory = RunningFactory(tmp_path, make_workspace(tiny_world, tmp_path))
-    try:
-        factory.wait_until_up()
+DATABASES = ["sqlite", "postgresql"]
+
+
+@contextmanager
+def started(database: str, tiny_world, folder: Path) -> Iterator[RunningFactory]:
+    """``factory up`` in an empty home, with the database that is named; SIGTERM ends it."""
+    with ExitStack() as stack:
+        environment = {}
+        if database == "postgresql":
+            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(running_postgresql())
+        factory = RunningFactory(folder, make_workspace(tiny_world, folder), **environment)
+        try:
+            factory.wait_until_up()
+            yield factory
+        finally:
+            seconds = factory.stop()
+        assert "nothing is left running" in factory.log
+        assert factory.process.returncode == 0
+        assert seconds < 60
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_from_an_empty_home_to_a_finished_run_and_down(database, tiny_world, tmp_path):
+    with started(database, tiny_world, tmp_path) as factory:
+        began = time.monotonic()
         told = order(factory, "a.zarr", 100, "--watch")
+        print(f"{database}: the typed run of 100 pairs took {time.monotonic() - began:.1f} s")
         assert "Flow run finished successfully" in told
         dataset = open_dataset(str(factory.workspace / "a.zarr"))
         assert (dataset.spec.count, dataset.manifest.kept) == (100, 90)
-
-        wrong = subprocess.run(
-            [sys.executable, "-m", "prefect", "deployment", "run", "generate-dataset", "--param", "count=0"],
-            env=factory.environment,
-            capture_output=True,
-            text=True,
-        )
-        assert wrong.returncode == 1  # refused before anything runs
-        assert "count" in wrong.stdout + wrong.stderr
-
-        # A run that is under way when everything is told to stop does not stay behind.
-        order(factory, "b.zarr", 100_000)
-        wait_for("its first shard", 90, lambda: list(factory.workspace.glob("b.zarr/_commits/*.json")))
-    finally:
-        seconds = factory.stop()
-    assert "nothing is left running" in factory.log
-    assert factory.process.returncode == 0
-    assert seconds < 60
+        assert factory.runs()[0]["state_type"] == "COMPLETED"
+        if database == "sqlite":  # what does not concern the database, once
+            refuses_before_anything_runs(factory)
+            # A run that is under way when everything is told to stop does not stay behind.
+            order(factory, "b.zarr", 100_000)
+            wait_for("its first shard", 90, lambda: list(factory.workspace.glob("b.zarr/_commits/*.json")))
+        addresses = listening(factory.process.pid)
+        assert any(address.endswith(f":{factory.port}") for address in addresses)
+        assert [address for address in addresses if not is_loopback(address)] == []
     assert "Traceback" not in factory.log
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
-    import socket
+def refuses_before_anything_runs(factory: RunningFactory) -> None:
+    wrong = subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "run", "generate-dataset", "--param", "count=0"],
+        env=factory.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 1
+    assert "count" in wrong.stdout + wrong.stderr
 
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -89,70 +115,20 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
     assert f"port {port} of 127.0.0.1 is taken" in done.stderr
 
 
-@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
+@pytest.fixture(params=DATABASES, scope="module")
 def factory(request, tiny_world, tmp_path_factory) -> Iterator[RunningFactory]:
-    folder = tmp_path_factory.mktemp(request.param)
-    environment = {}
-    if request.param == "postgresql":
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = request.getfixturevalue("postgresql")
-    running = RunningFactory(folder, make_workspace(tiny_world, folder), **environment)
-    try:
-        running.wait_until_up()
+    with started(request.param, tiny_world, tmp_path_factory.mktemp(request.param)) as running:
         yield running
-    finally:
-        running.stop()
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of Debian's package, on a port of its own."""
-    # Not below pytest's own folder: only root may enter that, and the server must not be root.
-    with tempfile.TemporaryDirectory(prefix="factory-postgresql-") as folder:
-        yield from serve_postgresql(Path(folder))
-
-
-def serve_postgresql(folder: Path) -> Iterator[str]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    port, as_user = free_port(), []
-    if os.getuid() == 0:  # it refuses to run as root
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        shutil.chown(folder, "postgres")
-    data, programs = folder / "data", found[-1].parent
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [*as_user, str(programs / program), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL
-        )
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "prefect")
-    run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
-    try:
-        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", "prefect")
-        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
-    finally:
-        run("pg_ctl", "-D", str(data), "-m", "fast", "-w", "stop")
 
 
 @long
 def test_a_cron_schedule_fires_within_its_minute(factory):
     name = "generate-dataset/generate-dataset"
-    parameters = '{"generator":"tiny.safetensors","labels":"labels","out":"cron.zarr","count":20}'
     factory.prefect("deployment", "schedule", "clear", "--accept-yes", name)
     factory.prefect("deployment", "schedule", "create", name, "--cron", "* * * * *")
     deployment = factory.ask("/deployments/filter", {"deployments": {"name": {"any_": ["generate-dataset"]}}})[0]
-    import json
-    import urllib.request
-
-    change = urllib.request.Request(
-        f"{factory.api}/deployments/{deployment['id']}",
-        json.dumps({"parameters": json.loads(parameters)}).encode(),
-        {"Content-Type": "application/json"},
-        method="PATCH",
-    )
-    urllib.request.urlopen(change).close()
+    parameters = {"generator": "tiny.safetensors", "labels": "labels", "out": "cron.zarr", "count": 20}
+    factory.ask(f"/deployments/{deployment['id']}", {"parameters": parameters}, method="PATCH")
     try:
         run = wait_for(
             "a scheduled run",
@@ -192,6 +168,39 @@ def test_killed_processes_cost_time_only(factory, victims):
     assert store.manifest() is not None
     assert store.missing() == []
     assert all((commits / name).read_bytes() == data for name, data in before.items())
+
+
+@long
+def test_the_other_deployments_work_as_typed(factory):
+    """Each once, with what the one before it made; what is not given comes from prefect.yaml."""
+
+    def typed(name: str, **parameters: object) -> None:
+        given = [part for key, value in parameters.items() for part in ("--param", f"{key}={value}")]
+        began = time.monotonic()
+        told = factory.prefect("deployment", "run", name, *given, "--watch")
+        assert "Flow run finished successfully" in told
+        print(f"{name}: {time.monotonic() - began:.1f} s")
+
+    there = factory.workspace
+    blobs(there / "images", count=40, size=16, channels=1)
+    typed("train-interpreter", generator="tiny.safetensors", labels="labels", out="own.safetensors", members=2)
+    given = {"generator": "tiny.safetensors", "interpreter": "own.safetensors", "count": 64, "instances": "true"}
+    typed("generate-dataset", **given, out="by-own.zarr")
+    assert "instance" in open_store(str(there / "by-own.zarr")).spec.shard_arrays()
+    typed("verify-dataset", store="by-own.zarr")
+    typed("export-dataset", store="by-own.zarr", format="png", out="by-own-png", all="true")
+    assert len(list(there.glob("by-own-png/masks/*.png"))) == 64
+    typed(
+        "evaluate-dataset",
+        pairs='["by-own.zarr"]',
+        images="by-own-png",
+        out="evaluation",
+        steps=4,
+        batch_size=8,
+    )
+    assert (there / "evaluation" / "segmenter.safetensors").is_file()
+    typed("train-generator", data="images", out="run", preset="tiny", kimg=0.064)
+    assert (there / "run" / "generator.safetensors").is_file()
 
 
 @long
