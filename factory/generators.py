@@ -1,5 +1,6 @@
 """Any generator behind one small interface: ``open_generator(uri).generate(z)`` gives images and their feature maps."""
 
+import copy
 import os
 from importlib import resources
 from pathlib import Path
@@ -12,13 +13,15 @@ from torch import Tensor
 from factory.errors import InputError
 from factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
 from factory.stylegan2_ada.networks import set_precision
+from interpreters.crop import Crop
+from interpreters.labelset import LabelSet
 from interpreters.shapes import Float, UInt8
 
 BUILTIN = "builtin:"
 
 
 class Generated(NamedTuple):
-    """images: 0 to 255, on the CPU or the generator's device; feature_maps: lowest resolution first."""
+    """images: 0 to 255, on the CPU or the generator's device; feature_maps: lowest resolution first, never cropped."""
 
     images: UInt8[Tensor, "batch height width channels"]
     feature_maps: list[Tensor]
@@ -62,6 +65,7 @@ class ImageGenerator:
     z_dim, c_dim      width of the latent; number of classes of a conditional generator (0: unconditional)
     feature_channels  channels of each feature map: the output of every 3x3 synthesis convolution, lowest first
     sha256            of the checkpoint file
+    crop              the part of its pictures that is used, None: all of it; ``cropped`` gives one with a crop
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "float32") -> None:
@@ -75,12 +79,42 @@ class ImageGenerator:
         self.z_dim: int = self.network.z_dim
         self.c_dim: int = self.network.c_dim
         self.feature_channels: list[int] = list(self.network.synthesis.feature_channels)
+        self.crop: Crop | None = None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that ``generate`` gives: those of the crop where there is one."""
+        return (self.resolution, self.resolution) if self.crop is None else (self.crop.height, self.crop.width)
+
+    def cropped(self, crop: Crop | None) -> "ImageGenerator":
+        """The same generator whose images are a crop of its pictures; feature maps stay whole.
+
+        InputError where the crop reaches beyond the picture.
+        """
+        if crop is not None:
+            crop.check(self.resolution, self.resolution)
+        view = copy.copy(self)
+        view.crop = crop
+        return view
 
     @property
     def feature_resolutions(self) -> list[int]:
         """Height and width of each feature map, in the order of ``feature_channels``."""
         levels = self.network.synthesis.resolutions
         return [levels[0]] + [level for level in levels[1:] for _ in range(2)]
+
+    def check_labels(self, labels: LabelSet) -> None:
+        """InputError unless these labels are of this generator, and of its pictures' size or of a crop of them."""
+        labels.check_generator(self.sha256)
+        size = self.resolution, self.resolution
+        if labels.crop is not None:
+            labels.crop.check(*size)
+        elif len(labels) and labels.samples[0].mask.shape != size:
+            found = " x ".join(map(str, labels.samples[0].mask.shape))
+            raise InputError(
+                f"{labels.where}: mask of {labels.samples[0].name} has {found} pixels; the generator's images have "
+                f"{size[0]} x {size[1]}, and the label set names no crop of them"
+            )
 
     @torch.inference_mode()
     def map(
@@ -110,6 +144,8 @@ class ImageGenerator:
             raise InputError(f"latent of shape {tuple(latent.shape)}: expected {expected}")
         features: list[Tensor] = []
         image = self.network.synthesis(ws, noise_mode="const", features=features)
+        if self.crop is not None:
+            image = image[:, :, *self.crop.slices]
         pixels = (image * 127.5 + 128).clamp(0, 255).to(torch.uint8)
         return Generated(pixels.permute(0, 2, 3, 1).contiguous(), features)
 

@@ -77,7 +77,7 @@ def _trained(
     interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, pictures=pictures)
     interpreter.classes = about["classes"]
     interpreter.generator_sha256 = about["generator_sha256"]
-    interpreter.extra = {"labels_sha256": about["labels_sha256"]}
+    interpreter.extra = {name: about[name] for name in ("labels_sha256", "crop") if name in about}
     return interpreter
 
 

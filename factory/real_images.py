@@ -15,7 +15,8 @@ from factory.errors import InputError
 from factory.generators import ImageGenerator
 from factory.inversion import InversionSettings, invert
 from factory.stylegan2_ada.networks import Discriminator
-from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample, read_image
+from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from interpreters.pictures import read_image
 from interpreters.shapes import UInt8
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from factory.errors import InputError
 from factory.generators import ImageGenerator
 from factory.sampling import latents
-from interpreters.labelset import LabelSet, Sample
+from interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 from interpreters.shapes import UInt8
 
 SCHEMA = "labelfactory-features"
@@ -35,21 +35,17 @@ def labelled_features(
 ) -> Iterator[tuple[list[Tensor], UInt8[Tensor, "height width"]]]:
     """Feature maps and mask of each labelled sample, one at a time: what ``StyleInterpreter.fit`` reads.
 
+    Masks of a crop are of the whole picture's size here, with nothing labelled outside.
+
     Raises InputError where the labels belong to another generator or have another size.
     """
-    labels.check_generator(generator.sha256)
+    generator.check_labels(labels)
     samples = labels.labelled
     if not len(samples):
         raise InputError(f"{labels.where}: no sample has a label; label some images first")
     for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
-        if sample.mask.shape != (generator.resolution, generator.resolution):
-            size = " x ".join(map(str, sample.mask.shape))
-            raise InputError(
-                f"{labels.where}: mask of {sample.name} has {size} pixels; "
-                f"the generator's images have {generator.resolution} x {generator.resolution}"
-            )
         maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
-        yield maps, torch.from_numpy(sample.mask.copy())
+        yield maps, torch.from_numpy(labels.embed(sample.mask, IGNORE_INDEX, generator.resolution).copy())
 
 
 def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:
@@ -63,6 +59,7 @@ def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, An
         "truncation": labels.truncation,
         "labels_sha256": labels.content_sha256,
         "pictures": [s.picture for s in labels.labelled],
+        **({"crop": list(labels.crop.numbers)} if labels.crop else {}),
     }
 
 
@@ -109,7 +106,7 @@ def recorded_features(path: str | Path) -> Iterator[tuple[Sequence[Tensor], UInt
 
 
 def recorded_attributes(path: str | Path) -> dict[str, Any]:
-    """classes, generator_sha256, truncation, labels_sha256 and pictures of a recording."""
+    """classes, generator_sha256, truncation, labels_sha256, pictures and, where there is one, crop of a recording."""
     return dict(_open(path).attrs)
 
 

@@ -37,16 +37,19 @@ def with_views(labels: LabelSet, amplify: str) -> LabelSet:
 
 
 def view(sample: Sample, mirrored: bool, turns: int) -> Sample:
-    """The sample mirrored left to right, then turned counter-clockwise by so many quarters; keypoints go along."""
-    image, mask, points = sample.image, sample.mask, sample.keypoints
+    """The sample mirrored left to right, then turned counter-clockwise by so many quarters, with all its labels."""
+    image, mask, points, values = sample.image, sample.mask, sample.keypoints, sample.values
     if points is not None:
         points = points.copy()
     if mirrored:
         image, mask = image[:, ::-1], mask[:, ::-1]
+        values = None if values is None else values[:, ::-1]
         if points is not None:
             points[:, 0] = image.shape[1] - points[:, 0]
     for _ in range(turns):
         if points is not None:
             points[:, :2] = np.stack([points[:, 1], image.shape[1] - points[:, 0]], 1)
         image, mask = np.rot90(image), np.rot90(mask)
-    return sample._replace(image=np.ascontiguousarray(image), mask=np.ascontiguousarray(mask), keypoints=points)
+    values = None if values is None else np.ascontiguousarray(np.rot90(values, turns))
+    image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+    return sample._replace(image=image, mask=mask, keypoints=points, values=values)

@@ -1,15 +1,15 @@
 """The label set: a handful of images, what a person drew on them, and where in the generator they come from.
 
 On disk it is a folder: ``labelset.json``, ``images/NAME.png``, ``masks/NAME.png`` (8-bit indexed) and, for images
-that come from inversion instead of a seed, ``latents/NAME.npy``. docs/labels.md describes every field.
+that come from inversion instead of a seed, ``latents/NAME.npy``; continuous labels are ``values/NAME.npy``.
+docs/labels.md describes every field.
 """
 
 import hashlib
-import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,42 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from interpreters.channels import ValueChannel, check_channels, parse_channel
 from interpreters.checked_json import checked, field, read_json
+from interpreters.classes import IGNORE_INDEX, NUCLEI_CLASSES, OKABE_ITO, LabelClass, check_classes, parse_class
+from interpreters.crop import Crop
 from interpreters.errors import InputError
 from interpreters.folders import new_folder
+from interpreters.pictures import one_line, read_image, read_mask, save_mask
 from interpreters.shapes import Float, UInt8
 
-IGNORE_INDEX = 255
-MAX_CLASSES = 255  # ids 0 to 254; 255 is "not labelled"
+__all__ = ["IGNORE_INDEX", "NUCLEI_CLASSES", "OKABE_ITO", "LabelClass", "LabelSet", "Sample"]
+
 VERSION = 1
-
-# Okabe & Ito (2008): eight colours that people of every colour vision tell apart.
-OKABE_ITO = (
-    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115),
-    (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
-IGNORE_COLOR = (128, 128, 128)
-
-
-@dataclass(frozen=True)
-class LabelClass:
-    """One class: its index in the list is its id in masks.
-
-    thing: whether its regions are countable objects (instances); None: not declared, stores then count all classes but
-    "background" as things.
-    """
-
-    name: str
-    color: tuple[int, int, int]
-    thing: bool | None = None
-
-
-NUCLEI_CLASSES = (
-    LabelClass("background", OKABE_ITO[0], thing=False),
-    LabelClass("nucleus", OKABE_ITO[1], thing=True),
-    LabelClass("neighbour", OKABE_ITO[2], thing=True),
-)
-"""The classes of the bundled nuclei64 generator's label set."""
 
 
 class Sample(NamedTuple):
@@ -66,6 +42,7 @@ class Sample(NamedTuple):
             ``[num_ws, w_dim]`` (W+, used as it is, without truncation).
         keypoints: x, y in pixels (a pixel's centre is at + 0.5) and COCO's visibility (0 not labelled, 1 hidden,
             2 visible) of the set's keypoints, in their order; None: not labelled.
+        values: the set's value channels in their order and units, NaN where not labelled; None: nowhere labelled.
     """
 
     name: str
@@ -73,6 +50,7 @@ class Sample(NamedTuple):
     mask: UInt8[np.ndarray, "height width"]
     origin: int | Float[np.ndarray, "..."]
     keypoints: Float[np.ndarray, "keypoints 3"] | None = None
+    values: Float[np.ndarray, "height width values"] | None = None
 
     @property
     def seed(self) -> int | None:
@@ -103,6 +81,8 @@ class LabelSet:
         generator_uri, generator_sha256: which generator made (or, by inversion, explains) the images.
         truncation: ψ that turned the seeds into images.
         keypoints: names of the points that samples may have.
+        values: channels of the continuous labels that samples may have.
+        crop: which part of the generator's pictures the images and labels are; None: all of it.
 
     Raises:
         InputError: anything inconsistent; the line begins with ``where`` (a file, if loaded).
@@ -115,9 +95,12 @@ class LabelSet:
     truncation: float = 0.7
     where: str = "label set"
     keypoints: tuple[str, ...] = ()
+    values: tuple[ValueChannel, ...] = ()
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         check_classes(self.classes, self.where)
+        check_channels(self.values, self.where)
         names = self.keypoints
         if len(set(names)) < len(names) or not all(n.strip() and n.isprintable() for n in names):
             raise InputError(f"{self.where}: keypoint names {names} have to differ and be printable")
@@ -150,7 +133,9 @@ class LabelSet:
         """Hash of what an interpreter trained on this set depends on; images, files and paths do not count."""
         digest = hashlib.sha256()
         classes = [[c.name, *c.color, c.thing] for c in self.classes]
-        header = classes, self.generator_sha256, self.truncation, self.keypoints
+        header = [classes, self.generator_sha256, self.truncation, self.keypoints]
+        if self.crop is not None:
+            header.append(self.crop.numbers)
         digest.update(json.dumps(header).encode())
         for s in self.samples:
             shape = s.mask.shape, s.seed, None if s.latent is None else s.latent.shape
@@ -161,6 +146,21 @@ class LabelSet:
             if s.latent is not None:
                 digest.update(np.ascontiguousarray(s.latent, dtype="<f4").tobytes())
         return digest.hexdigest()
+
+    @property
+    def values_sha256(self) -> str:
+        """Hash of what a regressor trained on this set's values depends on; interpreters do not depend on those."""
+        digest = hashlib.sha256(json.dumps([self.content_sha256, [c.to_json() for c in self.values]]).encode())
+        for s in self.samples:
+            if s.values is not None:
+                digest.update(s.name.encode() + np.ascontiguousarray(s.values, dtype="<f4").tobytes())
+        return digest.hexdigest()
+
+    def embed(self, inside: np.ndarray, around: float, resolution: int) -> np.ndarray:
+        """Labels [..., height, width] of the crop as those of the generator's whole picture, ``around`` outside."""
+        if self.crop is None:
+            return inside
+        return self.crop.embed(inside, np.full((*inside.shape[:-2], resolution, resolution), around, inside.dtype))
 
     def check_generator(self, sha256: str) -> None:
         """InputError unless these labels belong to the generator of that hash: feature maps of another mean nothing."""
@@ -200,6 +200,10 @@ class LabelSet:
             truncation=field(data, "truncation", float, where),
             where=where,
             keypoints=tuple(checked(n, str, f"{where}: keypoints") for n in field(data, "keypoints", list, where, [])),
+            values=tuple(
+                parse_channel(c, f"{where}: values[{i}]") for i, c in enumerate(field(data, "values", list, where, []))
+            ),
+            crop=_read_crop(data, where),
         )
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -227,6 +231,10 @@ class LabelSet:
                 np.save(root / "latents" / entry["latent"], s.latent.astype("<f4"), allow_pickle=False)
             if s.keypoints is not None:
                 entry["keypoints"] = [[float(v) for v in point] for point in s.keypoints]
+            if s.values is not None:
+                (root / "values").mkdir(exist_ok=True)
+                entry["values"] = f"{s.name}.npy"
+                np.save(root / "values" / entry["values"], s.values.astype("<f4"), allow_pickle=False)
             entries.append(entry)
         data = {
             "version": VERSION,
@@ -235,82 +243,11 @@ class LabelSet:
             "generator": {"uri": self.generator_uri, "sha256": self.generator_sha256},
             "truncation": self.truncation,
             **({"keypoints": list(self.keypoints)} if self.keypoints else {}),
+            **({"values": [c.to_json() for c in self.values]} if self.values else {}),
+            **({"crop": list(self.crop.numbers)} if self.crop else {}),
             "samples": entries,
         }
         (root / "labelset.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-
-
-def parse_class(data: Any, where: str) -> LabelClass:
-    """One class from its JSON object: ``{"name": ..., "color": [r, g, b], "thing": false}``."""
-    color = [checked(v, int, f'{where}: "color"') for v in field(data, "color", list, where)]
-    if len(color) != 3 or not all(0 <= v <= 255 for v in color):
-        raise InputError(f'{where}: "color" {color} is not three integers from 0 to 255')
-    return LabelClass(
-        field(data, "name", str, where), (color[0], color[1], color[2]), field(data, "thing", bool, where, None)
-    )
-
-
-def check_classes(classes: Sequence[LabelClass], where: str = "classes") -> None:
-    """InputError unless there are 1 to 255 classes, each with a name of its own."""
-    if not 1 <= len(classes) <= MAX_CLASSES:
-        raise InputError(f"{where}: {len(classes)} classes; expected 1 to {MAX_CLASSES}")
-    names = [c.name for c in classes]
-    for name in names:
-        if not name.strip() or not name.isprintable():
-            raise InputError(f"{where}: class name {name!r} is empty or has unprintable characters")
-        if names.count(name) > 1:
-            raise InputError(f"{where}: class {name!r} is listed {names.count(name)} times; names have to differ")
-
-
-def palette(classes: Sequence[LabelClass]) -> UInt8[np.ndarray, "256 3"]:
-    """Colour of every mask value; grey for "not labelled" and for ids without a class."""
-    table = np.full((256, 3), IGNORE_COLOR, dtype=np.uint8)
-    table[: len(classes)] = [c.color for c in classes]
-    return table
-
-
-def save_mask(path: Path, mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]) -> None:
-    """Write a mask as 8-bit indexed PNG: values are class ids, the palette shows them in the classes' colours."""
-    image = Image.fromarray(np.ascontiguousarray(mask))
-    image.putpalette(palette(classes).tobytes(), rawmode="RGB")  # turns the grey image into an indexed one, values kept
-    image.save(path)
-
-
-def read_image(path: Path) -> UInt8[np.ndarray, "height width channels"]:
-    """An 8-bit grey or RGB picture; alpha is dropped, indexed colours are looked up. InputError for anything else."""
-    image = open_picture(path)
-    if image.mode in ("1", "L", "LA"):
-        return np.array(image.convert("L"))[..., None]
-    if image.mode in ("P", "RGB", "RGBA"):
-        return np.array(image.convert("RGB"))
-    raise InputError(f"{path}: a picture of mode {image.mode}; expected 8-bit grey or RGB")
-
-
-def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
-    """Class ids of an 8-bit indexed (or grey) picture. InputError for anything else."""
-    image = open_picture(path)
-    if image.mode not in ("P", "L"):
-        raise InputError(
-            f"{path}: a picture of mode {image.mode}; expected an 8-bit indexed PNG of class ids "
-            "(`factory import-labels` converts colour masks)"
-        )
-    return np.array(image)
-
-
-def open_picture(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        image = Image.open(io.BytesIO(path.read_bytes()))  # no file handle stays open if decoding fails
-        image.load()
-    # Pillow's decoders meet broken files with whatever exception comes first
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}: {_one_line(error)})") from None
-    return image
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
 
 
 def _read_sample(root: Path, entry: Any, where: str) -> Sample:
@@ -325,13 +262,7 @@ def _read_sample(root: Path, entry: Any, where: str) -> Sample:
         origin = field(entry, "seed", int, where)
     else:
         path = root / "latents" / _plain_name(field(entry, "latent", str, where), ".npy", f'{where}: "latent"')
-        try:
-            latent = np.load(path, allow_pickle=False)
-        except Exception as error:
-            raise InputError(f"{path}: cannot be read as a latent ({_one_line(error)})") from None
-        if not isinstance(latent, np.ndarray) or latent.dtype.kind != "f":
-            raise InputError(f"{path}: expected an array of floating-point numbers")
-        origin = latent.astype(np.float32)
+        origin = read_floats(path)
     keypoints = None
     if (rows := field(entry, "keypoints", list, where, None)) is not None:
         place = f'{where} ({file}): "keypoints"'
@@ -340,7 +271,31 @@ def _read_sample(root: Path, entry: Any, where: str) -> Sample:
             raise InputError(f"{place} are not all [x, y, visibility] in the image")
         keypoints = np.array(points, np.float32).reshape(-1, 3)
     image, mask = read_image(root / "images" / file), read_mask(root / "masks" / file)
-    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints)
+    values = None
+    if (name := field(entry, "values", str, where, None)) is not None:
+        values = read_floats(root / "values" / _plain_name(name, ".npy", f'{where}: "values"'))
+        if values.ndim != 3:
+            raise InputError(f"{where} ({file}): values of shape {values.shape}; expected (height, width, channels)")
+    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints, values)
+
+
+def read_floats(path: Path) -> Float[np.ndarray, "..."]:
+    """An array of floating-point numbers from a .npy file, as float32. InputError for anything else."""
+    try:
+        array = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header's shape may be beyond the file
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as an array ({one_line(error)})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise InputError(f"{path}: expected an array of floating-point numbers")
+    return np.array(array, dtype=np.float32)
+
+
+def _read_crop(data: Any, where: str) -> Crop | None:
+    if (numbers := field(data, "crop", list, where, None)) is None:
+        return None
+    if len(numbers) != 4:
+        raise InputError(f'{where}: "crop" has {len(numbers)} numbers; expected top, bottom, left, right')
+    return Crop.of([checked(n, int, f'{where}: "crop"') for n in numbers])
 
 
 def _plain_name(name: str, suffix: str, where: str) -> str:
@@ -351,7 +306,7 @@ def _plain_name(name: str, suffix: str, where: str) -> str:
 
 
 def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
-    name, image, mask, origin, keypoints = sample
+    name, image, mask, origin, keypoints, values = sample
     where = f"{labels.where}: sample {name!r}"
     _plain_name(f"{name}.png", ".png", where)
     if name.casefold() in seen:
@@ -369,6 +324,11 @@ def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
         raise InputError(
             f"{where}: image is {image.shape}, that of {labels.samples[0].name!r} is {first.shape}; one size a set"
         )
+    if labels.crop is not None and mask.shape != (labels.crop.height, labels.crop.width):
+        raise InputError(
+            f"{where}: has {mask.shape[1]} x {mask.shape[0]} pixels; the crop {labels.crop} has "
+            f"{labels.crop.width} x {labels.crop.height}"
+        )
     bad = mask[(mask >= len(labels.classes)) & (mask != IGNORE_INDEX)]
     if bad.size:
         raise InputError(
@@ -382,6 +342,8 @@ def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
             )
         if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
             raise InputError(f"{where}: keypoint visibility has to be 0 (not labelled), 1 (hidden) or 2 (visible)")
+    if values is not None:
+        _check_values(values, labels, mask.shape, where)
     if isinstance(origin, np.ndarray):
         if origin.dtype != np.float32 or origin.ndim not in (1, 2) or not np.isfinite(origin).all():
             raise InputError(
@@ -389,3 +351,16 @@ def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
             )
     elif not 0 <= origin < 2**64:
         raise InputError(f"{where}: seed {origin} is outside 0 to 2^64 - 1")
+
+
+def _check_values(values: np.ndarray, labels: LabelSet, size: tuple[int, ...], where: str) -> None:
+    if values.dtype != np.float32 or values.shape != (*size, len(labels.values)):
+        raise InputError(
+            f"{where}: values are {values.dtype} {values.shape}; expected float32 {(*size, len(labels.values))}, "
+            "a number per pixel and channel"
+        )
+    for k, channel in enumerate(labels.values):
+        known = values[..., k][~np.isnan(values[..., k])]
+        beyond = known[(known < np.float32(channel.low)) | (known > np.float32(channel.high))]
+        if beyond.size:
+            raise InputError(f"{where}: has the value {beyond[0]:g}, outside {channel}; give the channel a wider range")

@@ -119,8 +119,31 @@ class FeatureRegressor(MemberStack):
         self.reset(generator)
         loss = self._train(x, y, known, rows, generator, progress, recipe)
         images = int(image.unique().numel())
-        self.report = {"seed": seed, "images": images, "pixels": len(x), "unexplained": loss.tolist()}
+        held = self._held_out(x, y, known, image, rows)
+        self.report = {"seed": seed, "images": images, "pixels": len(x), "unexplained": loss.tolist()} | held
         return self.report
+
+    @torch.no_grad()
+    def _held_out(self, x: Tensor, y: Tensor, known: Tensor, image: Tensor, rows: list[Tensor]) -> dict[str, Any]:
+        """Mean absolute error on images by those members that have not learned from them, beside the mean's error.
+
+        Nothing where all members know all images.
+        """
+        errors, baseline, count = torch.zeros(3, len(self.names)).unbind()
+        learned = [set(image[r].unique().tolist()) for r in rows]
+        for n in image.unique().tolist():
+            blind = [m for m, seen in enumerate(learned) if n not in seen]
+            if not blind:
+                continue
+            own = image == n
+            mean = self(x[own].expand(self.members, -1, -1))[blind].mean(0)
+            errors += ((mean - y[own]).abs() * known[own]).sum(0)
+            baseline += (y[own].abs() * known[own]).sum(0)
+            count += known[own].sum(0)
+        if not bool((count > 0).all()):
+            return {}
+        scale = self.output_std / count
+        return {"held_out_error": (errors * scale).tolist(), "error_of_the_mean": (baseline * scale).tolist()}
 
     def _collect(
         self, samples: Iterable[tuple[Sequence[Tensor], Tensor]], recipe: RegressionRecipe, generator: torch.Generator

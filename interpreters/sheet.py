@@ -6,11 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from interpreters.labelset import IGNORE_INDEX, LabelClass, Sample, palette
-from interpreters.shapes import UInt8
+from interpreters.channels import ValueChannel
+from interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass, palette
+from interpreters.labelset import Sample
+from interpreters.shapes import Float, UInt8
 
 CELL = 160  # pixels a picture is shown with, about
 GAP = 6
+HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
 PAPER, INK = (250, 250, 250), (30, 30, 30)
 
 
@@ -26,6 +29,28 @@ def contact_sheet(
         rgb = np.broadcast_to(sample.image, (*sample.mask.shape, 3))
         rows.append([rgb, overlay(rgb, sample.mask, classes)] if masks else [rgb])
     return _grid(rows, [s.name for s in samples], columns, classes if masks else ())
+
+
+def value_sheet(samples: Sequence[Sample], channels: Sequence[ValueChannel], columns: int = 0) -> Image.Image:
+    """Every sample that has values: its picture, and beside it each channel from dark (low) to bright (high).
+
+    Pixels that are not labelled are grey. The captions name the channels in their order.
+    """
+    shown = [s for s in samples if s.values is not None]
+    rows = []
+    for sample in shown:
+        rgb = np.broadcast_to(sample.image, (*sample.mask.shape, 3))
+        values = sample.values if sample.values is not None else np.empty((*sample.mask.shape, 0), np.float32)
+        rows.append([rgb, *(heat(values[..., k], c.low, c.high) for k, c in enumerate(channels))])
+    names = ", ".join(map(str, channels))
+    return _grid(rows, [f"{s.name}: {names}" for s in shown], columns, ())
+
+
+def heat(values: Float[np.ndarray, "height width"], low: float, high: float) -> UInt8[np.ndarray, "height width 3"]:
+    """Dark blue over magenta to yellow, even in lightness; grey where there is no number."""
+    place = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1) * (len(HEAT) - 1)
+    rgb = np.stack([np.interp(place, np.arange(len(HEAT)), HEAT[:, i]) for i in range(3)], -1)
+    return np.where(np.isnan(values)[..., None], IGNORE_COLOR, rgb).astype(np.uint8)
 
 
 def comparison_sheet(

@@ -8,7 +8,7 @@ from storage.repair import repair
 from storage.report import html_report
 from storage.seeds import SEED_RULE, sample_seeds
 from storage.show import contact_sheet
-from storage.spec import ArraySpec, ClassInfo, DatasetSpec
+from storage.spec import ArraySpec, ClassInfo, DatasetSpec, ValueInfo
 from storage.store import Store, create_store, open_store
 from storage.verify import Finding, Report, stored_spec, verify
 from storage.writer import ShardWriter
@@ -26,6 +26,7 @@ __all__ = [
     "Report",
     "ShardWriter",
     "Store",
+    "ValueInfo",
     "WorkError",
     "contact_sheet",
     "create_store",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float16, Shaped, UInt8
 from PIL import Image
 
 from storage.errors import InputError
@@ -19,11 +19,22 @@ def mask_pixels(mask: UInt8[np.ndarray, "n y x"]) -> list[int]:
     return Image.fromarray(rows).histogram() if rows.size else [0] * 256
 
 
+def value_problem(spec: DatasetSpec, value: Float16[np.ndarray, "n y x value_channel"]) -> str | None:
+    """What keeps these from being the spec's values: a number that is not finite or outside its channel's range."""
+    low, high = (np.array([getattr(info, name) for info in spec.values], np.float16) for name in ("low", "high"))
+    wrong = ~((value >= low) & (value <= high))
+    if not wrong.any():
+        return None
+    place = tuple(np.argwhere(wrong)[0].tolist())
+    info = spec.values[place[-1]]
+    return f"is {value[place]:g} in {info.name}, which reaches from {info.low:g} to {info.high:g} {info.unit}".rstrip()
+
+
 def check_shard(spec: DatasetSpec, shard: int, arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]) -> list[int]:
     """Refuses arrays that do not belong in this shard; gives the mask's pixel counts by value.
 
     Raises InputError: an array too many or too few, another dtype or shape, seeds that break the seed rule, a score
-    that is not finite, a mask value that is neither a class nor ``ignore_index``.
+    that is not finite, a mask value that is neither a class nor ``ignore_index``, a value outside its range.
     """
     start, stop = spec.shard_range(shard)
     wanted = {array.name: array for array in spec.shard_arrays()}
@@ -42,6 +53,9 @@ def check_shard(spec: DatasetSpec, shard: int, arrays: Mapping[str, Shaped[np.nd
         )
     if not np.isfinite(arrays["uncertainty_score"]).all():
         raise InputError(f"shard {shard}: uncertainty_score has values that are not finite, so keep cannot be computed")
+    problem = value_problem(spec, arrays["value"]) if spec.values else None
+    if problem is not None:
+        raise InputError(f"shard {shard}: value {problem}")
     pixels = mask_pixels(arrays["mask"])
     unknown = [
         value for value, n in enumerate(pixels) if n and value >= len(spec.classes) and value != spec.ignore_index

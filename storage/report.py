@@ -12,7 +12,7 @@ from PIL import Image
 
 from storage.dataset import Dataset, open_dataset
 from storage.errors import InputError, WorkError
-from storage.show import class_shares, sections, triptychs, uncertainty_top
+from storage.show import class_shares, panels, sections, triptychs, uncertainty_top
 
 MASKS_LOOKED_AT = 512  # for how many samples show each class; evenly spread over the set
 BARS = 40
@@ -55,8 +55,7 @@ def html_report(
         f"<title>{spec.count:,} labelled pairs</title><style>{_STYLE}</style>",
         f"<h1>{spec.count:,} image&ndash;label pairs</h1>",
         f"<p class=faint>{spec.width} &times; {spec.height} px, {len(spec.classes)} classes, "
-        f"{dataset.manifest.kept:,} to keep; each picture: image, classes laid over it, "
-        f"uncertainty (black 0, yellow {top:.2f} nats)</p>",
+        f"{dataset.manifest.kept:,} to keep; each picture: {html.escape(panels(spec, top))}</p>",
     ]
     for section in chosen:
         parts += [f"<h2>{section.title}</h2><div class=grid>"]

@@ -15,6 +15,7 @@ from storage.spec import DatasetSpec
 
 INK, PAPER, FAINT = (24, 27, 31), (255, 255, 255), (110, 116, 124)
 OVERLAY = 0.5
+VALUES_SHOWN = 4  # channels; more would leave no room for the rest
 TILE = 128  # smaller images are enlarged by whole factors to at least this
 # Dark blue to yellow through magenta: even in lightness, told apart by colour-blind readers.
 _HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
@@ -22,9 +23,10 @@ _HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252,
 _RINGS = ((240, 228, 66), (86, 180, 233), (204, 121, 167), (0, 158, 115), (213, 94, 0))  # Okabe and Ito
 
 
-def heat(values: Float[np.ndarray, "*shape"], top: float) -> UInt8[np.ndarray, "*shape 3"]:
-    """Colours for values of 0 to ``top``."""
-    place = np.clip(np.nan_to_num(np.asarray(values, np.float64)) / max(top, 1e-9), 0, 1) * (len(_HEAT) - 1)
+def heat(values: Float[np.ndarray, "*shape"], top: float, low: float = 0.0) -> UInt8[np.ndarray, "*shape 3"]:
+    """Colours for values of ``low`` to ``top``."""
+    place = np.clip((np.nan_to_num(np.asarray(values, np.float64)) - low) / max(top - low, 1e-9), 0, 1)
+    place *= len(_HEAT) - 1
     steps = np.arange(len(_HEAT))
     return np.stack([np.interp(place, steps, _HEAT[:, i]) for i in range(3)], -1).astype(np.uint8)
 
@@ -66,16 +68,30 @@ def uncertainty_top(dataset: Dataset, parts: Sequence[Section]) -> float:
     return max(0.01, float(np.nanquantile(dataset.read("uncertainty", samples).astype(np.float32), 0.998)))
 
 
+def panels(spec: DatasetSpec, top: float) -> str:
+    """What the parts of each picture are, in words."""
+    values = [
+        f"{info.name} (black {info.low:g}, yellow {info.high:g} {info.unit}".rstrip() + ")"
+        for info in spec.values[:VALUES_SHOWN]
+    ]
+    return ", ".join(["image", "classes laid over it", f"uncertainty (black 0, yellow {top:.2f} nats)", *values])
+
+
 def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], top: float) -> list[Image.Image]:
-    """Image, overlay and uncertainty (``top`` is brightest) of each sample, enlarged by a whole factor."""
+    """Image, overlay, uncertainty (``top`` is brightest) and values of each sample, enlarged by a whole factor."""
     spec = dataset.spec
+    value = dataset.read("value", samples) if spec.values else None
     image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
     points = dataset.read("keypoints", samples) if spec.keypoints else None
     factor = max(1, -(-TILE // spec.width))
     pictures = []
     for i in range(len(samples)):
         parts = [np.broadcast_to(image[i], (spec.height, spec.width, 3)), overlay(spec, image[i], mask[i])]
-        row = np.concatenate([*parts, heat(uncertainty[i], top)], axis=1)
+        parts.append(heat(uncertainty[i], top))
+        if value is not None:
+            shown = enumerate(spec.values[:VALUES_SHOWN])
+            parts += [heat(value[i, ..., k], info.high, info.low) for k, info in shown]
+        row = np.concatenate(parts, axis=1)
         pictures.append(
             Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)
         )
@@ -120,7 +136,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     spec = dataset.spec
     draw.text((gap, 12), f"{spec.count:,} pairs of {spec.width} x {spec.height} px", fill=INK, font=_font(22))
-    legend = f"each: image | classes laid over it | uncertainty (black 0, yellow {top_nats:.2f} nats)"
+    legend = f"each: {panels(spec, top_nats).replace(', ', ' | ')}"
     draw.text(
         (gap, 44),
         f"{spec.generator or 'generator ' + spec.generator_sha256[:12]}, seed {spec.seed}, {legend}",

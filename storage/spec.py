@@ -11,6 +11,10 @@ from storage.errors import InputError
 
 SHARD_BYTES = 50e6
 MAX_CLASSES = 255
+HALF_MAX = 65504.0  # the largest float16
+# Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
+# such stores keep their hash.
+ADDED = ("regressor_sha256", "keypoint_uncertainty", "values", "value_sha256", "centre_sha256", "crop")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,24 @@ class ClassInfo:
         object.__setattr__(self, "color", color)
         if self.thing is None:
             object.__setattr__(self, "thing", self.name != "background")
+
+
+@dataclass(frozen=True)
+class ValueInfo:
+    """One channel of the array ``value``: a name, a unit ("" for none) and the range that its numbers stay in."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        for bound in ("low", "high"):
+            object.__setattr__(self, bound, float(getattr(self, bound)))
+        if not self.name or not -HALF_MAX <= self.low < self.high <= HALF_MAX:
+            raise InputError(
+                f"value {self.name!r} from {self.low} to {self.high}: expected a name and a range within +-{HALF_MAX}"
+            )
 
 
 @dataclass(frozen=True)
@@ -62,7 +84,10 @@ class DatasetSpec:
     ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB.
     ``truncation`` is StyleGAN's psi; ``keep_quantile`` the share of samples with the lowest uncertainty that readers
     keep; ``keypoints`` names the columns of an optional ``keypoints`` array, ``regressor_sha256`` what found them;
-    ``value`` and ``instance`` add their maps.
+    ``keypoint_uncertainty`` adds how sure each is; ``values`` names the channels of an optional array ``value``,
+    ``value_sha256`` what made it; ``instance`` adds a map of objects, ``centre_sha256`` is what found their centres
+    where that was done. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right,
+    or empty for all. (``value`` without ``values`` is the older array of one unnamed channel without uncertainty.)
     """
 
     count: int
@@ -84,10 +109,16 @@ class DatasetSpec:
     value: bool = False
     instance: bool = False
     regressor_sha256: str = ""
+    keypoint_uncertainty: bool = False
+    values: tuple[ValueInfo, ...] = ()
+    value_sha256: str = ""
+    centre_sha256: str = ""
+    crop: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "keypoints", tuple(self.keypoints))
+        for name in ("classes", "keypoints", "values", "crop"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "value", self.value or bool(self.values))
         object.__setattr__(self, "truncation", float(self.truncation))
         object.__setattr__(self, "keep_quantile", float(self.keep_quantile))
         for name in ("count", "height", "width", "channels", "latent_dim"):
@@ -105,9 +136,15 @@ class DatasetSpec:
         for name in ("generator_sha256", "interpreter_sha256"):
             value = getattr(self, name)
             _require(re.fullmatch("[0-9a-f]{64}", value) is not None, name, repr(value), "64 hexadecimal digits")
-        value = self.regressor_sha256
-        expected = "64 hexadecimal digits or nothing"
-        _require(re.fullmatch("([0-9a-f]{64})?", value) is not None, "regressor_sha256", repr(value), expected)
+        for name in ("regressor_sha256", "value_sha256", "centre_sha256"):
+            value, expected = getattr(self, name), "64 hexadecimal digits or nothing"
+            _require(re.fullmatch("([0-9a-f]{64})?", value) is not None, name, repr(value), expected)
+        channels = [info.name for info in self.values]
+        _require(len(set(channels)) == len(channels), "values", channels, "different names")
+        if self.crop:
+            top, bottom, left, right = self.crop if len(self.crop) == 4 else (-1,) * 4
+            fits = min(top, left) >= 0 and (bottom - top, right - left) == (self.height, self.width)
+            _require(fits, "crop", self.crop, f"top, bottom, left, right of {self.height} rows, {self.width} columns")
         if self.shard_size is None:
             largest = max(array.sample_bytes for array in self.arrays())
             object.__setattr__(self, "shard_size", 2 ** max(0, round(math.log2(SHARD_BYTES / largest))))
@@ -142,9 +179,17 @@ class DatasetSpec:
             ArraySpec("latent", "float32", ("sample", "latent"), (self.latent_dim,), nan, False),
         ]
         if self.keypoints:
-            dims, shape = ("sample", "keypoint", "coordinate"), (len(self.keypoints), 3)
-            arrays.append(ArraySpec("keypoints", "float32", dims, shape, nan, False))
-        if self.value:
+            points: tuple[str, ...] = ("sample", "keypoint", "coordinate")
+            arrays.append(ArraySpec("keypoints", "float32", points, (len(self.keypoints), 3), nan, False))
+        if self.keypoint_uncertainty:
+            arrays.append(
+                ArraySpec("keypoint_uncertainty", "float32", ("sample", "keypoint"), (len(self.keypoints),), nan, False)
+            )
+        if self.values:
+            for name in ("value", "value_uncertainty"):
+                dims = (*pixels, "value_channel")
+                arrays.append(ArraySpec(name, "float16", dims, (h, w, len(self.values)), nan, True))
+        elif self.value:
             arrays.append(ArraySpec("value", "float16", pixels, (h, w), nan, True))
         if self.instance:
             arrays.append(ArraySpec("instance", "uint16", pixels, (h, w), 0, True))
@@ -159,23 +204,21 @@ class DatasetSpec:
         document["classes"] = [
             {**document_class, "color": list(document_class["color"])} for document_class in document["classes"]
         ]
-        document["keypoints"] = list(self.keypoints)
-        if not self.regressor_sha256:
-            del document["regressor_sha256"]  # stores without keypoints do not know the field
-        return document
+        for name in ("keypoints", "values", "crop"):
+            document[name] = list(document[name])
+        return {name: value for name, value in document.items() if value or name not in ADDED}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "DatasetSpec":
         """The spec in a store's root attributes; other keys are left alone."""
         try:
-            names = {field.name for field in dataclasses.fields(cls)} - {"regressor_sha256"}
-            values = {name: document[name] for name in names}
-            values["regressor_sha256"] = str(document.get("regressor_sha256", ""))
+            names = {field.name for field in dataclasses.fields(cls)}
+            values = {name: document[name] for name in names if name in document or name not in ADDED}
+            values["values"] = tuple(ValueInfo(**info) for info in values.get("values", ()))
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
             )
-            values["keypoints"] = tuple(values["keypoints"])
-            return cls(**values)
+            return cls(**values | {name: tuple(values.get(name, ())) for name in ("keypoints", "crop")})
         except (KeyError, TypeError) as error:
             raise InputError(f"the store's root attributes do not describe a dataset: {error!r}") from error
 
@@ -189,7 +232,7 @@ class DatasetSpec:
     def difference(self, other: "DatasetSpec") -> str | None:
         """The fields that keep ``other`` from continuing a store of this spec, in words; None where there are none."""
         mine, theirs = self.to_json(), other.to_json()
-        mine.setdefault("regressor_sha256", None)
+        mine = dict.fromkeys(ADDED) | mine
         fields = [name for name in mine if name not in ("count", "generator") and mine[name] != theirs.get(name)]
         return "; ".join(f"{name} is {mine[name]!r} there, {theirs.get(name)!r} here" for name in fields) or None
 

@@ -13,18 +13,23 @@ from storage.dataset import Dataset
 from storage.errors import InputError
 from storage.order import Plan, Shuffle, plan_epoch
 
+CHANNELED = ("image", "value", "value_uncertainty")
+
 Sample = dict[str, Any]
 Transform = Callable[[Sample], Any]
 
 
 def to_tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """NumPy to torch without a copy; images become channel-first views. dtypes stay (seeds: int64 of equal bits)."""
+    """NumPy to torch without a copy; images and values become channel-first views.
+
+    dtypes stay (seeds: int64 of equal bits).
+    """
     tensors = {}
     for name, values in batch.items():
         if values.dtype == np.uint64:
             values = values.view(np.int64)
         tensor = torch.from_numpy(values)
-        tensors[name] = tensor.movedim(-1, -3) if name == "image" else tensor
+        tensors[name] = tensor.movedim(-1, -3) if name in CHANNELED and tensor.ndim == 4 else tensor
     return tensors
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from storage.backend import Backend, open_backend
-from storage.checks import mask_pixels
+from storage.checks import mask_pixels, value_problem
 from storage.errors import InputError, WorkError
 from storage.finalize import keep_files, keep_mask
 from storage.metadata import ROOT, interpreter_path, metadata_documents
@@ -21,7 +21,7 @@ from storage.shards import decode_shard
 from storage.spec import DatasetSpec
 from storage.store import Store, read_spec, spec_of
 
-RULED = ("mask", "seed", "uncertainty_score")  # the arrays whose content must obey a rule
+RULED = ("mask", "seed", "uncertainty_score")  # the arrays whose content must obey a rule together
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,8 @@ def _verify_shard(backend: Backend, spec: DatasetSpec, manifest: Manifest | None
             except WorkError as error:
                 findings.append(Finding(shard, path, f"does not decode: {error}"))
             else:
+                if array.name == "value" and spec.values and (problem := value_problem(spec, values)) is not None:
+                    findings.append(Finding(shard, path, problem))
                 if array.name in RULED:  # the rest only had to decode: keeping it would cost memory
                     arrays[array.name] = values
     if not findings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from storage import ClassInfo, DatasetSpec, Store, sample_seeds
+from storage import ClassInfo, DatasetSpec, Store, ValueInfo, sample_seeds
 
 SPEC = DatasetSpec(
     count=10,
@@ -21,6 +21,8 @@ SPEC = DatasetSpec(
     interpreter_sha256="cd" * 32,
     seed=7,
 )
+
+VALUES = (ValueInfo("depth", "m", 0.0, 10.0), ValueInfo("slope", "", -1.0, 1.0))
 
 
 def make_spec(**changes: Any) -> DatasetSpec:
@@ -44,7 +46,9 @@ def make_arrays(spec: DatasetSpec, shard: int) -> dict[str, np.ndarray]:
             "seed": seed,
             "latent": rng.standard_normal(spec.latent_dim, dtype=np.float32),
             "keypoints": rng.random((len(spec.keypoints), 3), dtype=np.float32) * 6,
-            "value": rng.random(shape).astype(np.float16),
+            "value": rng.random((*shape, *([len(spec.values)] if spec.values else []))).astype(np.float16),
+            "value_uncertainty": rng.random((*shape, len(spec.values))).astype(np.float16),
+            "keypoint_uncertainty": rng.random(len(spec.keypoints), dtype=np.float32),
             "instance": rng.integers(0, 5, shape, dtype=np.uint16),
         }
         samples.append(sample)

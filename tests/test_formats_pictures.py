@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from interpreters.classes import NUCLEI_CLASSES, palette
 from interpreters.errors import InputError
 from interpreters.formats import pictures
 from interpreters.formats.shapes import Drawing
-from interpreters.labelset import NUCLEI_CLASSES, palette, save_mask
+from interpreters.pictures import save_mask
 
 MASK = np.array([[0, 1, 2], [255, 1, 0]], dtype=np.uint8)
 

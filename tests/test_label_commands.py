@@ -14,7 +14,8 @@ from flows.commands.export_labels import export_labels
 from flows.commands.import_labels import import_labels
 from flows.commands.sample import sample
 from interpreters import StyleInterpreter
-from interpreters.labelset import LabelSet, read_image
+from interpreters.labelset import LabelSet
+from interpreters.pictures import read_image
 
 
 def run(*arguments: object) -> str:

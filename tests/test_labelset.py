@@ -141,7 +141,7 @@ def test_missing_folder_and_files(tmp_path: Path, folder: Path) -> None:
 
 def test_latent_that_is_missing_or_a_pickle(folder: Path) -> None:
     np.save(folder / "latents" / "s001.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"s001\.npy: cannot be read as a latent"):
+    with pytest.raises(InputError, match=r"s001\.npy: cannot be read as an array"):
         LabelSet.load(folder)
     (folder / "latents" / "s001.npy").unlink()
     with pytest.raises(InputError, match=r"s001\.npy"):

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from storage_data import fill, make_arrays, make_spec
+from storage_data import VALUES, fill, make_arrays, make_spec
 
 from storage import create_store, open_store
 
 PAGE = (Path(__file__).parents[1] / "docs/format.md").read_text(encoding="utf-8")
-SPEC = make_spec(keypoints=("tip",), value=True, instance=True)
+SPEC = make_spec(
+    keypoints=("tip",), keypoint_uncertainty=True, regressor_sha256="ef" * 32, values=VALUES, value_sha256="ab" * 32,
+    instance=True, centre_sha256="cd" * 32, crop=(4, 12, 0, 6),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_data import fill, make_arrays, make_spec, tree
+from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
 from storage import InputError, WorkError, create_store, open_dataset, open_store, verify
 
@@ -19,7 +19,7 @@ def expected(spec, name):
 
 
 def test_zarr_and_xarray_read_the_store_without_our_code(tmp_path):
-    spec = make_spec(keypoints=("tip", "tail"), value=True, instance=True)
+    spec = make_spec(keypoints=("tip", "tail"), keypoint_uncertainty=True, values=VALUES, instance=True)
     fill(create_store(str(tmp_path / "set"), spec))
     group = zarr.open_group(str(tmp_path / "set"), mode="r")
     opened = xarray.open_zarr(str(tmp_path / "set"))
@@ -208,6 +208,7 @@ def test_any_content_of_any_shape_comes_back_bit_for_bit(data):
         seed=data.draw(st.integers(0, 2**64 - 1)),
         keypoints=data.draw(st.sampled_from([(), ("a",), ("a", "b")])),
         value=data.draw(st.booleans()),
+        values=data.draw(st.sampled_from([(), VALUES])),
         instance=data.draw(st.booleans()),
     )
     bits = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -217,7 +218,12 @@ def test_any_content_of_any_shape_comes_back_bit_for_bit(data):
         for shard in store.claim_missing():
             arrays = make_arrays(spec, shard)
             for array in spec.shard_arrays():
-                if array.name not in ("mask", "uncertainty_score", "seed"):  # any bits, NaN and infinity too
+                if array.name not in (
+                    "mask",
+                    "uncertainty_score",
+                    "seed",
+                    *["value"] * bool(spec.values),
+                ):  # any bits, NaN and infinity too
                     raw = bits.bytes(arrays[array.name].nbytes)
                     arrays[array.name] = np.frombuffer(raw, arrays[array.name].dtype).reshape(arrays[array.name].shape)
                 content[array.name].append(arrays[array.name])

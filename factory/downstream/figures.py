@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from factory.downstream.evaluation import Case, Evaluation
 from factory.downstream.instances import IOU_THRESHOLDS
-from interpreters.labelset import IGNORE_INDEX, LabelClass, palette
+from interpreters.classes import IGNORE_INDEX, LabelClass, palette
 from interpreters.shapes import Shaped, UInt8
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6b7280"

@@ -24,7 +24,8 @@ from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
 from factory.errors import InputError
 from factory.generators import resolve_device
-from interpreters.labelset import LabelClass, save_mask
+from interpreters.classes import LabelClass
+from interpreters.pictures import save_mask
 
 CLASS_WEIGHTS = ("none", "median-frequency")
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from factory.downstream.pairs import Pair, Pairs
 from factory.errors import InputError
-from interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
+from interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
 from interpreters.shapes import Shaped, UInt8
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}

@@ -1,4 +1,4 @@
-"""``factory train-interpreter``: from a label set to an interpreter file."""
+"""``factory train-interpreter``: from a label set to an interpreter file, or to one of a regressor of values."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +16,33 @@ def train_interpreter(
         Path | None, typer.Option(help="Recording of --record: trains without generator and label set.")
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Also keep the labelled feature maps there (Zarr).")] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Learn the continuous labels of import-values, for generate --values.")
+    ] = False,
     members: Annotated[int, typer.Option(help="Members of the ensemble.")] = 10,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal weights.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Train the ensemble that reads labels from feature maps."""
+    """Train the ensemble that reads labels (classes, or with --values numbers) from feature maps."""
     from factory.errors import InputError
     from factory.generators import open_generator
     from factory.interpreting import InterpreterSettings, load_labels, train_from_recording
     from factory.interpreting import train_interpreter as train
     from factory.recording import record_features
+    from factory.valuing import held_out_lines, train_values
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")
     settings = InterpreterSettings(members=members, seed=seed)
+    if values:
+        if features or record or generator is None or labels is None:
+            raise InputError("--values needs --generator and --labels, and no recording")
+        model = train_values(open_generator(generator, device), load_labels(labels), members, seed)
+        model.save(out)
+        typer.echo(f"{out}: {members} members from {model.report['images']} images")
+        for line in held_out_lines(model):
+            typer.echo(line)
+        return
     if features is not None:
         if generator or labels or record:
             raise InputError("--features stands alone: a recording knows its labels and generator")

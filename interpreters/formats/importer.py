@@ -3,10 +3,7 @@
 All of a source is read, checked and drawn before anything is returned, so nothing is ever half imported.
 """
 
-import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -18,6 +15,7 @@ from interpreters.errors import InputError
 from interpreters.formats import coco, label_studio, labelme, pictures
 from interpreters.formats.points import keypoint_names, place_keypoints
 from interpreters.formats.shapes import Drawing
+from interpreters.formats.unpacking import unpacked
 from interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
 from interpreters.shapes import UInt8
 
@@ -25,7 +23,6 @@ Format = Literal["auto", "png", "labelme", "coco", "label-studio", "cvat"]
 FORMATS: tuple[Format, ...] = ("auto", "png", "labelme", "coco", "label-studio", "cvat")
 IGNORE = "ignore"
 STRAY_PIXELS = 30  # of a 512 x 512 image; DatasetGAN leaves out regions below it
-MAX_UNPACKED = 4 << 30
 
 
 @dataclass
@@ -112,7 +109,7 @@ def import_labels(
     Raises:
         InputError: naming file, shape and reason.
     """
-    with _unpacked(source) as folder:
+    with unpacked(source) as folder:
         if format == "auto":
             format = detect_format(folder)
         drawings = _read(folder, format, labels.classes)
@@ -161,32 +158,6 @@ def _read(source: Path, format: str, classes: tuple[LabelClass, ...]) -> list[Dr
             raise InputError(f"{source}: has {len(files)} JSON files; name the one that holds the {format} labels")
         source = files[0]
     return list(coco.read(source) if format == "coco" else label_studio.read(source))
-
-
-@contextmanager
-def _unpacked(source: Path) -> Iterator[Path]:
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder; expected labels in one of {', '.join(FORMATS[1:])}")
-    if source.suffix.lower() != ".zip":
-        yield source
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(source) as archive:
-                if sum(i.file_size for i in archive.infolist()) > MAX_UNPACKED:
-                    raise InputError(f"{source}: unpacks to more than {MAX_UNPACKED >> 30} GiB; unpack it yourself")
-                archive.extractall(folder)  # cleans member names of .. and absolute paths
-        except InputError:
-            raise
-        except Exception as error:  # whatever a broken archive makes the unpacking raise
-            raise InputError(f"{source}: cannot be unpacked ({' '.join(str(error).split())})") from None
-        root = Path(folder)
-        inner = list(root.iterdir())
-        # tools differ in whether a zip holds the folder or what is in it
-        while len(inner) == 1 and inner[0].is_dir() and inner[0].name != "SegmentationClass":
-            root = inner[0]
-            inner = list(root.iterdir())
-        yield root
 
 
 def _match(drawings: list[Drawing], labels: LabelSet, report: ImportReport, skip: bool) -> dict[str, Drawing]:

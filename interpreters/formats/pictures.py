@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass
 from interpreters.errors import InputError
 from interpreters.formats.labelme import IGNORE_LABEL
 from interpreters.formats.shapes import Bitmap, Drawing, Shape
-from interpreters.labelset import IGNORE_COLOR, IGNORE_INDEX, LabelClass, open_picture
+from interpreters.pictures import open_picture
 from interpreters.shapes import UInt8
 
 Color = tuple[int, int, int]
@@ -30,6 +31,10 @@ def read_png(source: Path, classes: tuple[LabelClass, ...]) -> Iterator[Drawing]
             values = np.array(image)
             table = {v: names.get(v, str(v)) for v in np.unique(values).tolist()}
         else:
+            if image.mode.startswith("I") or image.mode == "F":
+                raise InputError(
+                    f"{path}: holds numbers of mode {image.mode}, no classes; `factory import-values` reads them"
+                )
             values, table = _by_color(_rgb(image, path), colors)
         yield _drawing(path, values, table)
 

@@ -1,0 +1,71 @@
+"""Continuous labels from feature maps: one or more numbers per pixel; the ensemble's spread is their uncertainty."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpreters.channels import ValueChannel, check_channels, parse_channel
+from interpreters.crop import Crop
+from interpreters.errors import InputError
+from interpreters.regression import FeatureRegressor, RegressionRecipe
+from interpreters.shapes import Float
+
+
+@dataclass(frozen=True)
+class ValuePrediction:
+    """Values of a batch in their channels' units.
+
+    value: the members' mean, held inside the channel's range. uncertainty: the members' standard deviation.
+    """
+
+    value: Float[Tensor, "batch height width values"]
+    uncertainty: Float[Tensor, "batch height width values"]
+
+
+def value_regressor(
+    feature_channels: Sequence[int], channels: Sequence[ValueChannel], members: int = 10
+) -> FeatureRegressor:
+    """A fresh regressor that knows units and ranges of what it regresses."""
+    check_channels(channels, "values")
+    model = FeatureRegressor(feature_channels, [c.name for c in channels], "values", members)
+    model.extra["channels"] = [c.to_json() for c in channels]
+    return model
+
+
+def channels_of(model: FeatureRegressor, where: str) -> tuple[ValueChannel, ...]:
+    """What a regressor's outputs are; InputError, begun by ``where``, where it was made for something else."""
+    if model.kind != "values":
+        raise InputError(
+            f"{where}: regresses {model.kind}; expected a file that `factory train-interpreter --values` wrote"
+        )
+    listed = model.extra.get("channels")
+    if not isinstance(listed, list) or [isinstance(c, dict) and c.get("name") for c in listed] != list(model.names):
+        raise InputError(f"{where}: does not say what its values are; train it again")
+    channels = tuple(parse_channel(c, f"{where}: channels[{i}]") for i, c in enumerate(listed))
+    check_channels(channels, where)
+    return channels
+
+
+def fit_values(
+    model: FeatureRegressor,
+    samples: Iterable[tuple[Sequence[Tensor], Float[np.ndarray, "values height width"]]],
+    seed: int = 0,
+    progress: bool = True,
+    recipe: RegressionRecipe | None = None,
+) -> dict[str, Any]:
+    """Train on images' feature maps and values of the largest map's size, NaN where nothing is labelled."""
+    return model.fit(((maps, torch.from_numpy(v.copy())) for maps, v in samples), seed, progress, recipe)
+
+
+def predict_values(
+    model: FeatureRegressor, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
+) -> ValuePrediction:
+    """Values of a batch, or of a crop of its images."""
+    mean, spread = model.mean_and_spread(feature_maps, crop)
+    for k, channel in enumerate(channels_of(model, "regressor")):
+        mean[:, k].clamp_(channel.low, channel.high)
+    return ValuePrediction(mean.movedim(1, -1), spread.movedim(1, -1))
