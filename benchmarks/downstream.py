@@ -145,6 +145,7 @@ class Study:
         from factory.encoder import ensure_encoder
         from factory.inversion import InversionSettings, load_discriminator
         from factory.real_images import invert_label_set
+        from factory.views import with_views
 
         clock = Clock()
         generator = open_generator(self.options.generator, self.options.device)
@@ -158,11 +159,12 @@ class Study:
         settings = InversionSettings(steps=self.options.inversion_steps)
         encoder = ensure_encoder(generator, cache_dir(), self.options.encoder_steps)
         discriminator = load_discriminator(self.options.generator, generator.device)
+        views = with_views(labels, self.options.amplify)
         inverted, fared, _ = invert_label_set(
-            generator, labels, self.out / "latents", encoder, discriminator, settings, self.options.min_fidelity
+            generator, views, self.out / "latents", encoder, discriminator, settings, self.options.min_fidelity
         )
         costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": [f.fidelity for f in fared]}
-        costs |= {"labels_used": len(inverted)}
+        costs |= {"labels_used": len({s.picture for s in inverted}), "views_used": len(inverted)}
         interpreter = train_interpreter(generator, inverted, settings=self.interpreter_settings(seed))
         costs |= {"interpreter": clock.lap()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -335,12 +337,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default=SEEDS)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs in a store; smaller variants scale with it")
     parser.add_argument("--architecture", default="unet-small")
-    parser.add_argument("--network-options", type=json.loads, default={}, help="JSON, like '{\"width\": 16}'")
+    parser.add_argument("--network-options", type=json.loads, default={"width": 16}, help="JSON")
     parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--average", type=float, default=0.995)
-    parser.add_argument("--inversion-steps", type=int, default=400)
+    parser.add_argument("--inversion-steps", type=int, default=100)
+    parser.add_argument("--amplify", default="dihedral", choices=["none", "mirror", "dihedral"], help="views inverted")
     parser.add_argument("--encoder-steps", type=int, default=400)
     parser.add_argument("--min-fidelity", type=float, default=0.8)
     parser.add_argument("--device", default="auto")
