@@ -93,7 +93,7 @@ def pixel_distance(
     scales = []
     while True:
         scales.append((a - b).square().mean((1, 2, 3)))
-        if a.shape[2] < 16:
+        if min(a.shape[2:]) < 16:
             return torch.stack(scales).mean(0)
         a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
 
@@ -125,6 +125,31 @@ def computing_in(precision: str, device: torch.device, *networks: Generator | Di
                 set_precision(network, torch.float32)
 
 
+class Frame:
+    """Where images of a crop lie in the generator's picture. Around them is the generator's average picture.
+
+    The same on both sides of every comparison, so that only the crop's pixels count. Without a crop nothing changes.
+    """
+
+    def __init__(self, generator: ImageGenerator, mean: Float[Tensor, "w_dim"]) -> None:
+        self.crop = generator.crop
+        if self.crop is not None:
+            ws = mean.expand(1, generator.network.num_ws, -1)
+            with torch.no_grad():
+                self.around = generator.network.synthesis(ws, noise_mode="const").float().clamp(-1, 1)
+
+    def cut(self, pictures: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
+        return pictures if self.crop is None else pictures[(..., *self.crop.slices)]
+
+    def put(self, images: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
+        """The images inside whole pictures."""
+        if self.crop is None:
+            return images
+        out = self.around.repeat(len(images), 1, 1, 1)
+        out[(..., *self.crop.slices)] = images
+        return out
+
+
 def feature_distance(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, "batch"]:
     """Squared difference of feature maps in units of ``b``'s mean square, averaged over the maps."""
     terms = [(x - y).square().mean((1, 2, 3)) / (y.square().mean((1, 2, 3)) + 1e-8) for x, y in zip(a, b, strict=True)]
@@ -142,7 +167,7 @@ def invert(
     """Latents of real images, ``settings.batch`` at a time.
 
     Arguments:
-        images: of the generator's size and channels.
+        images: of the generator's size and channels; where it has a crop, of that.
         encoder: where to start from; None: from the generator's average image.
         discriminator: whose features count as likeness; None: pixels alone.
 
@@ -150,7 +175,7 @@ def invert(
         InputError: images of another size.
     """
     settings = settings or InversionSettings()
-    expected = (generator.resolution, generator.resolution, generator.image_channels)
+    expected = (*generator.image_size, generator.image_channels)
     if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
         raise InputError(f"images of shape {images.shape}; expected one or more of {expected}")
     statistics = w_statistics(generator)
@@ -176,12 +201,15 @@ def _invert_batch(
     mean, std = (s.clone() for s in statistics)  # made in inference mode, which gradients cannot pass
     target = to_float(images, generator.device)
     n = len(images)
-    start = torch.zeros(n, mean.numel(), device=target.device) if encoder is None else encoder(target).detach()
+    frame = Frame(generator, mean)
+    start = torch.zeros(n, mean.numel(), device=target.device)
+    if encoder is not None:
+        start = encoder(frame.put(target)).detach()
     best = start[:, None].repeat(1, generator.network.num_ws, 1)
     best_loss = torch.full((n,), torch.inf, device=target.device)
     steps = torch.zeros(n, dtype=torch.long)
     with computing_in(settings.precision, generator.device, generator.network, discriminator):
-        for rows, v, losses in _descend(generator, target, best, mean, std, discriminator, settings):
+        for rows, v, losses in _descend(generator, target, frame, best, mean, std, discriminator, settings):
             better = losses < best_loss[rows]
             best[rows[better]], best_loss[rows[better]] = v[better], losses[better]
             steps[rows.cpu()] += 1
@@ -196,6 +224,7 @@ def _invert_batch(
 def _descend(
     generator: ImageGenerator,
     target: Tensor,
+    frame: Frame,
     start: Tensor,
     mean: Tensor,
     std: Tensor,
@@ -204,16 +233,16 @@ def _descend(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(rows that are still moving, their v before this step, its loss); w = mean + std v."""
     rows = torch.arange(len(target), device=target.device)
-    wanted = [] if discriminator is None else discriminator_features(discriminator, target)
+    wanted = [] if discriminator is None else discriminator_features(discriminator, frame.put(target))
     v = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([v], lr=settings.learning_rate)
     record = torch.full((len(target),), torch.inf, device=target.device)  # best loss, counted in steps of 1 %
     since = torch.zeros(len(target), dtype=torch.long, device=target.device)
     for _ in range(settings.steps + 1):
-        image = generator.network.synthesis(mean + std * v, noise_mode="const").float()
+        image = frame.cut(generator.network.synthesis(mean + std * v, noise_mode="const").float())
         losses = pixel_distance(image, target[rows])
         if discriminator is not None:
-            features = discriminator_features(discriminator, image)
+            features = discriminator_features(discriminator, frame.put(image))
             losses = losses + settings.perceptual * feature_distance(features, [f[rows] for f in wanted])
         yield rows, v.detach().clone(), losses.detach()
         improved = losses.detach() < 0.99 * record[rows]

@@ -1,5 +1,6 @@
 """From labelled keypoints to a regressor file, and back into production."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,8 +22,7 @@ def with_axis_keypoints(labels: LabelSet, class_name: str) -> LabelSet:
         raise InputError(f"{labels.where}: no class {class_name!r}; expected one of {', '.join(labels.class_names)}")
     number = labels.class_names.index(class_name)
     samples = tuple(s._replace(keypoints=axis_keypoints(s.mask, number)) if s.labelled else s for s in labels)
-    generator = labels.generator_uri, labels.generator_sha256
-    return LabelSet(labels.classes, samples, *generator, labels.truncation, labels.where, AXIS_KEYPOINTS)
+    return replace(labels, samples=samples, keypoints=AXIS_KEYPOINTS)
 
 
 def train_keypoints(
@@ -35,7 +35,7 @@ def train_keypoints(
     progress: bool = True,
 ) -> FeatureRegressor:
     """Heatmap regression on the samples that have keypoints. InputError where none has, or for another generator."""
-    labels.check_generator(generator.sha256)
+    generator.check_labels(labels)
     samples = [s for s in labels if s.keypoints is not None and s.keypoints[:, 2].any()]
     if not samples:
         raise InputError(f"{labels.where}: no sample has keypoints; import some, or compute them from masks")
@@ -46,7 +46,7 @@ def train_keypoints(
         for s in shown
         if s.keypoints is not None
     )
-    fit_keypoints(model, pairs, seed, progress, recipe)
+    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop)
     model.generator_sha256 = generator.sha256
     return model
 

@@ -74,6 +74,19 @@ class Order:
     keypoints: Annotated[str | None, Parameter("File of train-keypoints, for an array of keypoints.", place=True)] = (
         None
     )
+    values: Annotated[
+        str | None, Parameter("File of train-interpreter --values, for arrays of continuous labels.", place=True)
+    ] = None
+    centres: Annotated[
+        str | None, Parameter("File of train-centres: objects that touch are numbered apart.", place=True)
+    ] = None
+    crop: Annotated[
+        str | None,
+        Parameter(
+            "Part of the pictures, top:bottom or top:bottom,left:right in pixels; by default the labels'.",
+            pattern=r"\d+:\d+(,\d+:\d+)?",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.interpreter is None and self.labels is None and self.generator.startswith("builtin:"):

@@ -3,30 +3,27 @@
 Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
 """
 
-import hashlib
-import os
-import tempfile
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError, WorkError
+from factory.errors import InputError
 from factory.generators import ImageGenerator, open_generator
-from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
-from factory.keypointing import load_keypoint_regressor
+from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
+from factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, load_regressor, models_of, put_models
 from factory.order import Order
 from factory.sampling import latents
 from interpreters import StyleInterpreter
-from interpreters.instances import label_instances
+from interpreters.crop import Crop
+from interpreters.instances import BOUNDARY, label_instances
 from interpreters.keypoints import predict_keypoints
-from interpreters.regression import FeatureRegressor
+from interpreters.values import channels_of, predict_values
 from storage import (
     ClassInfo,
     CommitRecord,
@@ -34,29 +31,16 @@ from storage import (
     Manifest,
     ShardWriter,
     Store,
+    ValueInfo,
     create_store,
     open_store,
     sample_seeds,
 )
 
+__all__ = ["BATCH", "Job", "make_shard", "open_output", "prepare", "produce", "render_shard"]
+
 POLL_S = 1.0  # between two looks at a shard that another worker is making
-BOUNDARY = "boundary"  # the class of this name separates touching objects
 BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
-
-
-@dataclass(frozen=True)
-class Job:
-    """An order with everything found and checked; small enough to send to any worker."""
-
-    out: str
-    generator: str
-    generator_sha256: str
-    interpreter: str
-    spec: DatasetSpec
-    interpreter_reused: bool
-    device: str = "auto"
-    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
-    regressor: str | None = None
 
 
 def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> Job:
@@ -69,30 +53,63 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
     if order.labels is not None:
         labels = load_labels(order.labels)
         truncation = labels.truncation if truncation is None else truncation
-        _spec(
-            order, generator, tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes), "0" * 64, truncation
-        )
+        classes = tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes)
+        _spec(order, generator.cropped(_crop(order, generator, labels.crop)), classes, "0" * 64, truncation)
         path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
     else:
         path = Path(str(order.interpreter))
-    interpreter, sha256 = _load_interpreter(str(path), generator)
+    interpreter, sha256 = load_interpreter(str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
+    generator = generator.cropped(_crop(order, generator, _learned_crop(interpreter, path)))
     spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
-    if order.keypoints is not None:
-        names = load_keypoint_regressor(order.keypoints, generator).names
-        spec = replace(spec, keypoints=names, regressor_sha256=_hash_of(Path(order.keypoints)))
-    options = dict(order.storage_options)
-    place, sha256 = order.generator, generator.sha256
-    return Job(order.out, place, sha256, str(path), spec, reused, order.device, options, order.keypoints)
+    regressors = {kind: str(file) for kind in REGRESSORS if (file := getattr(order, kind)) is not None}
+    for kind, file in regressors.items():
+        model = load_regressor(kind, file, generator)
+        known: dict[str, Any] = {REGRESSORS[kind]: hash_of(Path(file))}
+        if kind == "keypoints":
+            known |= {"keypoints": model.names, "keypoint_uncertainty": True}
+        elif kind == "values":
+            known["values"] = tuple(ValueInfo(c.name, c.unit, c.low, c.high) for c in channels_of(model, file))
+        spec = replace(spec, **known)
+    return Job(
+        out=order.out,
+        generator=order.generator,
+        generator_sha256=generator.sha256,
+        interpreter=str(path),
+        spec=spec,
+        interpreter_reused=reused,
+        device=order.device,
+        storage_options=dict(order.storage_options),
+        regressors=regressors,
+    )
+
+
+def _crop(order: Order, generator: ImageGenerator, learned: Crop | None) -> Crop | None:
+    """What the order says, else what was labelled; InputError where the order asks for more than that."""
+    if order.crop is None:
+        return learned
+    crop = Crop.parse(order.crop, generator.resolution, generator.resolution)
+    if learned is not None and not crop.within(learned):
+        raise InputError(f"crop {crop}: reaches beyond {learned}, the part that was labelled")
+    return crop
+
+
+def _learned_crop(interpreter: StyleInterpreter, path: Path) -> Crop | None:
+    """The crop of the labels that an interpreter has learned from."""
+    numbers = interpreter.extra.get("crop", [])
+    if not isinstance(numbers, list) or len(numbers) not in (0, 4) or not all(type(n) is int for n in numbers):
+        raise InputError(f"{path}: its crop {numbers!r} is not top, bottom, left, right; train the interpreter again")
+    return Crop.of(numbers)
 
 
 def _spec(
     order: Order, generator: ImageGenerator, classes: tuple[ClassInfo, ...], interpreter_sha256: str, truncation: float
 ) -> DatasetSpec:
+    height, width = generator.image_size
     return DatasetSpec(
         count=order.count,
-        height=generator.resolution,
-        width=generator.resolution,
+        height=height,
+        width=width,
         channels=generator.image_channels,
         latent_dim=generator.z_dim,
         classes=classes,
@@ -102,134 +119,69 @@ def _spec(
         seed=order.seed,
         truncation=truncation,
         shard_size=order.shard_size,
-        instance=order.instances,
+        instance=order.instances or order.centres is not None,
         licence=str(generator.metadata.get("licence", "unknown")),
+        crop=generator.crop.numbers if generator.crop else (),
     )
-
-
-def _load_interpreter(
-    path: str, generator: ImageGenerator, expected: str | None = None
-) -> tuple[StyleInterpreter, str]:
-    """The interpreter and its file's sha256."""
-    interpreter = StyleInterpreter.load(path)
-    sha256 = _hash_of(Path(path))
-    if interpreter.generator_sha256 != generator.sha256:
-        raise InputError(
-            f"{path}: this interpreter reads generator {interpreter.generator_sha256[:12]}..., "
-            f"the one given is {generator.sha256[:12]}...; give that generator or train an interpreter for this one"
-        )
-    if expected not in (None, sha256):
-        raise InputError(f"{path}: not the interpreter of this dataset (sha256 {expected[:12]}...): it was replaced")
-    if len(interpreter.classes) != interpreter.num_classes:
-        raise InputError(f"{path}: names {len(interpreter.classes)} of its {interpreter.num_classes} classes")
-    return interpreter, sha256
-
-
-_LOADING = threading.Lock()  # threads of one process wait for the first that loads, rather than load as well
-
-
-@lru_cache(maxsize=2)
-def _load_models(job: Job) -> tuple[ImageGenerator, StyleInterpreter, FeatureRegressor | None]:
-    """Loaded once in a worker process, however many shards it makes."""
-    generator = open_generator(job.generator, job.device, job.generator_sha256)
-    path = str(_model_file(job, "interpreter", job.interpreter, job.spec.interpreter_sha256))
-    interpreter, _ = _load_interpreter(path, generator, job.spec.interpreter_sha256)
-    regressor = None
-    if job.spec.keypoints:
-        file = _model_file(job, "regressor", job.regressor or "", job.spec.regressor_sha256)
-        regressor = load_keypoint_regressor(file, generator).to(generator.device)
-    return generator, interpreter.to(generator.device), regressor
-
-
-def _models(job: Job) -> tuple[ImageGenerator, StyleInterpreter, FeatureRegressor | None]:
-    with _LOADING:
-        return _load_models(job)
-
-
-def model_key(kind: str, sha256: str) -> str:
-    """Where a store keeps the "interpreter" (or "regressor") that labelled it, so that any machine can go on."""
-    return f"_models/{kind}-{sha256}.safetensors"
-
-
-def _hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _model_file(job: Job, kind: str, path: str, sha256: str) -> Path:
-    """The job's own file where this machine has it, else the store's copy of it, kept in the cache."""
-    own = Path(path)
-    kept = cache_dir() / f"{kind}s" / f"{sha256}.safetensors"
-    for found in (own, kept):
-        if found.is_file() and _hash_of(found) == sha256:
-            return found
-    key = model_key(kind, sha256)
-    try:
-        data = open_store(job.out, job.storage_options or None).backend.read(key)
-    except FileNotFoundError:
-        raise InputError(
-            f"{own}: not the {kind} of this dataset (sha256 {sha256[:12]}...), nor is it in {job.out}"
-        ) from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=f".{kind}-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, kept)
-    return kept
 
 
 def open_output(job: Job) -> Store:
     """Creates the store, or opens the one that is there to continue it, and sees that its models lie in it."""
     store = create_store(job.out, job.spec, job.storage_options or None)
-    _put_model(store, "interpreter", job.interpreter, job.spec.interpreter_sha256)
-    if job.spec.keypoints:
-        _put_model(store, "regressor", job.regressor or "", job.spec.regressor_sha256)
+    put_models(job, store)
     return store
-
-
-def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
-    key = model_key(kind, sha256)
-    stored = store.backend.read_many([key])[0]
-    if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
-        data = Path(path).read_bytes() if Path(path).is_file() else b""
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
-        store.backend.write({key: data})
 
 
 def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
-    generator, interpreter, regressor = _models(job)
+    models = models_of(job)
+    generator = models.generator
     seeds = sample_seeds(job.spec.seed, start, stop)
     z = latents(seeds.tolist(), generator.z_dim)
-    names = ("image", "mask", "uncertainty", "uncertainty_score")
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    parts: dict[str, list[np.ndarray]] = {}
     for first in range(0, len(z), BATCH):
         batch = z[first : first + BATCH]
         # A short batch is filled up: arithmetic may round differently in another batch size.
         filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), axis=0)])
         images, maps = generator.generate(filled, job.spec.truncation)
-        label = interpreter.predict(maps)
-        for name, value in zip(names, (images, label.mask, label.uncertainty, label.score), strict=True):
-            parts[name].append(value[: len(batch)].cpu().numpy())
-        if regressor is not None:
-            points = predict_keypoints(regressor, [m[: len(batch)] for m in maps]).points
-            parts.setdefault("keypoints", []).append(points.float().cpu().numpy())
+        label = models.interpreter.predict(maps, crop=generator.crop)
+        found = {
+            "image": images,
+            "mask": label.mask,
+            "uncertainty": label.uncertainty,
+            "uncertainty_score": label.score,
+        }
+        own = {name: value[: len(batch)].cpu().numpy() for name, value in found.items()}
+        own |= _regressed(job.spec, models, [m[: len(batch)] for m in maps], own["mask"])
+        for name, value in own.items():
+            parts.setdefault(name, []).append(value)
         on_progress(len(batch))
-    arrays = {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
-    if job.spec.instance:
-        arrays["instance"] = _instances(job.spec, arrays["mask"])
-    return arrays
+    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
 
 
-def _instances(spec: DatasetSpec, masks: np.ndarray) -> np.ndarray:
-    """Object numbers of every mask."""
-    boundary = next((i for i, c in enumerate(spec.classes) if c.name == BOUNDARY), None)
-    things = [i for i, c in enumerate(spec.classes) if c.thing and i != boundary]
-    return np.stack([label_instances(mask, things, boundary)[0] for mask in masks])
+def _regressed(spec: DatasetSpec, models: Models, maps: list[Tensor], masks: np.ndarray) -> dict[str, np.ndarray]:
+    """The optional arrays of a batch."""
+    out, crop = {}, models.generator.crop
+    if models.keypoints is not None:
+        points = predict_keypoints(models.keypoints, maps, crop)
+        out["keypoints"] = points.points.float().cpu().numpy()
+        if spec.keypoint_uncertainty:
+            out["keypoint_uncertainty"] = points.uncertainty.float().cpu().numpy()
+    if models.values is not None:
+        values = predict_values(models.values, maps, crop)
+        out["value"], out["value_uncertainty"] = (v.half().cpu().numpy() for v in (values.value, values.uncertainty))
+    if spec.instance:
+        heats: list[Any] = [None] * len(masks)
+        if models.centres is not None:
+            heats = list(models.centres.mean_and_spread(maps, crop)[0][:, 0].cpu().numpy())
+        sigma = models.centres.sigma if models.centres is not None else 1.0
+        boundary = next((i for i, c in enumerate(spec.classes) if c.name == BOUNDARY), None)
+        things = [i for i, c in enumerate(spec.classes) if c.thing and i != boundary]
+        numbered = zip(masks, heats, strict=True)
+        out["instance"] = np.stack([label_instances(m, things, boundary, heat=h, sigma=sigma)[0] for m, h in numbered])
+    return out
 
 
 def make_shard(

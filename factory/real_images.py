@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,23 +38,22 @@ def read_images(
 ) -> tuple[list[str], UInt8[np.ndarray, "images height width channels"]]:
     """Names (file stems) and pixels of a folder's pictures. Colour becomes grey for a grey generator.
 
-    InputError for an empty folder, two pictures of one name, or a picture of another size than the generator's.
+    InputError for an empty folder, two pictures of one name, or a picture of another size than the generator's images.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one of pictures")
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
     if not paths:
         raise InputError(f"{folder}: has no pictures; expected {', '.join(PICTURES)}")
-    size, pixels = generator.resolution, []
+    size, pixels = generator.image_size, []
     for path in paths:
         image = read_image(path)
-        if image.shape[:2] != (size, size):
-            raise InputError(
-                f"{path}: is {image.shape[1]} x {image.shape[0]}; the generator makes {size} x {size}, crop it"
-            )
+        if image.shape[:2] != size:
+            wanted = f"the generator makes {size[1]} x {size[0]}" + ("" if generator.crop is None else " in this crop")
+            raise InputError(f"{path}: is {image.shape[1]} x {image.shape[0]}; {wanted}, cut it to that")
         if image.shape[2] > generator.image_channels:
             image = np.array(Image.fromarray(image).convert("L"))[..., None]
-        pixels.append(np.broadcast_to(image, (size, size, generator.image_channels)))
+        pixels.append(np.broadcast_to(image, (*size, generator.image_channels)))
     return [p.stem for p in paths], np.stack(pixels)
 
 
@@ -69,7 +68,7 @@ def unlabelled(
     """The label set that masks are read into before the long work begins; its origins are stand-ins."""
     blank = np.full(images.shape[1:3], IGNORE_INDEX, np.uint8)
     samples = tuple(Sample(name, image, blank, 0) for name, image in zip(names, images, strict=True))
-    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation)
+    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation, crop=generator.crop)
 
 
 def invert_label_set(
@@ -93,7 +92,9 @@ def invert_label_set(
         The set, how each image fared, and all reconstructions.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    key = json.dumps([asdict(settings), generator.sha256, encoder is not None, discriminator is not None])
+    generator = generator.cropped(labels.crop)
+    about = [asdict(settings), generator.sha256, encoder is not None, discriminator is not None]
+    key = json.dumps(about + ([labels.crop.numbers] if labels.crop else []))
     paths = [scratch / f"{hashlib.sha256(key.encode() + s.image.tobytes()).hexdigest()[:32]}.npz" for s in labels]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
     with tqdm(total=len(missing), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
@@ -118,7 +119,5 @@ def invert_label_set(
             reconstructions.append(found["reconstruction"])
             if kept:
                 samples.append(sample._replace(origin=found["ws"].astype(np.float32)))
-    inverted = LabelSet(
-        labels.classes, tuple(samples), labels.generator_uri, labels.generator_sha256, labels.truncation
-    )
+    inverted = replace(labels, samples=tuple(samples))
     return inverted, report, np.stack(reconstructions)

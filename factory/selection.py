@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,9 @@ from factory.generators import ImageGenerator, open_generator
 from factory.recording import sample_latent
 from factory.sampling import latents
 from interpreters import StyleInterpreter
+from interpreters.crop import Crop
 from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from interpreters.lookup import pooled
 from interpreters.shapes import Float, Int
 
 Strategy = Literal["random", "kmeans", "uncertain"]
@@ -42,16 +45,18 @@ def describe_candidates(
 ) -> tuple[Float[np.ndarray, "candidates channels"], Float[np.ndarray, "candidates"]]:
     """Each candidate's feature maps averaged over the image, and its uncertainty score (0 without interpreter).
 
-    The average of a generator's feature maps says what is in the image, and costs nothing beside making it.
+    The average of a generator's feature maps says what is in the image (or in the generator's crop of it), and costs
+    nothing beside making it.
     """
-    pooled, scores = [], []
+    means, scores = [], []
     for start in tqdm(range(0, len(seeds), BATCH), desc="candidates", unit="batch", disable=not progress, leave=False):
         batch = seeds[start : start + BATCH]
         _, maps = generator.generate(latents(batch, generator.z_dim), truncation)
-        pooled.append(torch.cat([f.float().mean((2, 3)) for f in maps], 1).cpu().numpy())
+        size = (generator.resolution, generator.resolution)
+        means.append(torch.cat([pooled(f, size, generator.crop) for f in maps], 1).cpu().numpy())
         if interpreter is not None:
-            scores.append(interpreter.predict(maps).score.cpu().numpy())
-    return np.concatenate(pooled), np.concatenate(scores) if scores else np.zeros(len(seeds), np.float32)
+            scores.append(interpreter.predict(maps, crop=generator.crop).score.cpu().numpy())
+    return np.concatenate(means), np.concatenate(scores) if scores else np.zeros(len(seeds), np.float32)
 
 
 def choose_diverse(
@@ -110,6 +115,7 @@ def sample_label_set(
     truncation: float = 0.7,
     interpreter: StyleInterpreter | None = None,
     extends: LabelSet | None = None,
+    crop: Crop | None = None,
     progress: bool = True,
 ) -> LabelSet:
     """A label set of ``count`` new images, not labelled yet, after those of ``extends``.
@@ -119,6 +125,7 @@ def sample_label_set(
         strategy: ``random``; ``kmeans`` (a diverse set of many candidates); ``uncertain`` (where ``interpreter``
             contradicts itself, spread over clusters: active learning).
         candidates: how many images are looked at.
+        crop: the part of the generator's pictures that is labelled; None: that of ``extends``, or all of it.
 
     Raises:
         InputError: impossible numbers, no interpreter for ``uncertain``, or one of another generator.
@@ -139,6 +146,10 @@ def sample_label_set(
     if extends is not None:
         extends.check_generator(generator.sha256)
         classes, truncation = extends.classes, extends.truncation
+        if crop not in (None, extends.crop):
+            raise InputError(f"crop {crop}: {extends.where} is of {extends.crop or 'whole pictures'}; leave it out")
+        crop = extends.crop
+    generator = generator.cropped(crop)
     taken = {s.seed for s in extends} if extends is not None else set()
     wanted = count if strategy == "random" else candidates
     seeds = [s for s in candidate_seeds(wanted + len(taken), seed) if s not in taken][:wanted]
@@ -152,8 +163,8 @@ def sample_label_set(
         seeds = [seeds[i] for i in chosen]
     samples = tuple(blank_samples(generator, seeds, truncation))
     if extends is not None:
-        samples = (*extends.samples, *samples)
-    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation)
+        return replace(extends, samples=(*extends.samples, *samples), generator_uri=uri)
+    return LabelSet(tuple(classes), samples, uri, generator.sha256, truncation, crop=crop)
 
 
 def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: float) -> list[Sample]:
@@ -186,7 +197,7 @@ def predict_masks(
     for sample in labels:
         if not sample.labelled:
             maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
-            prediction = interpreter.predict(maps)
+            prediction = interpreter.predict(maps, crop=labels.crop)
             masks[sample.name] = prediction.mask[0].cpu().numpy()
             scores[sample.name] = float(prediction.score[0])
     return masks, scores, f"{interpreter_path.stem}-{interpreter.sha256[:8]}"

@@ -53,7 +53,9 @@ def held_out_lines(model: FeatureRegressor) -> list[str]:
     lines = []
     for c, error, mean in zip(channels, report["held_out_error"], report["error_of_the_mean"], strict=True):
         unit = f" {c.unit}" if c.unit else ""
-        lines.append(f"  {c}: mean error on held-out images {error:.4g}{unit}, by always saying the mean {mean:.4g}{unit}")
+        lines.append(
+            f"  {c}: mean error on held-out images {error:.4g}{unit}, by always saying the mean {mean:.4g}{unit}"
+        )
     return lines
 
 

@@ -4,14 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from interpreters.centres import split_regions
 from interpreters.errors import InputError
-from interpreters.shapes import Shaped, UInt8
+from interpreters.shapes import Float, Shaped, UInt8
 
+BOUNDARY = "boundary"  # the class of this name separates touching objects
 MOST = 2**16 - 1  # ids are 16-bit
 
 
 def label_instances(
-    mask: UInt8[np.ndarray, "height width"], things: Sequence[int], boundary: int | None = None, min_size: int = 1
+    mask: UInt8[np.ndarray, "height width"],
+    things: Sequence[int],
+    boundary: int | None = None,
+    min_size: int = 1,
+    heat: Float[np.ndarray, "height width"] | None = None,
+    sigma: float = 3.0,
 ) -> tuple[Shaped[np.ndarray, "height width"], dict[int, int]]:
     """Number the connected regions of each thing class.
 
@@ -22,6 +29,8 @@ def label_instances(
             object next to them; the mask itself stays as it is. With it, pixels connect along edges only, as a thin
             line of boundary cannot separate diagonals; without it, corners connect as well.
         min_size: regions of fewer pixels get no number.
+        heat, sigma: heatmap of the objects' centres and its σ (``interpreters.centres``): regions with several centres
+            are cut into as many objects.
 
     Returns:
         uint16 ids (0: no object; from 1, larger objects first), and the size in pixels of each, boundary included.
@@ -38,6 +47,8 @@ def label_instances(
     for thing in things:
         regions, _ = ndimage.label(mask == thing, structure=structure)
         ids[regions > 0] = regions[regions > 0] + ids.max()
+    if heat is not None:
+        ids = split_regions(ids, heat, sigma)
     ids[np.bincount(ids.ravel())[ids] < min_size] = 0
     if boundary is not None and ids.any():
         distance, (y, x) = ndimage.distance_transform_edt(ids == 0, return_indices=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpreters.crop import Crop
 from interpreters.errors import InputError
 from interpreters.regression import FeatureRegressor, RegressionRecipe
 from interpreters.shapes import Float
@@ -78,24 +79,39 @@ def fit_keypoints(
     seed: int = 0,
     progress: bool = True,
     recipe: RegressionRecipe | None = None,
+    crop: Crop | None = None,
 ) -> dict[str, Any]:
-    """Train on images' feature maps and labelled keypoints (x, y, visibility)."""
+    """Train on images' feature maps and labelled keypoints (x, y, visibility).
+
+    With a crop the coordinates count from its corner, and nothing is known of what lies outside.
+    """
     if regressor.kind != "keypoints":
         raise InputError(f"a regressor of {regressor.kind}: expected one made for keypoints")
 
     def targets() -> Iterable[tuple[Sequence[Tensor], Tensor]]:
         for maps, points in samples:
             height, width = regressor.check(maps)
-            yield maps, heatmaps(torch.as_tensor(points), height, width, regressor.sigma)
+            if crop is None:
+                yield maps, heatmaps(torch.as_tensor(points), height, width, regressor.sigma)
+            else:
+                target = torch.full((len(points), height, width), torch.nan)
+                inside = heatmaps(torch.as_tensor(points), crop.height, crop.width, regressor.sigma)
+                target[(slice(None), *crop.slices)] = inside
+                yield maps, target
 
     return regressor.fit(targets(), seed, progress, recipe)
 
 
-def predict_keypoints(regressor: FeatureRegressor, feature_maps: Sequence[Tensor]) -> KeypointPrediction:
-    """Keypoints of a batch: peaks of the members' mean heatmap, and how far the members' own peaks lie from them."""
+def predict_keypoints(
+    regressor: FeatureRegressor, feature_maps: Sequence[Tensor], crop: Crop | None = None
+) -> KeypointPrediction:
+    """Keypoints of a batch: peaks of the members' mean heatmap, and how far the members' own peaks lie from them.
+
+    With a crop they are looked for in it, and counted from its corner.
+    """
     points, spread = [], []
     for i in range(len(feature_maps[0])):
-        members = regressor.member_maps([f[i : i + 1] for f in feature_maps])
+        members = regressor.member_maps([f[i : i + 1] for f in feature_maps], crop)
         consensus, own = decode(members.mean(0)), decode(members)
         points.append(consensus)
         spread.append((own[..., :2] - consensus[..., :2]).square().sum(-1).mean(0).sqrt())

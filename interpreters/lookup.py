@@ -6,6 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from interpreters.crop import Crop
 from interpreters.shapes import Float, Int
 
 
@@ -56,3 +57,20 @@ def interpolation_matrix(
     matrix.scatter_add_(1, (low - first)[:, None], (1 - weight)[:, None])
     matrix.scatter_add_(1, (high - first)[:, None], weight[:, None])
     return first, matrix.to(device, dtype)
+
+
+def pooled(
+    feature_map: Float[Tensor, "batch channels height width"], size: tuple[int, int], crop: Crop | None
+) -> Float[Tensor, "batch channels"]:
+    """Mean of each channel, where there is a crop over the crop's pixels of the map upsampled to ``size``."""
+    f = feature_map.float()
+    if crop is None:
+        return f.mean((2, 3))
+    for axis, (start, stop) in ((2, (crop.top, crop.bottom)), (3, (crop.left, crop.right))):
+        source = f.shape[axis]
+        first, matrix = interpolation_matrix(start, stop, source, size[axis - 2], f.dtype, f.device)
+        weights = torch.zeros(source, device=f.device)
+        weights[first : first + matrix.shape[1]] = matrix.mean(0)
+        shape = [-1 if k == axis else 1 for k in range(4)]
+        f = (f * weights.view(shape)).sum(axis, keepdim=True)
+    return f[:, :, 0, 0]

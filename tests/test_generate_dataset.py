@@ -14,8 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
 
 from factory.errors import InputError, WorkError
+from factory.job import model_key
 from factory.order import Order
-from factory.production import make_shard, model_key, open_output, prepare, produce
+from factory.production import make_shard, open_output, prepare, produce
 from flows.generate_dataset import generate_dataset
 from flows.runners import Execution
 from storage import Store, open_store

@@ -78,7 +78,7 @@ def test_the_store_keeps_its_regressor_for_other_machines(
     points = open_dataset(order.out, keep=False).read("keypoints", np.arange(40))
     Path(order.keypoints or "").unlink()
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path / "elsewhere"))
-    elsewhere = replace(job, regressor="nowhere", interpreter="nowhere")
+    elsewhere = replace(job, regressors={"keypoints": "nowhere"}, interpreter="nowhere")
     np.testing.assert_array_equal(render_shard(elsewhere, 32, 40)["keypoints"], points[32:])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from interpreters.channels import ValueChannel
+from interpreters.crop import Crop
 from interpreters.errors import InputError
 from interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
 
@@ -46,12 +49,13 @@ def test_round_trip(tmp_path: Path, channels: int) -> None:
     assert again.classes == labels.classes
     assert (again.generator_uri, again.generator_sha256, again.truncation) == ("builtin:nuclei64", SHA, 0.7)
     for a, b in zip(again, labels, strict=True):
-        name, image, mask, origin, keypoints = a
+        name, image, mask, origin, keypoints, values = a
         assert name == b.name
         np.testing.assert_array_equal(image, b.image)
         np.testing.assert_array_equal(mask, b.mask)
         np.testing.assert_array_equal(origin, b.origin)
         assert keypoints is None
+        assert values is None
     assert again.content_sha256 == labels.content_sha256
     assert [s.seed is None for s in again] == [False, True, False]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["set"]
@@ -243,3 +247,60 @@ def test_keypoints_come_along(tmp_path: Path) -> None:
         LabelSet(base.classes, samples, "g", SHA, keypoints=("a", "a"))
     with pytest.raises(InputError, match="keypoint visibility"):
         LabelSet(base.classes, (base.samples[0]._replace(keypoints=points + 1),), "g", SHA, keypoints=("a", "b"))
+
+
+def test_values_and_crop_come_back(tmp_path: Path) -> None:
+    labels = make(size=(6, 8))
+    values = np.random.default_rng(1).random((6, 8, 2)).astype(np.float32)
+    values[0, 0] = np.nan
+    first = labels.samples[0]._replace(values=values)
+    channels = (ValueChannel("depth", "m", 0.0, 1.0), ValueChannel("slope", "", -1.0, 1.0))
+    full = replace(labels, samples=(first, *labels.samples[1:]), values=channels, crop=Crop(1, 7, 0, 8))
+    full.save(tmp_path / "set")
+    again = LabelSet.load(tmp_path / "set")
+    np.testing.assert_array_equal(again.samples[0].values, values)
+    assert (again.values, again.crop, again.samples[1].values) == (channels, Crop(1, 7, 0, 8), None)
+    assert again.content_sha256 == full.content_sha256 != labels.content_sha256
+    inside = np.ones((6, 8))
+    around = again.embed(inside, np.nan, 8)
+    assert around.shape == (8, 8)
+    assert np.isnan(around[[0, 7]]).all()
+    assert (around[1:7] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"crop": [0, 8, 0]}, '"crop" has 3 numbers'),
+        ({"crop": [0, 7, 0, 6]}, "has 6 x 8 pixels; the crop 0:7,0:6 has 6 x 7"),
+        ({"crop": [4, 2, 0, 6]}, "expected 0 <= top < bottom"),
+        ({"crop": "0:8"}, '"crop": expected a list'),
+        ({"values": [{"name": "d", "range": [0, 1, 2]}]}, '"range" has 3 numbers'),
+        ({"values": [{"name": "d", "range": [1, 0]}]}, "the lower number first"),
+        ({"values": [{"name": "d", "range": [0, 1e9]}]}, "stores hold 16-bit floats"),
+        ({"values": [{"name": "../d", "range": [0, 1]}]}, "a name that a file can have"),
+        ({"values": [{"name": "d", "range": [0, 1]}] * 2}, "is listed twice"),
+    ],
+)
+def test_wrong_values_and_crops(folder: Path, changes: dict[str, object], complaint: str) -> None:
+    edit(folder, **changes)
+    with pytest.raises(InputError, match=complaint):
+        LabelSet.load(folder)
+
+
+def test_values_of_a_sample_that_do_not_fit(folder: Path) -> None:
+    data = json.loads((folder / "labelset.json").read_text())
+    data["samples"][0]["values"] = "s000.npy"
+    edit(folder, values=[{"name": "d", "range": [0, 1]}], samples=data["samples"])
+    with pytest.raises(InputError, match="cannot be read as an array"):
+        LabelSet.load(folder)
+    (folder / "values").mkdir()
+    for array, complaint in (
+        (np.zeros((8, 6), np.float32), "values of shape"),
+        (np.zeros((8, 6, 2), np.float32), "expected float32"),
+        (np.full((8, 6, 1), 2, np.float32), r"has the value 2, outside d \(0 to 1\)"),
+        (np.zeros((8, 6, 1), np.uint8), "expected an array of floating-point numbers"),
+    ):
+        np.save(folder / "values" / "s000.npy", array)
+        with pytest.raises(InputError, match=complaint):
+            LabelSet.load(folder)

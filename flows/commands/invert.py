@@ -30,6 +30,9 @@ def invert(
     encoder_steps: Annotated[
         int, typer.Option(help="Training of the encoder that makes the first guess; 0: none.")
     ] = 400,
+    crop: Annotated[
+        str | None, typer.Option(help="Which part of the generator's pictures the images are: top:bottom[,left:right].")
+    ] = None,
     truncation: Annotated[float, typer.Option(help="Psi noted for generation with these labels.")] = 0.7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
@@ -45,6 +48,7 @@ def invert(
     from factory.inversion import InversionSettings, load_discriminator
     from factory.real_images import invert_label_set, read_images, unlabelled
     from factory.views import with_views
+    from interpreters.crop import Crop
     from interpreters.formats import import_labels
     from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample
     from interpreters.sheet import comparison_sheet
@@ -61,10 +65,14 @@ def invert(
     if not names and masks is not None and generator != "builtin:nuclei64":
         raise InputError("classes: name what the masks show, for example --classes background,cat,whiskers")
     network = open_generator(generator, device)
+    if crop is not None:
+        network = network.cropped(Crop.parse(crop, network.resolution, network.resolution))
     drawn: tuple[Sample, ...] = ()  # samples of a label set keep their origins
     if (images / "labelset.json").is_file():
-        if masks is not None or amplify == "none":
-            raise InputError(f"{images}: is a label set already; give --amplify mirror or dihedral, and no --masks")
+        if masks is not None or amplify == "none" or crop is not None:
+            raise InputError(
+                f"{images}: is a label set already; give --amplify mirror or dihedral, and no --masks or --crop"
+            )
         labels = LabelSet.load(images).labelled
         labels.check_generator(network.sha256)
         drawn = labels.samples

@@ -22,6 +22,9 @@ def sample(
     interpreter: Annotated[Path | None, typer.Option(help="Trained interpreter, for strategy uncertain.")] = None,
     labels: Annotated[str | None, typer.Option(help="Label set to extend; its samples and classes are kept.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
+    crop: Annotated[
+        str | None, typer.Option(help="Part of the pictures to label: top:bottom[,left:right] in pixels, like 64:448.")
+    ] = None,
     truncation: Annotated[float, typer.Option(help="Psi: lower is more typical, 1 is everything.")] = 0.7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
@@ -31,6 +34,7 @@ def sample(
     from factory.interpreting import load_labels
     from factory.selection import sample_label_set
     from interpreters import StyleInterpreter
+    from interpreters.crop import Crop
     from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
     from interpreters.sheet import contact_sheet
 
@@ -58,6 +62,7 @@ def sample(
         truncation=truncation,
         interpreter=trained,
         extends=load_labels(labels) if labels is not None else None,
+        crop=None if crop is None else Crop.parse(crop, network.resolution, network.resolution),
     )
     result.save(out)
     contact_sheet(result.samples, result.classes, masks=any(s.labelled for s in result)).save(out / "contact_sheet.png")

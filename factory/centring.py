@@ -1,0 +1,97 @@
+"""From numbered objects to a regressor of their centres, and back into production."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from factory.recording import sample_latent
+from interpreters.centres import UNKNOWN, fit_centres
+from interpreters.instances import BOUNDARY, label_instances
+from interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from interpreters.pictures import open_picture
+from interpreters.regression import FeatureRegressor, RegressionRecipe
+from interpreters.shapes import Int
+
+
+def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "height width"]]:
+    """Object numbers of a label set's samples: 8- or 16-bit grey PNGs called like them, 0 where there is no object.
+
+    InputError for a folder without any, or a picture of another kind or size.
+    """
+    found = {}
+    for sample in labels:
+        path = folder / f"{sample.name}.png"
+        if path.is_file():
+            picture = open_picture(path)
+            if picture.mode not in ("L", "P", "I;16", "I"):
+                raise InputError(f"{path}: a picture of mode {picture.mode}; expected 8- or 16-bit numbers of objects")
+            numbers = np.array(picture).astype(np.int64)
+            if numbers.shape != sample.mask.shape:
+                size = " x ".join(map(str, sample.mask.shape[::-1]))
+                raise InputError(f"{path}: is {picture.width} x {picture.height}; the sample has {size}")
+            found[sample.name] = numbers
+    if not found:
+        raise InputError(f"{folder}: has no PNG that is called like one of the label set's images")
+    return found
+
+
+def objects_in_masks(labels: LabelSet, sample: Sample) -> Int[np.ndarray, "height width"]:
+    """The connected regions of a sample's thing classes, kept apart by a class called "boundary" where there is one."""
+    boundary = next((i for i, c in enumerate(labels.classes) if c.name == BOUNDARY), None)
+    things = [i for i, c in enumerate(labels.classes) if c.thing is not False and c.name != "background"]
+    return label_instances(sample.mask, [t for t in things if t != boundary], boundary)[0].astype(np.int64)
+
+
+def train_centres(
+    generator: ImageGenerator,
+    labels: LabelSet,
+    objects: Mapping[str, Int[np.ndarray, "height width"]] | None = None,
+    sigma: float = 3.0,
+    members: int = 10,
+    seed: int = 0,
+    recipe: RegressionRecipe | None = None,
+    progress: bool = True,
+) -> FeatureRegressor:
+    """Regression of a heatmap of objects' centres.
+
+    Arguments:
+        objects: numbers of the objects of each sample by its name, other samples are left out; None: as the masks of
+            the labelled samples show them.
+        sigma: of the Gaussians, in pixels; about a quarter of a small object's radius or more.
+
+    Raises:
+        InputError: no sample to learn from, or labels of another generator.
+    """
+    generator.check_labels(labels)
+    chosen = [s for s in labels if (s.labelled if objects is None else s.name in objects)]
+    if not chosen:
+        raise InputError(f"{labels.where}: no sample has objects; label some images first")
+    model = FeatureRegressor(generator.feature_channels, ("centre",), "centres", members=members, sigma=sigma)
+    shown = tqdm(chosen, desc="feature maps", unit="image", disable=not progress, leave=False)
+
+    def numbered(sample: Sample) -> np.ndarray:
+        own = objects_in_masks(labels, sample) if objects is None else objects[sample.name]
+        if objects is None:
+            own = np.where(sample.mask == IGNORE_INDEX, UNKNOWN, own)
+        return labels.embed(own, UNKNOWN, generator.resolution)
+
+    pairs = (
+        (generator.generate(sample_latent(generator, s), labels.truncation).feature_maps, numbered(s)) for s in shown
+    )
+    fit_centres(model, pairs, seed, progress, recipe)
+    model.generator_sha256 = generator.sha256
+    return model
+
+
+def load_centre_regressor(path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
+    """A regressor file made for this generator's objects; InputError for any other."""
+    model = FeatureRegressor.load(path)
+    if model.kind != "centres":
+        raise InputError(f"{path}: regresses {model.kind}; expected a file that `factory train-centres` wrote")
+    if model.generator_sha256 != generator.sha256:
+        raise InputError(f"{path}: belongs to another generator; train centres for the one given")
+    return model

@@ -1,0 +1,150 @@
+"""A job for the production line, and the models that it names: loaded once, found on any machine."""
+
+import hashlib
+import os
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from factory.centring import load_centre_regressor
+from factory.errors import InputError, WorkError
+from factory.generators import ImageGenerator, open_generator
+from factory.interpreting import cache_dir
+from factory.keypointing import load_keypoint_regressor
+from factory.valuing import load_value_regressor
+from interpreters import StyleInterpreter
+from interpreters.crop import Crop
+from interpreters.regression import FeatureRegressor
+from storage import DatasetSpec, Store, open_store
+
+REGRESSORS = {"keypoints": "regressor_sha256", "values": "value_sha256", "centres": "centre_sha256"}
+"""The order's fields that name a regressor's file, and the spec's that state its hash."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order with everything found and checked; small enough to send to any worker.
+
+    ``regressors``: the file of each kind that the spec has a hash of.
+    """
+
+    out: str
+    generator: str
+    generator_sha256: str
+    interpreter: str
+    spec: DatasetSpec
+    interpreter_reused: bool
+    device: str = "auto"
+    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    regressors: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+class Models(NamedTuple):
+    """What makes a job's samples; a kind of regressor that the job does not use is None."""
+
+    generator: ImageGenerator
+    interpreter: StyleInterpreter
+    keypoints: FeatureRegressor | None
+    values: FeatureRegressor | None
+    centres: FeatureRegressor | None
+
+
+_LOADING = threading.Lock()  # threads of one process wait for the first that loads, rather than load as well
+
+
+def models_of(job: Job) -> Models:
+    """Loaded once in a worker process, however many shards it makes."""
+    with _LOADING:
+        return _load_models(job)
+
+
+@lru_cache(maxsize=2)
+def _load_models(job: Job) -> Models:
+    generator = open_generator(job.generator, job.device, job.generator_sha256).cropped(Crop.of(job.spec.crop))
+    path = str(_model_file(job, "interpreter", job.interpreter, job.spec.interpreter_sha256))
+    interpreter, _ = load_interpreter(path, generator, job.spec.interpreter_sha256)
+    regressors: dict[str, FeatureRegressor | None] = dict.fromkeys(REGRESSORS)
+    for kind, name in REGRESSORS.items():
+        if sha256 := getattr(job.spec, name):
+            file = _model_file(job, "regressor", job.regressors.get(kind, ""), sha256)
+            regressors[kind] = load_regressor(kind, file, generator).to(generator.device)
+    return Models(generator, interpreter.to(generator.device), **regressors)
+
+
+def load_regressor(kind: str, path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
+    """A regressor's file of one of the kinds of ``REGRESSORS``; InputError where it is another."""
+    if kind == "keypoints":
+        return load_keypoint_regressor(path, generator)
+    if kind == "values":
+        return load_value_regressor(path, generator)[0]
+    return load_centre_regressor(path, generator)
+
+
+def load_interpreter(path: str, generator: ImageGenerator, expected: str | None = None) -> tuple[StyleInterpreter, str]:
+    """The interpreter and its file's sha256."""
+    interpreter = StyleInterpreter.load(path)
+    sha256 = hash_of(Path(path))
+    if interpreter.generator_sha256 != generator.sha256:
+        raise InputError(
+            f"{path}: this interpreter reads generator {interpreter.generator_sha256[:12]}..., "
+            f"the one given is {generator.sha256[:12]}...; give that generator or train an interpreter for this one"
+        )
+    if expected not in (None, sha256):
+        raise InputError(f"{path}: not the interpreter of this dataset (sha256 {expected[:12]}...): it was replaced")
+    if len(interpreter.classes) != interpreter.num_classes:
+        raise InputError(f"{path}: names {len(interpreter.classes)} of its {interpreter.num_classes} classes")
+    return interpreter, sha256
+
+
+def hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def model_key(kind: str, sha256: str) -> str:
+    """Where a store keeps the "interpreter" (or a "regressor") that labelled it, so that any machine can go on."""
+    return f"_models/{kind}-{sha256}.safetensors"
+
+
+def _model_file(job: Job, kind: str, path: str, sha256: str) -> Path:
+    """The job's own file where this machine has it, else the store's copy of it, kept in the cache."""
+    own = Path(path)
+    kept = cache_dir() / f"{kind}s" / f"{sha256}.safetensors"
+    for found in (own, kept):
+        if found.is_file() and hash_of(found) == sha256:
+            return found
+    key = model_key(kind, sha256)
+    try:
+        data = open_store(job.out, job.storage_options or None).backend.read(key)
+    except FileNotFoundError:
+        raise InputError(
+            f"{own}: not the {kind} of this dataset (sha256 {sha256[:12]}...), nor is it in {job.out}"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=f".{kind}-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(temporary, kept)
+    return kept
+
+
+def put_models(job: Job, store: Store) -> None:
+    """Sees that the job's models lie in its store."""
+    _put_model(store, "interpreter", job.interpreter, job.spec.interpreter_sha256)
+    for kind, name in REGRESSORS.items():
+        if sha256 := getattr(job.spec, name):
+            _put_model(store, "regressor", job.regressors.get(kind, ""), sha256)
+
+
+def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
+    key = model_key(kind, sha256)
+    stored = store.backend.read_many([key])[0]
+    if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
+        data = Path(path).read_bytes() if Path(path).is_file() else b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
+        store.backend.write({key: data})
