@@ -56,7 +56,7 @@ class Trainer:
                 f"batch {recipe.batch} cannot be split into {self.world.size} processes x {micro} micro-batches "
                 f"of whole groups of {recipe.mbstd_group}; choose a batch that is a multiple of all three"
             )
-        self._silence(self.generator)
+        self.silence(self.generator)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(True)
@@ -75,7 +75,7 @@ class Trainer:
         self._half(True)
 
     @torch.no_grad()
-    def _silence(self, generator: Generator) -> None:
+    def silence(self, generator: Generator) -> None:
         """A run without noise leaves nothing of it in the weights either: samplers add the constant noise."""
         self.noise_mode = "random" if self.recipe.noise else "none"
         for name, value in generator.named_parameters():
@@ -292,8 +292,8 @@ class Trainer:
                 moments = {i: values["state"][j] for i, j in enumerate(places) if j in values["state"]}
                 values["state"] = moments
             part.load_state_dict(values)
-        self._silence(self.generator)
-        self._silence(self.ema)
+        self.silence(self.generator)
+        self.silence(self.ema)
         self.images_seen, self.step = state["images_seen"], state["step"]
         if not self.ada.fixed:
             self.ada.p = state["p"]
