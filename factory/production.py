@@ -4,8 +4,6 @@ Everything here is a plain function of plain values, so that a loop, a thread po
 """
 
 import hashlib
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from factory.errors import InputError, WorkError
+from factory.files import whole_file
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
 from factory.keypointing import load_keypoint_regressor
@@ -172,10 +171,8 @@ def _model_file(job: Job, kind: str, path: str, sha256: str) -> Path:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=f".{kind}-")
-    with os.fdopen(handle, "wb") as file:
+    with whole_file(kept) as file:
         file.write(data)
-    os.replace(temporary, kept)
     return kept
 
 
