@@ -1,6 +1,6 @@
 """Images per second of training: 64 px, preset tiny, batch 16, both networks' steps with everything lazy in its turn.
 
-    python benchmarks/train_generator.py [--precision float32] [--preset tiny] [--steps 64] [--augment-p 0.3]
+    python benchmarks/train_generator.py [--precision float32] [--preset tiny] [--steps 64] [--compile]
 
 Beside the rate it prints the share of the device's matrix peak: floating-point operations of the networks' matrix
 products and convolutions (counted by PyTorch while one cycle of the lazy steps runs) a second, against those of one
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=64, help="a multiple of 16, so that every lazy step counts")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile; the operations are counted without")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -93,6 +94,12 @@ def main() -> None:
         for _ in range(16):  # also the warm-up
             trainer.train_step()
     operations = counter.total / 16
+    if given.compile:
+        trainer.compile()
+        began = time.perf_counter()
+        for _ in range(2):  # both kinds of graph of each network: with and without its own gradients
+            trainer.train_step()
+        print(f"compiled within {time.perf_counter() - began:.0f} s")
     synchronise(world.device)
     began, busy = time.perf_counter(), time.process_time()
     for _ in range(given.steps):

@@ -14,6 +14,7 @@ from torch.nn.functional import leaky_relu, mse_loss
 from tqdm import tqdm
 
 from factory.errors import InputError
+from factory.files import whole_file
 from factory.generators import ImageGenerator
 from interpreters.shapes import Float
 
@@ -102,10 +103,9 @@ def ensure_encoder(generator: ImageGenerator, cache: Path, steps: int = 400, pro
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
     """One safetensors file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
     tensors = {k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}
-    temporary.write_bytes(safetensors.torch.save(tensors, metadata={"encoder": json.dumps(encoder.config)}))
-    temporary.replace(path)
+    with whole_file(path) as file:
+        file.write(safetensors.torch.save(tensors, metadata={"encoder": json.dumps(encoder.config)}))
 
 
 def load_encoder(path: Path) -> Encoder:

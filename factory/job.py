@@ -1,8 +1,6 @@
 """A job for the production line, and the models that it names: loaded once, found on any machine."""
 
 import hashlib
-import os
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 
 from factory.centring import load_centre_regressor
 from factory.errors import InputError, WorkError
+from factory.files import whole_file
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import cache_dir
 from factory.keypointing import load_keypoint_regressor
@@ -125,10 +124,8 @@ def _model_file(job: Job, kind: str, path: str, sha256: str) -> Path:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WorkError(f"{job.out}/{key} is damaged: run the command that made the store again, it is put back")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=f".{kind}-")
-    with os.fdopen(handle, "wb") as file:
+    with whole_file(kept) as file:
         file.write(data)
-    os.replace(temporary, kept)
     return kept
 
 

@@ -3,6 +3,7 @@
 ``torch_utils.persistence`` and ``dnnlib.util`` exist while pickling alone: nothing is there when a file is loaded.
 """
 
+import ast
 import collections
 import contextlib
 import pickle
@@ -11,9 +12,28 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from conftest import DATA
 
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
+
+
+class Golden:
+    """One golden file: config, weights, inputs and the official outputs."""
+
+    def __init__(self, name: str) -> None:
+        self.values = {key: torch.from_numpy(value) for key, value in self._arrays(name).items()}
+        self.generator = self.part("state/")
+        self.discriminator = self.part("discriminator/")
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(DATA / f"golden_{name}.npz") as file:
+            self.config = ast.literal_eval(str(file["config"]))
+            return {key: file[key] for key in file.files if key != "config"}
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        return {key.removeprefix(prefix): value for key, value in self.values.items() if key.startswith(prefix)}
 
 
 class Module:
@@ -86,9 +106,11 @@ def official_pickle(
     generator: dict[str, torch.Tensor],
     discriminator: dict[str, torch.Tensor] | None = None,
     protocol: int = 4,
+    trained: dict[str, torch.Tensor] | None = None,
     **more: Any,
 ) -> bytes:
-    """Bytes of a network snapshot; ``config`` has the names of the golden files' configs."""
+    """Bytes of a network snapshot; ``config`` has the names of the golden files' configs, ``generator`` becomes G_ema
+    and ``trained`` G."""
     with official_modules() as easy_dict:
         size = {key: config[key] for key in ("channel_base", "channel_max")}
         size |= {"num_fp16_res": 4, "conv_clamp": config["conv_clamp"]}
@@ -104,6 +126,8 @@ def official_pickle(
         ema = module_tree(generator, "Generator", _init_args=(), _init_kwargs=g_kwargs)
         top = {"training_set_kwargs": easy_dict(class_name="training.dataset.ImageFolderDataset"), "augment_pipe": None}
         top |= {"G_ema": ema}
+        if trained is not None:
+            top["G"] = module_tree(trained, "Generator", _init_args=(), _init_kwargs=g_kwargs)
         if discriminator is not None:
             top["D"] = module_tree(discriminator, "Discriminator", _init_args=(), _init_kwargs=d_kwargs)
         return pickle.dumps(top | more, protocol=protocol)

@@ -1,6 +1,5 @@
 """Checkpoints: what is official loads and computes the official numbers; what is hostile or broken never runs."""
 
-import ast
 import contextlib
 import hashlib
 import os
@@ -10,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
-import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from official_format import Module, official_modules, official_pickle
+from official_format import Golden, Module, official_modules, official_pickle
 
 from factory.errors import InputError
 from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
@@ -33,23 +30,6 @@ TINY = {
     "channel_max": 4,
     "conv_clamp": None,
 }
-
-
-class Golden:
-    """One golden file: config, weights, inputs and the official outputs."""
-
-    def __init__(self, name: str) -> None:
-        self.values = {key: torch.from_numpy(value) for key, value in self._arrays(name).items()}
-        self.generator = self.part("state/")
-        self.discriminator = self.part("discriminator/")
-
-    def _arrays(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(DATA / f"golden_{name}.npz") as file:
-            self.config = ast.literal_eval(str(file["config"]))
-            return {key: file[key] for key in file.files if key != "config"}
-
-    def part(self, prefix: str) -> dict[str, torch.Tensor]:
-        return {key.removeprefix(prefix): value for key, value in self.values.items() if key.startswith(prefix)}
 
 
 def close(ours: torch.Tensor, official: torch.Tensor, tolerance: float = 1e-4) -> bool:

@@ -1,15 +1,20 @@
 """How a run begins: where a snapshot left off, with other wishes, or with weights from elsewhere."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from training_world import blobs, curve, new_run
+from official_format import Golden, official_pickle
+from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 
 from factory.errors import InputError
 from factory.stylegan2_ada.checkpoint import save_safetensors
 from factory.stylegan2_ada.choices import real_indices
-from factory.stylegan2_ada.snapshots import NAME, save_snapshot
+from factory.stylegan2_ada.dataset import ImageDataset
+from factory.stylegan2_ada.presets import Preset
+from factory.stylegan2_ada.snapshots import NAME, save_snapshot, start
 from factory.stylegan2_ada.training import first_layers
 
 
@@ -64,6 +69,89 @@ def test_layers_frozen_or_freed_on_the_way_keep_the_others_moments(data: Path, t
     freed = new_run(data, resume=str(tmp_path / NAME), freeze_d=0)
     curve(freed, 1)
     assert not torch.equal(freed.discriminator.b8.conv0.weight, still)
+
+
+class Official:
+    """A golden file as an official pickle: G_ema and D are the golden ones, G other weights of the same kind."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.golden = Golden(name)
+        rng = torch.Generator().manual_seed(1)
+        parameters = {
+            k: v.is_floating_point() and not k.endswith("resample_filter") for k, v in self.golden.generator.items()
+        }
+        self.trained = {
+            k: v + 0.01 * torch.randn(v.shape, generator=rng) if parameters[k] else v
+            for k, v in self.golden.generator.items()
+        }
+        self.file = folder / f"{name}.pkl"
+        config, states = self.golden.config, (self.golden.generator, self.golden.discriminator)
+        self.file.write_bytes(official_pickle(config, *states, trained=self.trained))
+
+
+def with_classes(folder: Path, classes: int) -> Path:
+    """Every image of the folder gets a label."""
+    names = sorted(path.name for path in folder.glob("*.png"))
+    table = {"labels": [[name, i % classes] for i, name in enumerate(names)]}
+    (folder / "dataset.json").write_text(json.dumps(table))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "size"), [("unconditional", 32), ("conditional", 16)])
+def test_training_goes_on_from_an_official_pickle(name: str, size: int, tmp_path: Path) -> None:
+    official = Official(name, tmp_path)
+    golden, values = official.golden, official.golden.values
+    folder = with_classes(blobs(tmp_path / "data", size=size), 4)
+    images = ImageDataset(folder, conditional=name == "conditional")
+    groups = {"batch": 6, "mbstd_group": 3}
+    run = start(images, Preset(1.0, NETWORK, RECIPE), ALONE, str(official.file), {"freeze_d": 2, **groups})
+
+    psi, cutoff = float(values["truncation_psi"]), int(values["truncation_cutoff"])
+    sampled = run.ema(values["z"], values.get("c"), psi, None if cutoff < 0 else cutoff, noise_mode="const")
+    assert torch.allclose(sampled, values["image_const_noise"], atol=1e-4)  # the official program's own numbers
+    assert all(torch.equal(value, official.trained[key]) for key, value in run.generator.state_dict().items())
+    assert all(torch.equal(value, golden.discriminator[key]) for key, value in run.discriminator.state_dict().items())
+    logits = run.discriminator(values["image_const_noise"], values.get("c"))
+    assert torch.allclose(logits, values["discriminator_logits"], atol=1e-4)
+
+    losses = curve(run, 3)
+    assert all(math.isfinite(value) for step in losses for value in step.values())
+    first = f"b{size}"
+    still = {
+        key for key, value in run.discriminator.state_dict().items() if torch.equal(value, golden.discriminator[key])
+    }
+    frozen = {f"{first}.fromrgb.weight", f"{first}.fromrgb.bias", f"{first}.conv0.weight", f"{first}.conv0.bias"}
+    assert {key for key in still if not key.endswith("resample_filter")} == frozen
+    moved = run.generator.synthesis.b4.conv1.weight
+    assert not torch.equal(moved, official.trained["synthesis.b4.conv1.weight"])
+    save_snapshot(run, tmp_path / NAME)  # and it is a run of ours from here on
+    again = start(images, Preset(1.0, NETWORK, RECIPE), ALONE, str(tmp_path / NAME))
+    assert curve(again, 1) == curve(run, 1)
+
+
+def test_an_official_pickle_that_does_not_fit_the_data_is_refused_with_both_sides(tmp_path: Path) -> None:
+    plain, classes = Official("unconditional", tmp_path).file, Official("conditional", tmp_path).file
+    fitting = with_classes(blobs(tmp_path / "32", size=32), 3)
+
+    def begin(folder: Path, file: Path, conditional: bool = False, **wishes: int) -> None:
+        images = ImageDataset(folder, conditional=conditional)
+        start(images, Preset(1.0, NETWORK, RECIPE), ALONE, str(file), wishes)
+
+    with pytest.raises(
+        InputError, match=r"generator works on images of shape \[3, 32, 32\], the data's are \[3, 8, 8\]"
+    ):
+        begin(blobs(tmp_path / "8"), plain)
+    with pytest.raises(InputError, match=r"of shape \[3, 32, 32\], the data's are \[1, 32, 32\]"):
+        begin(blobs(tmp_path / "grey", size=32, channels=1), plain)
+    with pytest.raises(InputError, match="the generator has 0 classes, the data has 3"):
+        begin(fitting, plain, conditional=True)
+    with pytest.raises(InputError, match="the generator has 4 classes, the data has 0"):
+        begin(blobs(tmp_path / "16", size=16), classes)
+    alone = Official("unconditional", tmp_path)
+    alone.file.write_bytes(official_pickle(alone.golden.config, alone.golden.generator))
+    with pytest.raises(InputError, match=r"unconditional\.pkl: has no discriminator whose first 2 layers"):
+        begin(fitting, alone.file, freeze_d=2)
+    begin(fitting, alone.file)
 
 
 def test_float16_wished_for_on_the_way_is_clamped(data: Path, tmp_path: Path) -> None:

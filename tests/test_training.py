@@ -142,6 +142,22 @@ def test_without_noise_an_image_is_a_function_of_its_latent(data: Path, tmp_path
     assert not any(bool(v) for name, v in switched.ema.named_parameters() if name.endswith("noise_strength"))
 
 
+def test_compiled_steps_are_the_plain_steps(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = [sys.executable, str(ROOT / "tests" / "training_world.py"), "compiled", str(data)]
+    done = subprocess.run(program, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    plain, fast, graphs, breaks = json.loads(done.stdout)
+    assert graphs >= 4  # either network with gradients of its own and without
+    assert breaks == 0
+    assert {"r1", "path"} <= set(plain[0])
+    for one, two in zip(plain, fast, strict=True):
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-3)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"needs g\+\+ or clang\+\+"):
+        new_run(data).compile()
+
+
 def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
     whole, parts = new_run(data, style_mixing=0.0), new_run(data, micro=2, style_mixing=0.0)
     for one, two in zip(curve(whole, 5), curve(parts, 5), strict=True):

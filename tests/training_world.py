@@ -42,8 +42,24 @@ def curve(trainer: Trainer, steps: int) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
 
 
+def compiled_and_plain(data: Path) -> None:
+    """Prints the losses of both kinds of steps and how many graphs were compiled; a program of its own, since shape
+    checks cannot be compiled."""
+    import json
+
+    from torch._dynamo.utils import counters
+
+    plain, fast = new_run(data, augment_p=0.3), new_run(data, augment_p=0.3)
+    fast.compile("aot_eager")
+    losses = [curve(plain, 5), curve(fast, 5)]
+    print(json.dumps([*losses, counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())]))
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    if sys.argv[1] == "compiled":
+        compiled_and_plain(Path(sys.argv[2]))
+        sys.exit()
     data, out, kimg = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     place = join("cpu")
     last = str(out / NAME) if (out / NAME).exists() else None

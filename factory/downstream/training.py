@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from factory.downstream.metrics import scores
 from factory.downstream.pairs import Pair, Pairs, collate
 from factory.downstream.segmenter import Segmenter
 from factory.errors import InputError, WorkError
+from factory.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -260,9 +260,8 @@ def _inside(x: Tensor, margin: int) -> Tensor:
 
 def _save(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        torch.save(state, file)
 
 
 def _load(path: Path, config: TrainingConfig) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Checkpoint:
     sha256         of the whole file, lower-case hexadecimal
     config         of the generator
     metadata       the file's own, and ``format``: "official" or "labelfactory"
+    trained        the weights that the average follows (``G`` of an official file), where they were asked for
     """
 
     generator: Generator
@@ -49,14 +50,16 @@ class Checkpoint:
     sha256: str
     config: NetworkConfig
     metadata: dict[str, Any] = field(default_factory=dict)
+    trained: Generator | None = None
 
 
-def load_checkpoint(uri: str | os.PathLike[str], sha256: str | None = None) -> Checkpoint:
+def load_checkpoint(uri: str | os.PathLike[str], sha256: str | None = None, for_training: bool = False) -> Checkpoint:
     """Loads a generator (and its discriminator) from a path or any fsspec URL.
 
     ``sha256`` (hexadecimal, either case), where given, must be that of the file: it is compared before anything is
-    parsed. Raises ``InputError``, in one line that begins with the uri, for a missing, unreadable, truncated,
-    hostile or mismatched file.
+    parsed. ``for_training`` also loads the weights that are not averaged, and refuses a discriminator of another
+    kind, which is passed over otherwise. Raises ``InputError``, in one line that begins with the uri, for a missing,
+    unreadable, truncated, hostile or mismatched file.
     """
     name = os.fspath(uri)
     data = _read(name)
@@ -65,15 +68,18 @@ def load_checkpoint(uri: str | os.PathLike[str], sha256: str | None = None) -> C
         raise InputError(f"{name}: sha256 is {digest}, expected {sha256}; fetch the file again or correct the sum")
     try:
         if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            generator, discriminator, metadata = _from_official(read_official_pickle(data))
+            top = read_official_pickle(data)
+            generator, discriminator, metadata = _from_official(top, for_training)
+            trained = _official_generator(top, "G") if for_training and isinstance(top.get("G"), ModuleRecord) else None
         elif len(data) > 9 and data[8:9] == b"{":
             generator, discriminator, metadata = _from_safetensors(data)
+            trained = None
         else:
             raise InputError(f"{_looks_like(data)}; {EXPECTED}")
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     config = NetworkConfig.from_dict(generator.config)
-    return Checkpoint(generator, discriminator, digest, config, metadata)
+    return Checkpoint(generator, discriminator, digest, config, metadata, trained)
 
 
 def save_safetensors(
@@ -147,13 +153,16 @@ def _looks_like(data: bytes) -> str:
     return "is not a checkpoint"
 
 
-def _from_official(top: dict[str, Any]) -> tuple[Generator, Discriminator | None, dict[str, Any]]:
-    record = top.get("G_ema")
+def _official_generator(top: dict[str, Any], name: str) -> Generator:
+    record = top.get(name)
     if not isinstance(record, ModuleRecord):
         found = ", ".join(sorted(str(key) for key in top)[:10]) or "nothing"
-        raise InputError(f"checkpoint has no network G_ema (found: {found})")
-    config = generator_config(record)
-    generator = _filled(Generator, config.to_dict(), named_tensors(record), "G_ema")
+        raise InputError(f"checkpoint has no network {name} (found: {found})")
+    return _filled(Generator, generator_config(record).to_dict(), named_tensors(record), name)
+
+
+def _from_official(top: dict[str, Any], for_training: bool) -> tuple[Generator, Discriminator | None, dict[str, Any]]:
+    generator = _official_generator(top, "G_ema")
     metadata: dict[str, Any] = {"format": "official"}
     discriminator = None
     if isinstance(top.get("D"), ModuleRecord):
@@ -161,6 +170,8 @@ def _from_official(top: dict[str, Any]) -> tuple[Generator, Discriminator | None
             kwargs = discriminator_config(top["D"]).to_dict()
             discriminator = _filled(Discriminator, kwargs, named_tensors(top["D"]), "D")
         except InputError as error:
+            if for_training:
+                raise
             metadata["discriminator"] = f"not loaded: {error}"  # whoever only samples does not need it
     return generator, discriminator, metadata
 

@@ -24,6 +24,12 @@ _PANELS: dict[str, dict[str, str]] = {
     "images per second": {"images_per_second": ""},
 }
 
+_QUALITY = {
+    "FID": ["fid"],
+    "FID to the training images": ["fid_train"],
+    "precision and recall": ["precision", "recall"],
+}
+
 
 def read_log(path: Path) -> list[Row]:
     """Lines of a run's ``log.jsonl``, or of a plain log ("35.6 kimg  39.3 images/s  d 1.114 sign 0.250 g 0.754").
@@ -112,14 +118,14 @@ def _quality(report: Path) -> list[tuple[str, list[Line]]]:
         of_psi: list[list[dict[str, Any]]] = [
             list(column) for column in zip(*(e["quality"] for e in placed), strict=True)
         ]
-        for title, names in (("FID", ["fid"]), ("precision and recall", ["precision", "recall"])):
+        for title, names in _QUALITY.items():
             lines: list[Line] = []
             for column in of_psi:
                 for name in names:
-                    shown = "" if title == "FID" else f"{name}, "
+                    shown = f"{name}, " if len(names) > 1 else ""
                     lines.append((f"{shown}ψ {column[0]['psi']:g}", x, [point["generated"][name] for point in column]))
             real = of_psi[0][0]["real"]
-            lines += [(f"real{'' if title == 'FID' else ' ' + n}", [x[0], x[-1]], [real[n]] * 2) for n in names]
+            lines += [(f"real {n if len(names) > 1 else 'images'}", [x[0], x[-1]], [real[n]] * 2) for n in names]
             panels.append((title, lines))
         return panels
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from factory.errors import InputError
+from factory.files import whole_file
 from factory.stylegan2_ada.adaptive_augment import AugmentPipe, augment
 from interpreters.shapes import Float, UInt8
 
@@ -80,7 +81,8 @@ def train_encoder(
 
 
 def save_encoder(encoder: DomainEncoder, path: Path) -> None:
-    path.write_bytes(save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
+    with whole_file(path) as file:
+        file.write(save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
 
 
 def load_encoder(path: str | os.PathLike[str], channels: int) -> Encoder:

@@ -93,17 +93,21 @@ def start(
     if _is_snapshot(resume):
         state = read_snapshot(Path(resume))
         recipe = Recipe.from_dict(state["recipe"]).changed(**wishes)
-        clamp = {"conv_clamp": clamp_of(recipe)} if clamp_of(recipe) else {}  # float16 now, whatever it was then
+        clamp = _clamp(recipe)
         networks = (Generator(**state["network"] | clamp), Discriminator(**state["discriminator_config"] | clamp))
         trainer = Trainer(data, networks, recipe, world, micro)
         trainer.load_state_dict(state)
         return trainer
     recipe = chosen.recipe.changed(ada_kimg=100.0).changed(**wishes)
     recipe = Recipe(**recipe.to_dict() | {"ema_rampup": wishes.get("ema_rampup")})
-    checkpoint = load_checkpoint(resume)
-    return Trainer(
-        data, _transferred(data, recipe, checkpoint.generator, checkpoint.discriminator), recipe, world, micro
-    )
+    checkpoint = load_checkpoint(resume, for_training=True)
+    if recipe.freeze_d and checkpoint.discriminator is None:
+        raise InputError(f"{resume}: has no discriminator whose first {recipe.freeze_d} layers could be kept")
+    networks = _transferred(data, recipe, checkpoint.trained or checkpoint.generator, checkpoint.discriminator)
+    trainer = Trainer(data, networks, recipe, world, micro)
+    trainer.ema.load_state_dict(checkpoint.generator.state_dict())
+    trainer.silence(trainer.ema)
+    return trainer
 
 
 def _is_snapshot(resume: str) -> bool:
@@ -116,15 +120,23 @@ def _is_snapshot(resume: str) -> bool:
         return resume.endswith(".pt")
 
 
+def _clamp(recipe: Recipe) -> dict[str, float]:
+    """What float16 needs, whatever the network was trained with before."""
+    limit = clamp_of(recipe)
+    return {} if limit is None else {"conv_clamp": limit}
+
+
 def _transferred(
     data: ImageDataset, recipe: Recipe, generator: Generator, discriminator: Discriminator | None
 ) -> tuple[Generator, Discriminator]:
+    config = NetworkConfig.from_dict(generator.config)
+    g = Generator(**config.to_dict() | _clamp(recipe))
+    g.load_state_dict(generator.state_dict())
     if discriminator is None:
-        config = NetworkConfig.from_dict(generator.config)
         network = {name: getattr(config, name) for name in ("channel_base", "channel_max")}
         network |= {"z_dim": config.z_dim, "w_dim": config.w_dim, "mapping_layers": config.mapping_layers}
-        return generator, new_networks(data, network, recipe)[1]
+        return g, new_networks(data, network, recipe)[1]
     kwargs = DiscriminatorConfig.from_dict(discriminator.config).to_dict() | {"mbstd_group_size": recipe.mbstd_group}
-    mine = Discriminator(**kwargs)
-    mine.load_state_dict(discriminator.state_dict())
-    return generator, mine
+    d = Discriminator(**kwargs | _clamp(recipe))
+    d.load_state_dict(discriminator.state_dict())
+    return g, d

@@ -6,6 +6,9 @@ one process would.
 """
 
 import copy
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -56,7 +59,7 @@ class Trainer:
                 f"batch {recipe.batch} cannot be split into {self.world.size} processes x {micro} micro-batches "
                 f"of whole groups of {recipe.mbstd_group}; choose a batch that is a multiple of all three"
             )
-        self._silence(self.generator)
+        self.silence(self.generator)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.generator.requires_grad_(True)
         self.discriminator.requires_grad_(True)
@@ -73,9 +76,24 @@ class Trainer:
         self.signs = torch.zeros([], device=self.world.device)
         self.images_seen = self.step = 0
         self._half(True)
+        self._synthesise: Callable[..., Tensor] = self.generator.synthesis
+        self._judge: Callable[..., Tensor] = self.discriminator
+
+    def compile(self, backend: str = "inductor") -> None:
+        """From here on both networks' own steps run compiled, the first of them for minutes.
+
+        R1 and path length differentiate gradients, which compiled code cannot: they stay with the plain networks.
+        Raises ``InputError`` where PyTorch would need a C++ compiler and finds none.
+        """
+        if backend == "inductor" and self.world.device.type == "cpu":
+            known = (os.environ.get("CXX"), "g++", "clang++")
+            if not any(name and shutil.which(name) for name in known):
+                raise InputError("compile: PyTorch needs g++ or clang++ for it on a CPU; install one or leave it out")
+        self._synthesise = torch.compile(self.generator.synthesis, backend=backend, dynamic=False)
+        self._judge = torch.compile(self.discriminator, backend=backend, dynamic=False)
 
     @torch.no_grad()
-    def _silence(self, generator: Generator) -> None:
+    def silence(self, generator: Generator) -> None:
         """A run without noise leaves nothing of it in the weights either: samplers add the constant noise."""
         self.noise_mode = "random" if self.recipe.noise else "none"
         for name, value in generator.named_parameters():
@@ -147,7 +165,7 @@ class Trainer:
                 fake = self._fakes(choices.fakes_d, index)
             fake_loss = logistic_fake(self._logits(fake, choices.fakes_d, index))
             (fake_loss / len(self.shares)).backward()
-            logits = self.discriminator(augment(real, choices.draws[index]), self._labels(choices, index))
+            logits = self._judge(augment(real, choices.draws[index]), self._labels(choices, index))
             real_loss = logistic_real(logits)
             (real_loss / len(self.shares)).backward()
             losses.append(fake_loss.detach() + real_loss.detach())
@@ -222,10 +240,7 @@ class Trainer:
         optimiser.step()
 
     def _logits(self, fakes: Tensor, choices: FakeChoices, index: Tensor) -> Tensor:
-        logits: Tensor = self.discriminator(
-            augment(fakes, choices.draws[index]), choices.labels[index].to(self.world.device)
-        )
-        return logits
+        return self._judge(augment(fakes, choices.draws[index]), choices.labels[index].to(self.world.device))
 
     def _labels(self, choices: Choices, index: Tensor) -> Tensor:
         return self.data.labels[choices.reals][index].to(self.world.device)
@@ -239,8 +254,7 @@ class Trainer:
             other = generator.mapping(choices.z_mix[index].to(device), labels)
             generator.mapping.train()
             ws = torch.cat([ws[:, : choices.mix_from], other[:, choices.mix_from :]], dim=1)
-        images: Tensor = generator.synthesis(ws, noise_mode=self.noise_mode)
-        return images
+        return self._synthesise(ws, noise_mode=self.noise_mode)
 
     def _reals(self, choices: Choices) -> list[Float[Tensor, "samples channels height width"]]:
         """Images of this process's shares, turned and mirrored as the data is amplified."""
@@ -292,8 +306,8 @@ class Trainer:
                 moments = {i: values["state"][j] for i, j in enumerate(places) if j in values["state"]}
                 values["state"] = moments
             part.load_state_dict(values)
-        self._silence(self.generator)
-        self._silence(self.ema)
+        self.silence(self.generator)
+        self.silence(self.ema)
         self.images_seen, self.step = state["images_seen"], state["step"]
         if not self.ada.fixed:
             self.ada.p = state["p"]

@@ -47,6 +47,9 @@ def train_generator(
     seed: Annotated[int | None, typer.Option(help="Of weights and of everything random.")] = None,
     snapshot_minutes: Annotated[float, typer.Option(help="Minutes between two snapshots.")] = 5.0,
     keep_kimg: Annotated[float | None, typer.Option(help="Keep a generator every so many thousand images.")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks first (minutes); measure whether it pays.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several GPUs: start with torchrun.")] = "auto",
 ) -> None:
     """Train a generator on your images; stop it whenever you want, the same command goes on."""
@@ -84,6 +87,8 @@ def train_generator(
         own = out / NAME
         source = str(own) if own.exists() else resume
         trainer = start(images, chosen, world, source, wishes, micro)
+        if compiled:
+            trainer.compile()
         if first:
             size = sum(p.numel() for p in trainer.generator.parameters()) / 1e6
             kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
