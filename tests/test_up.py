@@ -137,7 +137,7 @@ def test_a_cron_schedule_fires_within_its_minute(factory):
         )
         late = datetime.fromisoformat(run["start_time"]) - datetime.fromisoformat(run["expected_start_time"])
         print(f"started {late.total_seconds():.1f} s after its minute began")
-        assert 0 <= late.total_seconds() < 60
+        assert -1 < late.total_seconds() < 60  # Prefect prepares the process ahead and may begin 0.1 s early
         wait_for("its store", 90, lambda: (factory.workspace / "cron.zarr" / "manifest.json").exists())
     finally:
         factory.prefect("deployment", "schedule", "clear", "--accept-yes", name)
