@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from interpreters.directions import strongest
 from interpreters.errors import InputError
 from interpreters.feature_cache import FeatureCache
 from interpreters.layers import MemberStack
@@ -35,6 +36,7 @@ class Recipe:
     """
 
     pixels_per_image: int = 1024
+    directions: int = 64  # of each feature map's channels that members train in (interpreters/directions.py)
     batch_size: int = 64  # pixels per member and step
     learning_rate: float = 1e-3  # of Adam
     max_epochs: int = 20
@@ -42,7 +44,7 @@ class Recipe:
     cache_bytes: int = 2**30  # feature vectors beyond this are kept in a temporary file
 
     def __post_init__(self) -> None:
-        for name, low in (("pixels_per_image", 1), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
+        for name, low in (("pixels_per_image", 1), ("directions", 1), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
             if getattr(self, name) < low:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; expected {low} or more")
         if not 0 < self.learning_rate < 1:
@@ -64,16 +66,19 @@ def fit(
     cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
         labels, image = collect(model, samples, ignore_index, recipe.pixels_per_image, generator, cache)
-        with Workers(torch.device("cpu")):  # sums split between threads would depend on their number
+        with Workers(torch.device("cpu")) as workers:  # sums split between threads would depend on their number
             mean, std = channel_statistics(cache)
-            inputs = cache.standardised(mean, std)
+            standardised = lambda: ((block - mean) / std for block in cache)  # noqa: E731
+            channels = model.feature_channels
+            directions = strongest(standardised, channels, recipe.directions, generator, workers)
+            inputs = cache.table(sum(directions.kept), lambda x: directions.reduce((x - mean) / std, workers))
     finally:
         cache.close()
     collected = time.perf_counter()
     parts = split(image, model.members, generator)
     best, curves = _train_groups(model, inputs, labels, parts, seed, progress, recipe)
     # what the file keeps is what is used from here on
-    best["linears.0.weight"] = best["linears.0.weight"].half().float()
+    best["linears.0.weight"] = directions.expand(best["linears.0.weight"]).half().float()
     model.load_state_dict({**best, "feature_mean": mean, "feature_std": std})
     return {
         "seed": seed,
