@@ -143,7 +143,7 @@ class _Call:
     def project(self, image: int, k: int, y: int, end: int, out: Float[Tensor, "rows width units"]) -> None:
         """First layer of all members for rows y to end of level k."""
         level = self.lower[k]
-        pixels = level.vectors(image, slice(y, end), slice(None), self.dtype)
+        pixels = level.inputs(image, slice(y, end), slice(None), self.dtype)
         torch.addmm(level.bias, pixels, level.weight, out=out.view(-1, self.units))
 
     def finish_band(self, image: int, y: int, end: int, kept: list[Tensor], use: Use) -> None:
@@ -176,7 +176,7 @@ class _Call:
         horizontal = [interpolation_matrix(x, stop, v.width, self.size[1], self.dtype, self.device) for v in self.lower]
         total = None
         if self.top:
-            pixels = self.top.vectors(image, slice(y, end), slice(x, stop), self.dtype)
+            pixels = self.top.inputs(image, slice(y, end), slice(x, stop), self.dtype)
             total = torch.addmm(self.top.bias, pixels, self.top.weight)
             if not self.lower:
                 return total

@@ -36,7 +36,6 @@ class Recipe:
     """
 
     pixels_per_image: int = 1024
-    directions: int = 64  # of each feature map's channels that members train in (interpreters/directions.py)
     batch_size: int = 64  # pixels per member and step
     learning_rate: float = 1e-3  # of Adam
     max_epochs: int = 20
@@ -44,7 +43,7 @@ class Recipe:
     cache_bytes: int = 2**30  # feature vectors beyond this are kept in a temporary file
 
     def __post_init__(self) -> None:
-        for name, low in (("pixels_per_image", 1), ("directions", 1), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
+        for name, low in (("pixels_per_image", 1), ("batch_size", 2), ("max_epochs", 1), ("patience", 1)):
             if getattr(self, name) < low:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; expected {low} or more")
         if not 0 < self.learning_rate < 1:
@@ -70,16 +69,17 @@ def fit(
             mean, std = channel_statistics(cache)
             standardised = lambda: ((block - mean) / std for block in cache)  # noqa: E731
             channels = model.feature_channels
-            directions = strongest(standardised, channels, recipe.directions, generator, workers)
-            inputs = cache.table(sum(directions.kept), lambda x: directions.reduce((x - mean) / std, workers))
+            bases = strongest(standardised, channels, model.directions, generator, workers)
+            model.set_inputs(mean, std, bases)
+            inputs = cache.table(model.linears[0].weight.shape[1], model.inputs)
     finally:
         cache.close()
     collected = time.perf_counter()
     parts = split(image, model.members, generator)
     best, curves = _train_groups(model, inputs, labels, parts, seed, progress, recipe)
     # what the file keeps is what is used from here on
-    best["linears.0.weight"] = directions.expand(best["linears.0.weight"]).half().float()
-    model.load_state_dict({**best, "feature_mean": mean, "feature_std": std})
+    best["linears.0.weight"] = best["linears.0.weight"].half().float()
+    model.load_state_dict({**model.state_dict(), **best})
     return {
         "seed": seed,
         "recipe": asdict(recipe),
