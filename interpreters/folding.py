@@ -25,6 +25,7 @@ class Folded:
     first_bias: Float[Tensor, "maps units"]  # each map's share; upsampling keeps constants, so shares just add up
     hidden: list[tuple[Float[Tensor, "members _ _"], Float[Tensor, "members 1 _"]]]
     members: int
+    seen: list[int]  # inputs from each map
 
 
 @torch.no_grad()
@@ -71,6 +72,7 @@ def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, devic
         first_bias.to(device, dtype),
         [(w.to(device, d), b[:, None].to(device, d)) for (w, b), d in zip(hidden, dtypes, strict=False)],
         model.members,
+        [len(s) for s in shifts],
     )
 
 

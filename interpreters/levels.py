@@ -1,4 +1,4 @@
-"""Feature maps grouped by size, each group with its columns of the first layer."""
+"""Feature maps grouped by size, each group with its rows of the first layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,31 +18,37 @@ class Level:
     width: int
     maps: list[Float[Tensor, "batch _ height width"]]
     reducers: list[tuple[Tensor, Tensor] | None]
-    weight: Float[Tensor, "inputs units"]
-    bias: Float[Tensor, "units"]
+    weight: Float[Tensor, "inputs units"]  # the last row is the bias
 
-    def inputs(self, image: int, rows: slice, columns: slice, dtype: torch.dtype) -> Float[Tensor, "pixels inputs"]:
-        """What members see of a rectangle of pixels."""
-        maps = [f[image, :, rows, columns].to(dtype).flatten(1) for f in self.maps]
-        seen = [
-            f if reducer is None else torch.addmm(reducer[1], reducer[0], f)
-            for f, reducer in zip(maps, self.reducers, strict=True)
-        ]
-        return (torch.cat(seen) if len(seen) > 1 else seen[0]).T
+    def inputs(self, image: int, rows: slice, columns: slice, dtype: torch.dtype) -> Float[Tensor, "inputs pixels"]:
+        """What members see of a rectangle of pixels, and a last row of ones.
+
+        The product with the weights adds the bias on its way, where a sum of its own would take a sixth of its time.
+        """
+        seen = [f.shape[1] if r is None else len(r[0]) for f, r in zip(self.maps, self.reducers, strict=True)]
+        height, width = self.maps[0][0, 0, rows, columns].shape
+        out = torch.empty(len(self.weight), height, width, dtype=dtype, device=self.weight.device)
+        *parts, ones = out.split([*seen, 1])
+        for f, reducer, part in zip(self.maps, self.reducers, parts, strict=True):
+            pixels = f[image, :, rows, columns]
+            if reducer is None:
+                part.copy_(pixels)
+            else:
+                torch.addmm(reducer[1], reducer[0], pixels.to(dtype).flatten(1), out=part.flatten(1))
+        ones.fill_(1)
+        return out.flatten(1)
 
 
 def split_levels(
     folded: Folded, feature_maps: Sequence[Tensor], size: tuple[int, int]
 ) -> tuple[list[Level], Level | None]:
     """The levels smaller than the output, smallest first, and the one of the output's size where there is one."""
-    seen = [f.shape[1] if r is None else len(r[1]) for f, r in zip(feature_maps, folded.reducers, strict=True)]
-    weights = folded.first.split(seen)
+    weights = folded.first.split(folded.seen)
     levels = []
     for h, w in sorted({(f.shape[2], f.shape[3]) for f in feature_maps}):
         chosen = [k for k, f in enumerate(feature_maps) if f.shape[2:] == (h, w)]
-        weight = torch.cat([weights[k] for k in chosen]) if len(chosen) > 1 else weights[chosen[0]]
-        maps, reducers = [feature_maps[k] for k in chosen], [folded.reducers[k] for k in chosen]
-        levels.append(Level(h, w, maps, reducers, weight, folded.first_bias[chosen].sum(0)))
+        weight = torch.cat([weights[k] for k in chosen] + [folded.first_bias[chosen].sum(0, keepdim=True)])
+        levels.append(Level(h, w, [feature_maps[k] for k in chosen], [folded.reducers[k] for k in chosen], weight))
     if (levels[-1].height, levels[-1].width) == size:
         return levels[:-1], levels[-1]
     return levels, None
