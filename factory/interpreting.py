@@ -16,7 +16,7 @@ from factory.recording import describe_labels, labelled_features, recorded_attri
 from interpreters import Recipe, StyleInterpreter
 from interpreters.labelset import LabelSet
 
-TRAINING_VERSION = 1  # counts up whenever the same settings would train other weights
+TRAINING_VERSION = 2  # counts up whenever the same settings would train other weights
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Where shards are made: threads of this process, processes of this machine, or a Dask or Ray cluster."""
 
+import logging
 import os
 from typing import Any, Literal
 
@@ -63,8 +64,10 @@ def make_runner(execution: Execution) -> TaskRunner[Any]:
 
             if address:
                 return DaskTaskRunner(address=address)
+            logging.getLogger("distributed").setLevel(logging.WARNING)  # workers come and go: no news of a run
             local = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-            return DaskTaskRunner(cluster_kwargs=local)
+            # Prefect's plugins cannot start where it is imported beside a running event loop, as in Dask's workers.
+            return DaskTaskRunner(cluster_kwargs={**local, "env": {"PREFECT_PLUGINS_ENABLED": "false"}})
         if not address:
             os.environ.setdefault(*RAY_ON_LOOPBACK)  # before Ray is imported
         from prefect_ray import RayTaskRunner

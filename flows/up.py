@@ -48,7 +48,9 @@ def run(
         visible = {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {}
         name = f"{socket.gethostname()}-{index}"
         command = prefect("worker", "start", "--pool", POOL, "--type", "process", "--name", name, "--limit", "1")
-        supervisor.start(Child(f"worker {name}", command, environment(api_url, **permissions, **visible)))
+        supervisor.start(
+            Child(f"worker {name}", command, environment(api_url, TQDM_DISABLE="1", **permissions, **visible))
+        )
     tell(f"UI: {api_url.removesuffix('/api')}")
     tell(f"runs write into {workspace.absolute()}; make a dataset: prefect deployment run generate-dataset")
     while True:

@@ -143,8 +143,8 @@ class _Call:
     def project(self, image: int, k: int, y: int, end: int, out: Float[Tensor, "rows width units"]) -> None:
         """First layer of all members for rows y to end of level k."""
         level = self.lower[k]
-        pixels = level.vectors(image, slice(y, end), slice(None), self.dtype)
-        torch.addmm(level.bias, pixels, level.weight, out=out.view(-1, self.units))
+        inputs = level.inputs(image, slice(y, end), slice(None), self.dtype)
+        torch.mm(inputs.T, level.weight, out=out.view(-1, self.units))
 
     def finish_band(self, image: int, y: int, end: int, kept: list[Tensor], use: Use) -> None:
         """The outputs of the image's rows y to end, tile by tile."""
@@ -176,8 +176,8 @@ class _Call:
         horizontal = [interpolation_matrix(x, stop, v.width, self.size[1], self.dtype, self.device) for v in self.lower]
         total = None
         if self.top:
-            pixels = self.top.vectors(image, slice(y, end), slice(x, stop), self.dtype)
-            total = torch.addmm(self.top.bias, pixels, self.top.weight)
+            inputs = self.top.inputs(image, slice(y, end), slice(x, stop), self.dtype)
+            total = inputs.T @ self.top.weight
             if not self.lower:
                 return total
         taps = sum(m.shape[1] for _, m in horizontal)

@@ -1,7 +1,7 @@
 """Feature vectors of training pixels in float16: in memory up to a budget, beyond it in a temporary file."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import numpy as np
@@ -46,11 +46,9 @@ class FeatureCache:
             content = bytearray(self._file.read(2 * rows * columns))
             yield torch.frombuffer(content, dtype=torch.float16).view(rows, columns).float()
 
-    def standardised(
-        self, mean: Float[Tensor, "channels"], std: Float[Tensor, "channels"]
-    ) -> Float[Tensor, "pixels channels"]:
-        """All rows as one float16 table of (x - mean) / std, kept where the blocks were; empties the cache."""
-        rows, columns = sum(r for r, _ in self._shapes), self._shapes[0][1]
+    def table(self, columns: int, transform: Callable[[Tensor], Tensor]) -> Float[Tensor, "pixels columns"]:
+        """All rows, transformed, as one float16 table that is kept where the blocks were; empties the cache."""
+        rows = sum(r for r, _ in self._shapes)
         if self._file is None:
             table = torch.empty(rows, columns, dtype=torch.float16)
         else:
@@ -59,7 +57,7 @@ class FeatureCache:
                 table = torch.from_numpy(np.memmap(file, np.float16, "r+", shape=(rows, columns)))
         start = 0
         for i, block in enumerate(self):
-            table[start : start + len(block)] = (block - mean) / std
+            table[start : start + len(block)] = transform(block)
             start += len(block)
             if self._file is None:
                 self._blocks[i] = block[:0]  # never two copies of everything

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from interpreters.interpreter import StyleInterpreter
 
 FORMAT = "labelfactory-interpreter"
-VERSION = 1
+VERSION = 2
+ALL_CHANNELS = 16384  # directions of the first version, which knew none
 MAX_BYTES = 2**30  # the widest sensible interpreter (64 members on 5,568 channels) has a tenth of that
 HALF = "linears.0.weight"  # nine tenths of the file; fit rounds it to float16, so half the bytes lose nothing
 
@@ -32,6 +33,7 @@ def to_bytes(model: "StyleInterpreter") -> bytes:
         "num_classes": model.num_classes,
         "members": model.members,
         "hidden": list(model.hidden),
+        "directions": model.directions,
         "classes": model.classes,
         "generator_sha256": model.generator_sha256,
         "report": model.report,
@@ -80,8 +82,8 @@ def from_bytes(content: bytes, name: str) -> "StyleInterpreter":
         raise InputError(f"{name}: more than {MAX_BYTES >> 20} MiB; expected an interpreter saved by this program")
     header, tensors = _parse(content, name)
     try:
-        shape = [header[key] for key in ("feature_channels", "num_classes", "members", "hidden")]
-        _expect(all(_is_count(n) for n in (*shape[0], shape[1], shape[2], *shape[3])))
+        shape = [header[key] for key in ("feature_channels", "num_classes", "members", "hidden", "directions")]
+        _expect(all(_is_count(n) for n in (*shape[0], shape[1], shape[2], *shape[3], shape[4])))
         with torch.device("meta"):  # nothing is allocated before the file's own shapes agree
             model = StyleInterpreter(*shape)
         _expect(isinstance(header["classes"], list) and len(header["classes"]) in (0, model.num_classes))
@@ -113,6 +115,8 @@ def _parse(content: bytes, name: str) -> tuple[dict[str, Any], dict[str, Tensor]
         raise InputError(
             f"{name}: is not a whole interpreter file; expected one written by `factory train-interpreter`"
         ) from None
+    if header.get("version") == 1:
+        header |= {"version": VERSION, "directions": ALL_CHANNELS}
     if header.get("version") != VERSION:
         raise InputError(
             f"{name}: interpreter format {header.get('version')!r}, this program reads {VERSION}; train it again"

@@ -16,22 +16,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Folded:
-    """first: all members' first layers side by side. hidden: weight and bias of each further layer."""
+    """reducers: from a map's channels to its directions, weight and offset; None where members see all channels.
+    first: all members' first layers side by side. hidden: weight and bias of each further layer.
+    """
 
-    first: Float[Tensor, "channels units"]  # units = members * width of the first layer
+    reducers: list[tuple[Float[Tensor, "_ _"], Float[Tensor, "_ 1"]] | None]
+    first: Float[Tensor, "inputs units"]  # units = members * width of the first layer
     first_bias: Float[Tensor, "maps units"]  # each map's share; upsampling keeps constants, so shares just add up
     hidden: list[tuple[Float[Tensor, "members _ _"], Float[Tensor, "members 1 _"]]]
     members: int
+    seen: list[int]  # inputs from each map
 
 
 @torch.no_grad()
 def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, device: torch.device) -> Folded:
     """Both are affine maps in front of a linear layer: W (s x + t) + b = (W s) x + (W t + b).
 
-    Each map's projection is centred by a bias of its own: in low precision a large common offset would cost digits.
+    Each map's directions, or else its projection, are centred by an offset of their own: in low precision a large
+    common one would cost digits.
     """
-    scale = (1 / model.feature_std).expand(model.members, -1)
-    shift = (-model.feature_mean / model.feature_std).expand(model.members, -1)
+    reducers: list[tuple[Tensor, Tensor] | None] = []
+    scales, shifts = [], []  # of members' inputs, as far as standardisation is not in the reducers
+    for basis, mean, std in zip(
+        model.bases,
+        model.feature_mean.split(model.feature_channels),
+        model.feature_std.split(model.feature_channels),
+        strict=True,
+    ):
+        if basis is None:
+            reducers.append(None)
+            scales.append(1 / std)
+            shifts.append(-mean / std)
+        else:
+            weight = basis.T / std
+            reducers.append((weight.to(device, dtype), -(weight @ mean)[:, None].to(device, dtype)))
+            scales.append(weight.new_ones(len(weight)))
+            shifts.append(weight.new_zeros(len(weight)))
+    scale, shift = (torch.cat(parts).expand(model.members, -1) for parts in (scales, shifts))
+    centred = torch.cat(shifts)[:, None] * model.linears[0].weight.permute(1, 0, 2).flatten(1)
+    first_bias = torch.stack([part.sum(0) for part in centred.split([len(s) for s in shifts])])
+    first_bias[0] += model.linears[0].bias.flatten()
     layers = []
     for i, linear in enumerate(model.linears):
         weight = linear.weight * scale[..., None]
@@ -40,16 +64,15 @@ def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, devic
         if i < len(model.norms):
             scale, shift = model.norms[i].scale_shift()
     (first, _), *hidden = layers
-    centred = (-model.feature_mean / model.feature_std)[:, None] * model.linears[0].weight.permute(1, 0, 2).flatten(1)
-    first_bias = torch.stack([part.sum(0) for part in centred.split(model.feature_channels)])
-    first_bias[0] += model.linears[0].bias.flatten()
     # logits stay in float32: they cost one part in forty, and rounding would tie classes
     dtypes = [dtype] * (len(hidden) - 1) + [torch.float32]
     return Folded(
+        reducers,
         first.permute(1, 0, 2).flatten(1).to(device, dtype),
         first_bias.to(device, dtype),
         [(w.to(device, d), b[:, None].to(device, d)) for (w, b), d in zip(hidden, dtypes, strict=False)],
         model.members,
+        [len(s) for s in shifts],
     )
 
 

@@ -62,8 +62,8 @@ def predict(
             offset = 0
             for level in lower:
                 n = level.height * level.width
-                pixels = level.vectors(start + image, slice(None), slice(None), dtype)
-                torch.addmm(level.bias, pixels, level.weight, out=projected[image, offset : offset + n])
+                inputs = level.inputs(start + image, slice(None), slice(None), dtype)
+                torch.mm(inputs.T, level.weight, out=projected[image, offset : offset + n])
                 offset += n
         images = slice(start, start + count)
         _launch(model, projected, chunks, top, images, weights, mask[images], uncertainty[images])
@@ -114,8 +114,8 @@ def _launch(
     dtype, device = projected.dtype, projected.device
     count, height, width = mask.shape
     if top:
-        maps = [f[images].to(dtype) for f in top.maps]
-        features, top_weight, top_bias = torch.cat(maps, 1).contiguous(), top.weight, top.bias
+        seen = [top.inputs(i, slice(None), slice(None), dtype)[:-1] for i in range(images.start, images.stop)]
+        features, top_weight, top_bias = torch.stack(seen).unflatten(2, (height, width)), top.weight, top.weight[-1]
     else:
         features = torch.empty(count, 0, height, width, dtype=dtype, device=device)
         top_weight = torch.empty(0, projected.shape[2], dtype=dtype, device=device)

@@ -18,6 +18,7 @@ from interpreters.shapes import Float
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30
+DIRECTIONS = 32  # of each map: docs/interpreter.md has the measurements
 MAX_CLASSES = 255  # masks are 8-bit and 255 means "not labelled"
 
 
@@ -33,6 +34,7 @@ class StyleInterpreter(MemberStack):
 
     feature_channels: channels of each feature map, in the generator's order.
     num_classes: 2 to 255. members: 1 to 64. hidden: widths of the hidden layers; ``()`` is a purely linear head.
+    directions: of each map that members see at most (interpreters/directions.py); 16384 are always all channels.
 
     classes: one ``{"name": str, "color": [r, g, b]}`` per class; generator_sha256: which generator the features came
     from; report: what ``fit`` measured; extra: whatever else belongs beside the weights. All are kept in the file.
@@ -47,17 +49,21 @@ class StyleInterpreter(MemberStack):
         num_classes: int,
         members: int = 10,
         hidden: Sequence[int] | None = None,
+        directions: int = DIRECTIONS,
     ):
         hidden = default_hidden(num_classes) if hidden is None else tuple(hidden)
-        check_architecture(feature_channels, num_classes, members, hidden)
+        check_architecture(feature_channels, num_classes, members, hidden, directions)
         channels = sum(feature_channels)
-        super().__init__(members, (channels, *hidden, num_classes))
-        self.feature_channels = tuple(feature_channels)
+        super().__init__(members, (sum(min(c, directions) for c in feature_channels), *hidden, num_classes))
+        self.feature_channels, self.directions = tuple(feature_channels), directions
         self.num_classes, self.members, self.hidden = num_classes, members, hidden
         # StyleGAN2's maps differ in scale by layer, up to a hundredfold: without standardisation the loudest layers
         # would drown the others, and one learning rate could not suit all. Measured once, on the training pixels.
         self.register_buffer("feature_mean", torch.zeros(channels))
         self.register_buffer("feature_std", torch.ones(channels))
+        for k, c in enumerate(feature_channels):
+            if c > directions:
+                self.register_buffer(f"basis{k}", torch.eye(c, directions))
         self.classes: list[dict[str, Any]] = []
         self.generator_sha256 = ""
         self.report: dict[str, Any] = {}
@@ -66,6 +72,22 @@ class StyleInterpreter(MemberStack):
         if not self.feature_mean.is_meta:
             self.reset(torch.Generator().manual_seed(0))
         self.requires_grad_(False).eval()
+
+    @property
+    def bases(self) -> list[Tensor | None]:
+        """For each map the directions that members see, [channels, directions]; None where they see all channels."""
+        return [self._buffers.get(f"basis{k}") for k in range(len(self.feature_channels))]
+
+    def inputs(self, x: Float[Tensor, "pixels channels"]) -> Float[Tensor, "pixels inputs"]:
+        """What members see of raw feature vectors: each channel standardised, each map in its directions."""
+        x = (x - self.feature_mean.to(x.device)) / self.feature_std.to(x.device)
+        parts = zip(x.split(self.feature_channels, 1), self.bases, strict=True)
+        return torch.cat([part if basis is None else part @ basis.to(x.device) for part, basis in parts], 1)
+
+    def set_inputs(self, mean: Tensor, std: Tensor, bases: Sequence[Tensor | None]) -> None:
+        """How ``inputs`` are made from now on."""
+        named = {f"basis{k}": basis for k, basis in enumerate(bases) if basis is not None}
+        self.load_state_dict({"feature_mean": mean, "feature_std": std, **named}, strict=False)
 
     def fit(
         self,
@@ -171,7 +193,9 @@ class StyleInterpreter(MemberStack):
         return files.load(Path(path))
 
 
-def check_architecture(feature_channels: Sequence[int], num_classes: int, members: int, hidden: Sequence[int]) -> None:
+def check_architecture(
+    feature_channels: Sequence[int], num_classes: int, members: int, hidden: Sequence[int], directions: int
+) -> None:
     """InputError unless these numbers describe an interpreter."""
     if not 1 <= len(feature_channels) <= 64 or any(not 1 <= c <= 16384 for c in feature_channels):
         raise InputError(
@@ -181,6 +205,8 @@ def check_architecture(feature_channels: Sequence[int], num_classes: int, member
         raise InputError(f"{num_classes} classes: expected 2 to {MAX_CLASSES}")
     if not 1 <= members <= 64:
         raise InputError(f"{members} members: expected 1 to 64")
+    if not 1 <= directions <= 16384:
+        raise InputError(f"{directions} directions of each map: expected 1 to 16384")
     if len(hidden) > 4 or any(not 1 <= width <= 4096 for width in hidden):
         raise InputError(f"hidden widths {_brief(hidden)}: expected at most 4 layers of 1 to 4096 units")
 

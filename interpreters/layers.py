@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import batch_norm, relu
 
 from interpreters.shapes import Float
 
@@ -48,16 +48,19 @@ class MemberBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(members, width))
 
     def forward(self, x: Float[Tensor, "members pixels width"]) -> Float[Tensor, "members pixels width"]:
-        if self.training:
-            var, mean = torch.var_mean(x, 1, correction=0)
-            with torch.no_grad():
-                unbiased = var * (x.shape[1] / max(1, x.shape[1] - 1))
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(unbiased, self.momentum)
-        else:
-            mean, var = self.running_mean, self.running_var
-        scale = self.weight * (var + self.eps).rsqrt()
-        return torch.addcmul((self.bias - mean * scale)[:, None], x, scale[:, None])
+        members, pixels, width = x.shape
+        side_by_side = x.transpose(0, 1).reshape(pixels, members * width)
+        y = batch_norm(
+            side_by_side,
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training and pixels > 1,  # one pixel has no variance
+            self.momentum,
+            self.eps,
+        )
+        return y.view(pixels, members, width).transpose(0, 1)
 
     def scale_shift(self) -> tuple[Tensor, Tensor]:
         """The affine map that this layer is after training: y = x * scale + shift, both [members, width]."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def member_logits(model: "StyleInterpreter", member: int, x: Float[Tensor, "pixels channels"]) -> Tensor:
-    """Class logits of one member for raw (not yet standardised) feature vectors."""
-    x = (x - model.feature_mean) / model.feature_std
+    """Class logits of one member for its inputs (``StyleInterpreter.inputs``)."""
     for linear, norm in zip(model.linears, model.norms, strict=False):
         x = relu(x @ linear.weight[member] + linear.bias[member])
         x = batch_norm(
@@ -50,7 +49,7 @@ def predict(
                 for f in feature_maps
             ]
         )
-        x = columns.flatten(1).T  # [pixels, channels]
+        x = model.inputs(columns.flatten(1).T)  # [pixels, channels], then [pixels, inputs]
         probabilities = torch.stack([member_logits(model, m, x).softmax(-1) for m in range(model.members)])
         masks.append(majority_vote(probabilities).to(torch.uint8).reshape(size))
         uncertainties.append(js_divergence(probabilities).reshape(size))

@@ -251,6 +251,11 @@ class FeatureRegressor(MemberStack):
         """The weights as inference uses them."""
         return self._fold(self, dtype, device)
 
+    @property
+    def bases(self) -> list[Tensor | None]:
+        """Regressors see all channels of every map."""
+        return [None] * len(self.feature_channels)
+
     def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
         """(height, width) of the largest map; InputError unless these are maps of the right channels, one batch."""
         channels = tuple(f.shape[1] if f.ndim == 4 else -1 for f in feature_maps)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from interpreters.directions import strongest
 from interpreters.errors import InputError
 from interpreters.feature_cache import FeatureCache
 from interpreters.layers import MemberStack
@@ -69,9 +70,13 @@ def fit(
             if int(image.max()) >= len(pictures):
                 raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
             image = torch.tensor(pictures)[image]
-        with Workers(torch.device("cpu")):  # sums split between threads would depend on their number
+        with Workers(torch.device("cpu")) as workers:  # sums split between threads would depend on their number
             mean, std = channel_statistics(cache)
-            inputs = cache.standardised(mean, std)
+            standardised = lambda: ((block - mean) / std for block in cache)  # noqa: E731
+            channels = model.feature_channels
+            bases = strongest(standardised, channels, model.directions, generator, workers)
+            model.set_inputs(mean, std, bases)
+            inputs = cache.table(model.linears[0].weight.shape[1], model.inputs)
     finally:
         cache.close()
     collected = time.perf_counter()
@@ -79,7 +84,7 @@ def fit(
     best, curves = _train_groups(model, inputs, labels, parts, seed, progress, recipe)
     # what the file keeps is what is used from here on
     best["linears.0.weight"] = best["linears.0.weight"].half().float()
-    model.load_state_dict({**best, "feature_mean": mean, "feature_std": std})
+    model.load_state_dict({**model.state_dict(), **best})
     return {
         "seed": seed,
         "recipe": asdict(recipe),

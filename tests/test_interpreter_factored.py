@@ -13,12 +13,17 @@ from interpreters.folding import fold
 from interpreters.workers import Workers
 
 
-def disturbed(channels: tuple[int, ...], classes: int, members: int, hidden: tuple[int, ...] | None, seed: int):
+def disturbed(
+    channels: tuple[int, ...], classes: int, members: int, hidden: tuple[int, ...] | None, seed: int, directions: int = 3
+) -> StyleInterpreter:
     """An interpreter none of whose statistics and norms are neutral."""
-    model = StyleInterpreter(channels, classes, members, hidden)
+    model = StyleInterpreter(channels, classes, members, hidden, directions)
     g = torch.Generator().manual_seed(seed)
     model.feature_mean.normal_(generator=g)
     model.feature_std.uniform_(0.5, 2, generator=g)
+    for basis in model.bases:
+        if basis is not None:
+            basis.normal_(generator=g)
     for linear in model.linears:
         linear.bias.data.normal_(generator=g)
     for norm in model.norms:
@@ -70,8 +75,11 @@ def test_folding_is_exact_and_follows_changes() -> None:
     assert torch.equal(model.predict(maps).mask, model.predict_reference(maps).mask)
     folded = fold(model, torch.float64, torch.device("cpu"))
     x = torch.randn(7, 4).double()
-    h = (x @ folded.first + folded.first_bias.sum(0)).view(7, 2, 5).transpose(0, 1).relu()
-    plain = model(((x.float() - model.feature_mean) / model.feature_std).expand(2, 7, 4))
+    [reducer] = folded.reducers
+    assert reducer is not None
+    reduced = x @ reducer[0].T + reducer[1].T
+    h = (reduced @ folded.first + folded.first_bias.sum(0)).view(7, 2, 5).transpose(0, 1).relu()
+    plain = model(model.inputs(x.float()).expand(2, 7, 3))
     torch.testing.assert_close(h.float() @ folded.hidden[0][0] + folded.hidden[0][1], plain, rtol=1e-4, atol=1e-4)
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from interpreter_world import CHANNELS, calm, scene
 
 from interpreters import InputError, StyleInterpreter
-from interpreters.files import from_bytes
+from interpreters.files import ALL_CHANNELS, from_bytes
 
 
 @pytest.fixture(scope="module")
 def model() -> StyleInterpreter:
-    model = StyleInterpreter(CHANNELS, 3, members=2, hidden=(6,))
+    model = StyleInterpreter(CHANNELS, 3, members=2, hidden=(6,), directions=20)
     model.classes = [{"name": n, "color": [i, 2 * i, 3 * i]} for i, n in enumerate(("background", "disc", "ring"))]
     model.generator_sha256, model.report = "ab" * 32, {"held_out_accuracy": [0.5, 0.75]}
     with torch.no_grad():
@@ -27,14 +27,24 @@ def test_a_saved_model_comes_back_whole(model: StyleInterpreter, tmp_path: Path)
     again = StyleInterpreter.load(tmp_path / "new" / "interpreter.safetensors")
     assert digest == model.sha256 == again.sha256
     assert (again.classes, again.generator_sha256, again.report) == (model.classes, "ab" * 32, model.report)
-    assert again.hidden == (6,)
+    assert (again.hidden, again.directions) == ((6,), 20)
     maps, _ = scene(3)
     assert torch.equal(again.predict(maps).uncertainty, model.predict(maps).uncertainty)
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["interpreter.safetensors"]
 
 
 def test_the_first_layer_takes_two_bytes_a_weight(model: StyleInterpreter) -> None:
-    assert len(model.to_bytes()) < 2 * model.linears[0].weight.numel() + 8 * sum(CHANNELS) + 4000
+    assert len(model.to_bytes()) < 2 * model.linears[0].weight.numel() + 8 * sum(CHANNELS) + 4 * 2 * 24 * 20 + 4000
+
+
+def test_a_file_from_before_directions_is_still_read() -> None:
+    model = StyleInterpreter(CHANNELS, 3, members=2, directions=ALL_CHANNELS)
+    content = model.to_bytes()
+    first_version = content.replace(b'\\"directions\\": 16384, ', b"").replace(b'\\"version\\": 2', b'\\"version\\": 1')
+    length = int.from_bytes(content[:8], "little") - (len(content) - len(first_version))
+    again = from_bytes(length.to_bytes(8, "little") + first_version[8:], "x")
+    assert again.bases == [None] * len(CHANNELS)
+    assert torch.equal(again.linears[0].weight, model.linears[0].weight)
 
 
 @calm

@@ -13,7 +13,7 @@ CHANNELS, SIZES = (24, 16, 8), (4, 8, 16)
 
 @pytest.fixture(scope="module")
 def model() -> StyleInterpreter:
-    model = StyleInterpreter(CHANNELS, 3, members=2, hidden=(32, 16))
+    model = StyleInterpreter(CHANNELS, 3, members=2, hidden=(32, 16), directions=12)
     samples = [scene(i, SIZES, CHANNELS) for i in range(4)]
     model.fit(samples, progress=False, recipe=Recipe(pixels_per_image=300, max_epochs=4))
     return model

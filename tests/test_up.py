@@ -137,7 +137,7 @@ def test_a_cron_schedule_fires_within_its_minute(factory):
         )
         late = datetime.fromisoformat(run["start_time"]) - datetime.fromisoformat(run["expected_start_time"])
         print(f"started {late.total_seconds():.1f} s after its minute began")
-        assert 0 <= late.total_seconds() < 60
+        assert -1 < late.total_seconds() < 60  # Prefect prepares the process ahead and may begin 0.1 s early
         wait_for("its store", 90, lambda: (factory.workspace / "cron.zarr" / "manifest.json").exists())
     finally:
         factory.prefect("deployment", "schedule", "clear", "--accept-yes", name)
@@ -186,7 +186,7 @@ def test_the_other_deployments_work_as_typed(factory):
     typed("train-interpreter", generator="tiny.safetensors", labels="labels", out="own.safetensors", members=2)
     given = {"generator": "tiny.safetensors", "interpreter": "own.safetensors", "count": 64, "instances": "true"}
     typed("generate-dataset", **given, out="by-own.zarr")
-    assert "instance" in open_store(str(there / "by-own.zarr")).spec.shard_arrays()
+    assert open_store(str(there / "by-own.zarr")).spec.instance
     typed("verify-dataset", store="by-own.zarr")
     typed("export-dataset", store="by-own.zarr", format="png", out="by-own-png", all="true")
     assert len(list(there.glob("by-own-png/masks/*.png"))) == 64

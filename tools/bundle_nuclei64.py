@@ -1,6 +1,6 @@
 """How ``builtin:nuclei64`` was made; run the parts in this order, from the repository's root.
 
-    python tools/bundle_nuclei64.py generator runs/nuclei64/snapshot.pt        training snapshot -> bundled generator
+    python tools/bundle_nuclei64.py generator runs/nuclei64/generator.safetensors
     python tools/bundle_nuclei64.py assistant $LABELFACTORY_DATA/nuclei64 runs/assistant.pt
                                                       U-Net on the human masks of the real crops (about 10 CPU minutes)
     python tools/bundle_nuclei64.py labels runs/assistant.pt                 16 images, proposed masks, corrections
@@ -27,8 +27,7 @@ from factory.downstream.unet import UNet
 from factory.generators import open_generator
 from factory.sampling import latents
 from factory.selection import sample_label_set
-from factory.stylegan2_ada.checkpoint import save_safetensors
-from factory.stylegan2_ada.networks import Discriminator, Generator
+from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
 from interpreters.labelset import NUCLEI_CLASSES, LabelSet
 from interpreters.sheet import contact_sheet
 
@@ -37,29 +36,21 @@ TRUNCATION = 0.8
 SMALLEST = 6  # pixels; smaller specks of a proposal are noise
 
 
-def bundle_generator(snapshot: Path) -> None:
-    """The moving average of a snapshot, float16, without noise inputs (it was trained without them), and a sheet."""
-    state = torch.load(snapshot, map_location="cpu", weights_only=True)
-    network = state["network"]
-    generator = Generator(**network)
-    generator.load_state_dict(state["ema"])
-    with torch.no_grad():
-        for name, value in generator.named_parameters():
-            if name.endswith("noise_strength"):
-                value.zero_()
-    shared = ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "conv_clamp")
-    discriminator = Discriminator(**{key: network[key] for key in shared})
-    discriminator.load_state_dict(state["discriminator"])
-    metadata = {"licence": "CC0-1.0", "data": "nuclei64 train, 11,179 crops", "images_seen": state["images_seen"]}
+def bundle_generator(trained: Path) -> None:
+    """What `factory train-generator` left, in float16, and a sheet of samples."""
+    checkpoint = load_checkpoint(trained)
+    seen = checkpoint.metadata["images_seen"]
+    metadata = {"licence": "CC0-1.0", "data": "nuclei64 train, 11,179 crops", "images_seen": seen}
     MODEL.mkdir(parents=True, exist_ok=True)
-    save_safetensors(MODEL / "generator.safetensors", generator.eval(), discriminator, metadata, torch.float16)
+    generator = checkpoint.generator.eval()
+    save_safetensors(MODEL / "generator.safetensors", generator, checkpoint.discriminator, metadata, torch.float16)
     bundled = open_generator("builtin:nuclei64", "cpu")
     rows = []
     for psi in (0.7, 1.0):
         images = bundled.generate(latents(range(50), bundled.z_dim), psi).images[..., 0].numpy()
         rows.append(images.reshape(5, 10, 64, 64).transpose(0, 2, 1, 3).reshape(320, 640))
     Image.fromarray(np.concatenate(rows)).save(MODEL / "samples.png", optimize=True)
-    print(f"{state['images_seen']} images seen, sha256 {bundled.sha256}")
+    print(f"{seen} images seen, sha256 {bundled.sha256}")
 
 
 def read_crops(folder: Path, split: str) -> ArrayPairs:
@@ -137,8 +128,8 @@ def bundle_labels(assistant: Path) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["generator", snapshot]:
-            bundle_generator(Path(snapshot))
+        case ["generator", trained]:
+            bundle_generator(Path(trained))
         case ["assistant", data, out]:
             train_assistant(Path(data), Path(out))
         case ["labels", assistant]:

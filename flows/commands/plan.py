@@ -41,12 +41,13 @@ def plan(
     fleet = Fleet(workers, mtbf_hours, restart_s, straggler_share=straggler_share, straggler_factor=straggler_factor)
     wanted = Order(out="plan", **order)
     here, spec = calibrate(wanted)
-    size = sizes(spec, here)
-    shard_s = size.samples_per_shard / (here.pairs_per_second * speedup)
+    worker = dataclasses.replace(here, pairs_per_second=here.pairs_per_second * speedup)
+    size = sizes(spec, worker)
+    shard_s = size.samples_per_shard / worker.pairs_per_second
     tasks = Execution().groups(list(range(size.shards)))
-    runs = [simulate(size.shards, shard_s, len(tasks[0]), fleet, here.start_s, seed) for seed in range(simulations)]
+    runs = [simulate(size.shards, shard_s, len(tasks[0]), fleet, worker.start_s, seed) for seed in range(simulations)]
     completion = np.array([run.completion_s for run in runs]) / 3600
-    ideal = wanted.count / (here.pairs_per_second * speedup) / workers / 3600
+    ideal = wanted.count / worker.pairs_per_second / workers / 3600
     waste = float(np.mean([run.wasted_s / run.busy_s for run in runs]))
     deaths = float(np.mean([run.deaths for run in runs]))
     hours = float(completion.mean()) * workers
