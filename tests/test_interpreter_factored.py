@@ -14,7 +14,12 @@ from interpreters.workers import Workers
 
 
 def disturbed(
-    channels: tuple[int, ...], classes: int, members: int, hidden: tuple[int, ...] | None, seed: int, directions: int = 3
+    channels: tuple[int, ...],
+    classes: int,
+    members: int,
+    hidden: tuple[int, ...] | None,
+    seed: int,
+    directions: int = 3,
 ) -> StyleInterpreter:
     """An interpreter none of whose statistics and norms are neutral."""
     model = StyleInterpreter(channels, classes, members, hidden, directions)

@@ -68,7 +68,9 @@ def test_the_cache_gives_back_what_it_took_wherever_it_keeps_it(budget: int) -> 
     torch.testing.assert_close(mean.double(), rows.mean(0), rtol=0, atol=1e-6)
     torch.testing.assert_close(std.double(), rows.std(0, correction=0), rtol=0, atol=1e-6)
     expected = ((rows - mean) / std).half()
-    torch.testing.assert_close(cache.table(expected.shape[1], lambda x: (x - mean) / std), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        cache.table(expected.shape[1], lambda x: (x - mean) / std), expected, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_a_channel_that_never_moves_is_silenced() -> None:
