@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from storage.errors import WorkError
-from storage.metadata import interpreter_path, metadata_documents, root_attributes
+from storage.metadata import metadata_documents, model_paths, root_attributes
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest
 from storage.shards import decode_shard, encode_shard
 from storage.spec import DatasetSpec
@@ -75,17 +75,19 @@ def finalize(store: Store, rewrite: bool = False) -> Manifest:
             raise WorkError(f"{store.uri}: its metadata is not what its spec says: run the command that made it again")
         keep = keep_mask(read_scores(store, records), spec.keep_quantile)
         files = keep_files(spec, keep)
-        model = FileInfo.of(stored) if (stored := backend.read_many([interpreter_path(spec)])[0]) is not None else None
-        if model is not None and model.sha256 != spec.interpreter_sha256:
-            raise WorkError(f"{interpreter_path(spec)} is damaged: run the command that made {store.uri} again")
+        wanted = model_paths(spec)
+        stored = zip(wanted, backend.read_many(list(wanted)), strict=True)
+        models = {path: FileInfo.of(data) for path, data in stored if data is not None}
+        for path, info in models.items():
+            if info.sha256 != wanted[path]:
+                raise WorkError(f"{path} is damaged: run the command that made {store.uri} again")
         manifest = Manifest(
             count=spec.count,
             shard_size=spec.samples_per_shard,
             spec_hash=spec.hash,
             kept=int(keep.sum()),
             attributes=root_attributes(spec, software),
-            files={path: FileInfo.of(data) for path, data in {**documents, **files}.items()}
-            | ({interpreter_path(spec): model} if model is not None else {}),
+            files={path: FileInfo.of(data) for path, data in {**documents, **files}.items()} | models,
             commits=tuple(Manifest.hash_of(record) for record in records),
         )
         if store.manifest() == manifest and not rewrite:

@@ -72,6 +72,13 @@ def interpreter_path(spec: DatasetSpec) -> str:
     return f"_models/interpreter-{spec.interpreter_sha256}.safetensors"
 
 
+def model_paths(spec: DatasetSpec) -> dict[str, str]:
+    """Path -> sha256 of every model that a store may keep: the interpreter, and what found points, values, centres."""
+    regressors = {sha for sha in (spec.regressor_sha256, spec.value_sha256, spec.centre_sha256) if sha}
+    paths = {f"_models/regressor-{sha}.safetensors": sha for sha in sorted(regressors)}
+    return {interpreter_path(spec): spec.interpreter_sha256, **paths}
+
+
 def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:
     """Path -> bytes of every metadata document, the root document (which alone says what the store is) first."""
     arrays = {array.name: array_metadata(array, spec.count, spec.samples_per_shard) for array in spec.arrays()}

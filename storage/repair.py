@@ -10,7 +10,7 @@ from storage.checks import mask_pixels
 from storage.documents import sha256
 from storage.errors import InputError, WorkError
 from storage.finalize import finalize
-from storage.metadata import ROOT, interpreter_path, metadata_documents
+from storage.metadata import ROOT, interpreter_path, metadata_documents, model_paths
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from storage.shards import decode_shard
 from storage.store import Store
@@ -48,6 +48,9 @@ def repair(
             mended.append(f"{interpreter_path(spec)}: put back")
         else:
             failed.append(f"{interpreter_path(spec)}: can only be put back from the interpreter's own file")
+    for path in model_paths(spec):
+        if path in damaged and path != interpreter_path(spec):
+            failed.append(f"{path}: can only be put back by the command that made the store")
     for shard in report.damaged_shards:
         try:
             mended += _repair_shard(store, shard, manifest, damaged, make_shard)

@@ -14,7 +14,7 @@ from storage.backend import Backend, open_backend
 from storage.checks import mask_pixels, value_problem
 from storage.errors import InputError, WorkError
 from storage.finalize import keep_files, keep_mask
-from storage.metadata import ROOT, interpreter_path, metadata_documents
+from storage.metadata import ROOT, metadata_documents, model_paths
 from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from storage.seeds import sample_seeds
 from storage.shards import decode_shard
@@ -122,9 +122,9 @@ def verify(
     report.count, report.shards = spec.count, spec.num_shards
     for path, data in metadata_documents(spec, software).items():
         _check_file(report, backend, None, path, data)
-    model = interpreter_path(spec)
-    if manifest is not None and model in manifest.files:
-        _check_info(report, backend, model, manifest.files[model])
+    for model in model_paths(spec):
+        if manifest is not None and model in manifest.files:
+            _check_info(report, backend, model, manifest.files[model])
     results = []
     with ThreadPoolExecutor(workers) as pool:
         for result in pool.map(lambda shard: _verify_shard(backend, spec, manifest, shard), range(spec.num_shards)):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from storage_data import fill, make_arrays, make_spec, tree
+from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
 from storage import InputError, create_store, open_store, repair, verify
 
@@ -163,6 +163,22 @@ def test_an_interpreter_that_the_store_keeps_is_vouched_for_too(tmp_path):
     assert tree(tmp_path / "set") == sound
     (tmp_path / "set" / path).unlink()
     assert not verify(str(tmp_path / "set")).ok
+
+
+def test_the_regressors_are_vouched_for_too(tmp_path):
+    model = b"weights" * 1000
+    spec = make_spec(value_sha256=hashlib.sha256(model).hexdigest(), values=VALUES)
+    store = create_store(str(tmp_path / "set"), spec)
+    path = f"_models/regressor-{spec.value_sha256}.safetensors"
+    store.backend.write({path: model})
+    fill(store)
+    assert verify(str(tmp_path / "set")).ok
+    flip(tmp_path / "set" / path, 77)
+    report = verify(str(tmp_path / "set"))
+    assert [(finding.shard, finding.path) for finding in report.findings] == [(None, path)]
+    assert repair(report)[1] == [f"{path}: can only be put back by the command that made the store"]
+    store.backend.write({path: model})
+    assert verify(str(tmp_path / "set")).ok
 
 
 def test_repair_stores_nothing_that_differs_from_the_record(folder):
