@@ -156,7 +156,7 @@ class LabelSet:
                 digest.update(s.name.encode() + np.ascontiguousarray(s.values, dtype="<f4").tobytes())
         return digest.hexdigest()
 
-    def embed(self, inside: np.ndarray, around: float, resolution: int) -> np.ndarray:
+    def embed(self, inside: np.ndarray, around: float | int, resolution: int) -> np.ndarray:
         """Labels [..., height, width] of the crop as those of the generator's whole picture, ``around`` outside."""
         if self.crop is None:
             return inside
