@@ -72,6 +72,7 @@ def fit(
             if int(image.max()) >= len(pictures):
                 raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
             image = torch.tensor(pictures)[image]
+        collected = time.perf_counter()
         with Workers(torch.device("cpu")) as workers:  # sums split between threads would depend on their number
             mean, std = channel_statistics(cache)
             standardised = lambda: ((block - mean) / std for block in cache)  # noqa: E731
@@ -81,7 +82,6 @@ def fit(
             inputs = cache.table(model.linears[0].weight.shape[1], model.inputs)
     finally:
         cache.close()
-    collected = time.perf_counter()
     parts = split(image, model.members, generator)
     best, curves = _train_groups(model, inputs, labels, parts, seed, progress, recipe)
     # what the file keeps is what is used from here on
