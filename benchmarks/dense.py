@@ -34,6 +34,7 @@ from interpreters.sheet import heat
 from interpreters.values import predict_values
 
 THINGS = (1, 2)
+COUNTS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
 FAR = 32.0  # pixels, half a crop
 
 
@@ -170,15 +171,27 @@ def instances(
         "pixels of the boundary class in the training crops": drawn,
         "quality": {
             name: {
-                "pq": panoptic_quality(*(sum(getattr(m, f) for m in matches) for f in (
-                    "iou_sum", "true_positives", "false_positives", "false_negatives"
-                ))).tolist(),
+                "pq": quality(matches).tolist(),
+                "pq beyond connected regions, 95 % of resamplings": more_than(matches, found["connected regions"]),
                 "ap": average_precision(matches, THINGS).mean(1).tolist(),
                 "ap50": average_precision(matches, THINGS)[:, 0].tolist(),
             }
             for name, matches in found.items()
         },
     }  # fmt: skip
+
+
+def quality(matches: list[Matches]) -> np.ndarray:
+    """Panoptic quality of each thing."""
+    return panoptic_quality(*(sum(getattr(m, name) for m in matches) for name in COUNTS))
+
+
+def more_than(matches: list[Matches], plain: list[Matches]) -> list[list[float]]:
+    """From which to which number the difference in quality of each thing lies when the test crops are drawn again."""
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(plain), (2000, len(plain)))
+    differences = [quality([matches[i] for i in d]) - quality([plain[i] for i in d]) for d in draws]
+    return np.quantile(differences, [0.025, 0.975], axis=0).T.tolist()
 
 
 if __name__ == "__main__":

@@ -32,18 +32,28 @@ def contact_sheet(
 
 
 def value_sheet(samples: Sequence[Sample], channels: Sequence[ValueChannel], columns: int = 0) -> Image.Image:
-    """Every sample that has values: its picture, and beside it each channel from dark (low) to bright (high).
+    """Every sample that has values: its picture, and beside it each channel from dark to bright.
 
-    Pixels that are not labelled are grey. The captions name the channels in their order.
+    Dark is the lowest value that any sample has, bright the highest; the last line names them. Pixels that are not
+    labelled are grey.
     """
     shown = [s for s in samples if s.values is not None]
+    values = [s.values for s in shown if s.values is not None]
+    reach, key = [], []
+    for k, channel in enumerate(channels):
+        known = np.concatenate([v[..., k][~np.isnan(v[..., k])] for v in values])
+        low, high = (float(known.min()), float(known.max())) if known.size else (channel.low, channel.high)
+        reach.append((low, max(high, low + 1e-6)))
+        key.append(f"{channel.name}: dark {low:.4g}, bright {high:.4g} {channel.unit}".rstrip())
     rows = []
-    for sample in shown:
+    for sample, own in zip(shown, values, strict=True):
         rgb = np.broadcast_to(sample.image, (*sample.mask.shape, 3))
-        values = sample.values if sample.values is not None else np.empty((*sample.mask.shape, 0), np.float32)
-        rows.append([rgb, *(heat(values[..., k], c.low, c.high) for k, c in enumerate(channels))])
-    names = ", ".join(map(str, channels))
-    return _grid(rows, [f"{s.name}: {names}" for s in shown], columns, ())
+        rows.append([rgb, *(heat(own[..., k], *ends) for k, ends in enumerate(reach))])
+    sheet = _grid(rows, [s.name for s in shown], columns, ())
+    told = Image.new("RGB", (sheet.width, sheet.height + 20), PAPER)
+    told.paste(sheet)
+    ImageDraw.Draw(told).text((GAP, sheet.height + 2), "; ".join(key), fill=INK)
+    return told
 
 
 def heat(values: Float[np.ndarray, "height width"], low: float, high: float) -> UInt8[np.ndarray, "height width 3"]:
