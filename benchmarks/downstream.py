@@ -190,6 +190,7 @@ class Study:
             interpreter=str(self.interpreter(cell.labels, cell.seed)),
             seed=cell.seed,
             truncation=cell.truncation,
+            precision=self.options.precision,
             device=self.options.device,
         )
         costs = path.with_suffix(".json")
@@ -345,6 +346,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--inversion-steps", type=int, default=100)
     parser.add_argument("--amplify", default="dihedral", choices=["none", "mirror", "dihedral"], help="views inverted")
     parser.add_argument("--encoder-steps", type=int, default=400)
+    parser.add_argument("--precision", default="float16", help="of the labels' products")
     parser.add_argument("--min-fidelity", type=float, default=0.8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="0: all")

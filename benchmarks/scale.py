@@ -1,9 +1,9 @@
 """How long fleets take, by simulation from a measurement on this machine: the tables of docs/scale.md.
 
-    python benchmarks/scale.py [--generator builtin:nuclei64] [--speedup 1] [--runs 10]
+    python benchmarks/scale.py [--generator builtin:nuclei64] [--pairs-per-second RATE] [--runs 10]
 
 One worker's rate, bytes a pair and start are measured here with every core (as `factory plan` does); a fleet of such
-workers is simulated. ``--speedup`` for faster ones. Mean of the runs.
+workers is simulated. ``--pairs-per-second`` gives the rate of another machine. Mean of the runs.
 """
 
 import argparse
@@ -50,11 +50,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--generator", default="builtin:nuclei64")
     parser.add_argument("--labels", help="default: the bundled generator's")
-    parser.add_argument("--speedup", type=float, default=1.0, help="a worker's speed against this machine's")
+    parser.add_argument("--pairs-per-second", type=float, help="of a worker; default: as measured here")
     parser.add_argument("--runs", type=int, default=10)
     given = parser.parse_args()
     here, one = calibrate(Order(given.generator, "plan", BILLION, labels=given.labels))
-    worker = replace(here, pairs_per_second=here.pairs_per_second * given.speedup)
+    worker = replace(here, pairs_per_second=given.pairs_per_second or here.pairs_per_second)
     size = sizes(one, worker)
     print(
         f"{here.pairs_per_second:.0f} pairs/s measured here, {worker.pairs_per_second:.0f} a worker, "

@@ -66,6 +66,13 @@ class Order:
     ] = None
     shard_size: Annotated[int | None, Parameter("Samples in a shard; by default about 50 MB.", at_least=1)] = None
     device: Annotated[str, Parameter("auto, cpu, cuda or cuda:N.", pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
+    precision: Annotated[
+        str,
+        Parameter(
+            "Of the labels' products: float32, bfloat16, float16; auto: float32 on a CPU, float16 on a GPU.",
+            pattern=r"auto|float32|bfloat16|float16",
+        ),
+    ] = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict)
     instances: Annotated[
         bool,

@@ -116,6 +116,7 @@ def _spec(
         generator=order.generator,
         generator_sha256=generator.sha256,
         interpreter_sha256=interpreter_sha256,
+        label_precision="" if order.precision == "auto" else order.precision,
         seed=order.seed,
         truncation=truncation,
         shard_size=order.shard_size,
@@ -146,7 +147,7 @@ def render_shard(
         # A short batch is filled up: arithmetic may round differently in another batch size.
         filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), axis=0)])
         images, maps = generator.generate(filled, job.spec.truncation)
-        label = models.interpreter.predict(maps, crop=generator.crop)
+        label = models.interpreter.predict(maps, job.spec.label_precision or "auto", crop=generator.crop)
         found = {
             "image": images,
             "mask": label.mask,

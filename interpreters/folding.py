@@ -20,7 +20,7 @@ class Folded:
     first: all members' first layers side by side. hidden: weight and bias of each further layer.
     """
 
-    reducers: list[tuple[Float[Tensor, "_ _"], Float[Tensor, "_ 1"]] | None]
+    reducers: list[tuple[Float[Tensor, "_ _"], Float[Tensor, "_ 1"]] | None]  # float32: a small part of the work
     first: Float[Tensor, "inputs units"]  # units = members * width of the first layer
     first_bias: Float[Tensor, "maps units"]  # each map's share; upsampling keeps constants, so shares just add up
     hidden: list[tuple[Float[Tensor, "members _ _"], Float[Tensor, "members 1 _"]]]
@@ -49,7 +49,7 @@ def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, devic
             shifts.append(-mean / std)
         else:
             weight = basis.T / std
-            reducers.append((weight.to(device, dtype), -(weight @ mean)[:, None].to(device, dtype)))
+            reducers.append((weight.to(device), -(weight @ mean)[:, None].to(device)))
             scales.append(weight.new_ones(len(weight)))
             shifts.append(weight.new_zeros(len(weight)))
     scale, shift = (torch.cat(parts).expand(model.members, -1) for parts in (scales, shifts))

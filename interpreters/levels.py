@@ -34,7 +34,7 @@ class Level:
             if reducer is None:
                 part.copy_(pixels)
             else:
-                torch.addmm(reducer[1], reducer[0], pixels.to(dtype).flatten(1), out=part.flatten(1))
+                part.flatten(1).copy_(torch.addmm(reducer[1], reducer[0], pixels.to(reducer[0].dtype).flatten(1)))
         ones.fill_(1)
         return out.flatten(1)
 

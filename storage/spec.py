@@ -14,7 +14,15 @@ MAX_CLASSES = 255
 HALF_MAX = 65504.0  # the largest float16
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
-ADDED = ("regressor_sha256", "keypoint_uncertainty", "values", "value_sha256", "centre_sha256", "crop")
+ADDED = (
+    "regressor_sha256",
+    "keypoint_uncertainty",
+    "values",
+    "value_sha256",
+    "centre_sha256",
+    "crop",
+    "label_precision",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,8 @@ class DatasetSpec:
     ``keypoint_uncertainty`` adds how sure each is; ``values`` names the channels of an optional array ``value``,
     ``value_sha256`` what made it; ``instance`` adds a map of objects, ``centre_sha256`` is what found their centres
     where that was done. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right,
-    or empty for all. (``value`` without ``values`` is the older array of one unnamed channel without uncertainty.)
+    or empty for all. ``label_precision`` is that of the labels' products, or empty for what the device does by itself.
+    (``value`` without ``values`` is the older array of one unnamed channel without uncertainty.)
     """
 
     count: int
@@ -114,6 +123,7 @@ class DatasetSpec:
     value_sha256: str = ""
     centre_sha256: str = ""
     crop: tuple[int, ...] = ()
+    label_precision: str = ""
 
     def __post_init__(self) -> None:
         for name in ("classes", "keypoints", "values", "crop"):
@@ -139,6 +149,8 @@ class DatasetSpec:
         for name in ("regressor_sha256", "value_sha256", "centre_sha256"):
             value, expected = getattr(self, name), "64 hexadecimal digits or nothing"
             _require(re.fullmatch("([0-9a-f]{64})?", value) is not None, name, repr(value), expected)
+        formats = ("", "float32", "bfloat16", "float16")
+        _require(self.label_precision in formats, "label_precision", repr(self.label_precision), f"one of {formats}")
         channels = [info.name for info in self.values]
         _require(len(set(channels)) == len(channels), "values", channels, "different names")
         if self.crop:

@@ -82,7 +82,7 @@ def test_folding_is_exact_and_follows_changes() -> None:
     x = torch.randn(7, 4).double()
     [reducer] = folded.reducers
     assert reducer is not None
-    reduced = x @ reducer[0].T + reducer[1].T
+    reduced = (x.float() @ reducer[0].T + reducer[1].T).double()
     h = (reduced @ folded.first + folded.first_bias.sum(0)).view(7, 2, 5).transpose(0, 1).relu()
     plain = model(model.inputs(x.float()).expand(2, 7, 3))
     torch.testing.assert_close(h.float() @ folded.hidden[0][0] + folded.hidden[0][1], plain, rtol=1e-4, atol=1e-4)

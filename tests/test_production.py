@@ -63,6 +63,22 @@ def test_a_pair_does_not_depend_on_its_shard(order: Order, tmp_path: Path) -> No
         np.testing.assert_array_equal(big[name][:95], small[name][:])
 
 
+def test_labels_in_another_precision_are_other_data_and_nearly_the_same(order: Order, tmp_path: Path) -> None:
+    made(order)
+    half = replace(order, out=str(tmp_path / "half"), precision="float16")
+    made(half)
+    exact, rounded = zarr.open_group(order.out, mode="r"), zarr.open_group(half.out, mode="r")
+    assert "label_precision" not in exact.attrs
+    assert rounded.attrs["label_precision"] == "float16"
+    np.testing.assert_array_equal(exact["image"][:], rounded["image"][:])
+    assert (exact["mask"][:] == rounded["mask"][:]).mean() > 0.99
+    assert (exact["uncertainty"][:] != rounded["uncertainty"][:]).any()
+    with pytest.raises(StoreError, match="label_precision"):
+        made(replace(order, precision="float16"))
+    with pytest.raises(InputError, match="precision is half"):
+        replace(order, precision="half")
+
+
 def test_a_pair_can_be_made_again_from_its_provenance(order: Order, tiny_world: TinyWorld) -> None:
     job = made(order)
     group = zarr.open_group(order.out, mode="r")

@@ -129,6 +129,7 @@ def test_a_cron_schedule_fires_within_its_minute(factory):
     deployment = factory.ask("/deployments/filter", {"deployments": {"name": {"any_": ["generate-dataset"]}}})[0]
     parameters = {"generator": "tiny.safetensors", "labels": "labels", "out": "cron.zarr", "count": 20}
     factory.ask(f"/deployments/{deployment['id']}", {"parameters": parameters}, method="PATCH")
+    before = deployment["parameters"]
     try:
         run = wait_for(
             "a scheduled run",
@@ -140,6 +141,7 @@ def test_a_cron_schedule_fires_within_its_minute(factory):
         assert -1 < late.total_seconds() < 60  # Prefect prepares the process ahead and may begin 0.1 s early
         wait_for("its store", 90, lambda: (factory.workspace / "cron.zarr" / "manifest.json").exists())
     finally:
+        factory.ask(f"/deployments/{deployment['id']}", {"parameters": before}, method="PATCH")
         factory.prefect("deployment", "schedule", "clear", "--accept-yes", name)
 
 
