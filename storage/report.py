@@ -12,7 +12,7 @@ from PIL import Image
 
 from storage.dataset import Dataset, open_dataset
 from storage.errors import InputError, WorkError
-from storage.show import class_shares, panels, sections, triptychs, uncertainty_top
+from storage.show import class_shares, panels, sections, triptychs, uncertainty_top, value_reach
 
 MASKS_LOOKED_AT = 512  # for how many samples show each class; evenly spread over the set
 BARS = 40
@@ -49,17 +49,17 @@ def html_report(
         raise InputError(f"{target} cannot be written: its folder does not exist")
     spec, scores = dataset.spec, dataset.scores()
     chosen = sections(dataset, n)
-    top = uncertainty_top(dataset, chosen)
+    top, reach = uncertainty_top(dataset, chosen), value_reach(dataset, chosen)
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         f"<title>{spec.count:,} labelled pairs</title><style>{_STYLE}</style>",
         f"<h1>{spec.count:,} image&ndash;label pairs</h1>",
         f"<p class=faint>{spec.width} &times; {spec.height} px, {len(spec.classes)} classes, "
-        f"{dataset.manifest.kept:,} to keep; each picture: {html.escape(panels(spec, top))}</p>",
+        f"{dataset.manifest.kept:,} to keep; each picture: {html.escape(', '.join(panels(spec, top, reach)))}</p>",
     ]
     for section in chosen:
         parts += [f"<h2>{section.title}</h2><div class=grid>"]
-        for sample, picture in zip(section.samples, triptychs(dataset, section.samples, top), strict=True):
+        for sample, picture in zip(section.samples, triptychs(dataset, section.samples, top, reach), strict=True):
             caption = f"{sample} &middot; uncertainty {scores[sample]:.3f}"
             parts.append(f"<figure><img alt='sample {sample}' src='{_embedded(picture)}'>")
             parts.append(f"<figcaption>{caption}</figcaption></figure>")

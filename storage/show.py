@@ -68,19 +68,31 @@ def uncertainty_top(dataset: Dataset, parts: Sequence[Section]) -> float:
     return max(0.01, float(np.nanquantile(dataset.read("uncertainty", samples).astype(np.float32), 0.998)))
 
 
-def panels(spec: DatasetSpec, top: float) -> str:
+def value_reach(dataset: Dataset, parts: Sequence[Section]) -> list[tuple[float, float]]:
+    """From which to which value each channel is drawn, dark to bright, one for all pictures: what they hold."""
+    samples = np.unique(np.concatenate([np.asarray(part.samples) for part in parts]))
+    if not dataset.spec.values:
+        return []
+    values = dataset.read("value", samples).astype(np.float32).reshape(-1, len(dataset.spec.values))
+    return list(zip(values.min(0).tolist(), values.max(0).tolist(), strict=True))[:VALUES_SHOWN]
+
+
+def panels(spec: DatasetSpec, top: float, reach: Sequence[tuple[float, float]]) -> list[str]:
     """What the parts of each picture are, in words."""
-    values = [
-        f"{info.name} (black {info.low:g}, yellow {info.high:g} {info.unit}".rstrip() + ")"
-        for info in spec.values[:VALUES_SHOWN]
-    ]
-    return ", ".join(["image", "classes laid over it", f"uncertainty (black 0, yellow {top:.2f} nats)", *values])
+    named = zip(spec.values, reach, strict=False)
+    values = [f"{v.name} (black {low:.3g}, yellow {high:.3g}{' ' * bool(v.unit)}{v.unit})" for v, (low, high) in named]
+    return ["image", "classes laid over it", f"uncertainty (black 0, yellow {top:.2f} nats)", *values]
 
 
-def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], top: float) -> list[Image.Image]:
-    """Image, overlay, uncertainty (``top`` is brightest) and values of each sample, enlarged by a whole factor."""
+def triptychs(
+    dataset: Dataset,
+    samples: Sequence[int] | Int[np.ndarray, "n"],
+    top: float,
+    reach: Sequence[tuple[float, float]] = (),
+) -> list[Image.Image]:
+    """Image, overlay, uncertainty (``top`` is brightest) and the channels of values that ``reach`` has, enlarged."""
     spec = dataset.spec
-    value = dataset.read("value", samples) if spec.values else None
+    value = dataset.read("value", samples) if reach else None
     image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
     points = dataset.read("keypoints", samples) if spec.keypoints else None
     factor = max(1, -(-TILE // spec.width))
@@ -89,8 +101,7 @@ def triptychs(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"], t
         parts = [np.broadcast_to(image[i], (spec.height, spec.width, 3)), overlay(spec, image[i], mask[i])]
         parts.append(heat(uncertainty[i], top))
         if value is not None:
-            shown = enumerate(spec.values[:VALUES_SHOWN])
-            parts += [heat(value[i, ..., k], info.high, info.low) for k, info in shown]
+            parts += [heat(value[i, ..., k], high, low) for k, (low, high) in enumerate(reach)]
         row = np.concatenate(parts, axis=1)
         pictures.append(
             Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)
@@ -124,8 +135,8 @@ def contact_sheet(
         raise InputError(f"{n} samples on a contact sheet: expected 1 or more")
     dataset = open_dataset(store, storage_options=storage_options) if isinstance(store, str) else store
     chosen = sections(dataset, n)
-    top_nats = uncertainty_top(dataset, chosen)
-    parts = [(section, triptychs(dataset, section.samples, top_nats)) for section in chosen]
+    top_nats, reach = uncertainty_top(dataset, chosen), value_reach(dataset, chosen)
+    parts = [(section, triptychs(dataset, section.samples, top_nats, reach)) for section in chosen]
     scores = dataset.scores()
     width, height = parts[0][1][0].size
     columns, gap, line = max(1, min(4, n, 1800 // width)), 12, 18
@@ -136,7 +147,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     spec = dataset.spec
     draw.text((gap, 12), f"{spec.count:,} pairs of {spec.width} x {spec.height} px", fill=INK, font=_font(22))
-    legend = f"each: {panels(spec, top_nats).replace(', ', ' | ')}"
+    legend = f"each: {' | '.join(panels(spec, top_nats, reach))}"
     draw.text(
         (gap, 44),
         f"{spec.generator or 'generator ' + spec.generator_sha256[:12]}, seed {spec.seed}, {legend}",
