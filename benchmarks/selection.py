@@ -4,7 +4,7 @@
 
 A U-Net trained on the human masks of nuclei64's training crops stands in for the person: it labels every image of the
 generator that anybody asks for. For 5 seeds, 4, 8 and 16 images: choose, label, train the interpreter with the same
-settings, and compare its masks with the U-Net's on 100 other images. Every finished line is kept, so the script may be
+settings, and compare its masks with the U-Net's on 200 other images. Every finished line is kept, so the script may be
 stopped and started; --minutes stops it by itself.
 """
 
@@ -26,12 +26,9 @@ from factory.generators import open_generator
 from factory.interpreting import InterpreterSettings, train_interpreter
 from factory.sampling import latents
 from factory.selection import blank_samples, candidate_seeds, choose_diverse, describe_candidates, sample_label_set
-from interpreters import Recipe
 from interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
-TEST_IMAGES, CANDIDATES, TRUNCATION = 100, 256, 0.8
-# Lighter than the default (10 members, 2,048 pixels), so that all thirty trainings take minutes; equal for both.
-SETTINGS = {"members": 3, "recipe": Recipe(pixels_per_image=512)}
+TEST_IMAGES, CANDIDATES, TRUNCATION = 200, 512, 0.8
 BUDGETS, SEEDS = (4, 8, 16), range(5)
 
 
@@ -93,9 +90,7 @@ def main() -> None:
                 samples = tuple(s._replace(mask=label(model, s.image)) for s in labels)
                 labels = LabelSet(labels.classes, samples, labels.generator_uri, labels.generator_sha256, TRUNCATION)
                 began = time.monotonic()
-                interpreter = train_interpreter(
-                    generator, labels, InterpreterSettings(seed=seed, **SETTINGS), progress=False
-                )
+                interpreter = train_interpreter(generator, labels, InterpreterSettings(seed=seed), progress=False)
                 seconds = time.monotonic() - began
                 matrix = np.zeros((3, 3), dtype=np.int64)
                 for batch, masks in zip(batches, truth, strict=True):
