@@ -340,7 +340,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--architecture", default="unet-small")
     parser.add_argument("--network-options", type=json.loads, default={"width": 16}, help="JSON")
     parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--average", type=float, default=0.995)
     parser.add_argument("--inversion-steps", type=int, default=100)
