@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from factory.errors import InputError
 from factory.generators import ImageGenerator
-from factory.recording import sample_latent
+from factory.recording import feature_maps
 from interpreters.centres import UNKNOWN, fit_centres
 from interpreters.instances import BOUNDARY, label_instances
 from interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
@@ -71,7 +70,6 @@ def train_centres(
     if not chosen:
         raise InputError(f"{labels.where}: no sample has objects; label some images first")
     model = FeatureRegressor(generator.feature_channels, ("centre",), "centres", members=members, sigma=sigma)
-    shown = tqdm(chosen, desc="feature maps", unit="image", disable=not progress, leave=False)
 
     def numbered(sample: Sample) -> np.ndarray:
         own = objects_in_masks(labels, sample) if objects is None else objects[sample.name]
@@ -79,19 +77,7 @@ def train_centres(
             own = np.where(sample.mask == IGNORE_INDEX, UNKNOWN, own)
         return labels.embed(own, UNKNOWN, generator.resolution)
 
-    pairs = (
-        (generator.generate(sample_latent(generator, s), labels.truncation).feature_maps, numbered(s)) for s in shown
-    )
+    pairs = ((maps, numbered(s)) for s, maps in feature_maps(generator, labels, chosen, progress))
     fit_centres(model, pairs, seed, progress, recipe)
     model.generator_sha256 = generator.sha256
-    return model
-
-
-def load_centre_regressor(path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
-    """A regressor file made for this generator's objects; InputError for any other."""
-    model = FeatureRegressor.load(path)
-    if model.kind != "centres":
-        raise InputError(f"{path}: regresses {model.kind}; expected a file that `factory train-centres` wrote")
-    if model.generator_sha256 != generator.sha256:
-        raise InputError(f"{path}: belongs to another generator; train centres for the one given")
     return model

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from factory.errors import InputError
@@ -73,7 +74,7 @@ def _trained(
     interpreter = StyleInterpreter(channels, len(about["classes"]), members=settings.members)
     # recordings of an earlier release do not tell
     names = about.get("pictures")
-    pictures = None if names is None else [sorted(set(names)).index(name) for name in names]
+    pictures = None if names is None else np.unique(names, return_inverse=True)[1].tolist()
     interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, pictures=pictures)
     interpreter.classes = about["classes"]
     interpreter.generator_sha256 = about["generator_sha256"]

@@ -7,13 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.centring import load_centre_regressor
 from factory.errors import InputError, WorkError
 from factory.files import whole_file
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import cache_dir
-from factory.keypointing import load_keypoint_regressor
-from factory.valuing import load_value_regressor
+from factory.regressors import load_regressor
 from interpreters import StyleInterpreter
 from interpreters.crop import Crop
 from interpreters.regression import FeatureRegressor
@@ -69,17 +67,8 @@ def _load_models(job: Job) -> Models:
     for kind, name in REGRESSORS.items():
         if sha256 := getattr(job.spec, name):
             file = _model_file(job, "regressor", job.regressors.get(kind, ""), sha256)
-            regressors[kind] = load_regressor(kind, file, generator).to(generator.device)
+            regressors[kind] = load_regressor(file, generator, kind).to(generator.device)
     return Models(generator, interpreter.to(generator.device), **regressors)
-
-
-def load_regressor(kind: str, path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
-    """A regressor's file of one of the kinds of ``REGRESSORS``; InputError where it is another."""
-    if kind == "keypoints":
-        return load_keypoint_regressor(path, generator)
-    if kind == "values":
-        return load_value_regressor(path, generator)[0]
-    return load_centre_regressor(path, generator)
 
 
 def load_interpreter(path: str, generator: ImageGenerator, expected: str | None = None) -> tuple[StyleInterpreter, str]:

@@ -1,13 +1,10 @@
 """From labelled keypoints to a regressor file, and back into production."""
 
 from dataclasses import replace
-from pathlib import Path
-
-from tqdm import tqdm
 
 from factory.errors import InputError
 from factory.generators import ImageGenerator
-from factory.recording import sample_latent
+from factory.recording import feature_maps
 from interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
@@ -40,22 +37,8 @@ def train_keypoints(
     if not samples:
         raise InputError(f"{labels.where}: no sample has keypoints; import some, or compute them from masks")
     model = FeatureRegressor(generator.feature_channels, labels.keypoints, "keypoints", members=members, sigma=sigma)
-    shown = tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False)
-    pairs = (
-        (generator.generate(sample_latent(generator, s), labels.truncation).feature_maps, s.keypoints)
-        for s in shown
-        if s.keypoints is not None
-    )
+    shown = feature_maps(generator, labels, samples, progress)
+    pairs = ((maps, s.keypoints) for s, maps in shown if s.keypoints is not None)
     fit_keypoints(model, pairs, seed, progress, recipe, labels.crop)
     model.generator_sha256 = generator.sha256
-    return model
-
-
-def load_keypoint_regressor(path: str | Path, generator: ImageGenerator) -> FeatureRegressor:
-    """A regressor file made for this generator's keypoints; InputError for any other."""
-    model = FeatureRegressor.load(path)
-    if model.kind != "keypoints":
-        raise InputError(f"{path}: regresses {model.kind}; expected a file that `factory train-keypoints` wrote")
-    if model.generator_sha256 != generator.sha256:
-        raise InputError(f"{path}: belongs to another generator; train keypoints for the one given")
     return model

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from factory.errors import InputError
 from factory.generators import ImageGenerator, open_generator
 from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
-from factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, load_regressor, models_of, put_models
+from factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
 from factory.order import Order
+from factory.regressors import load_regressor
 from factory.sampling import latents
 from interpreters import StyleInterpreter
 from interpreters.crop import Crop
@@ -64,7 +65,7 @@ def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> J
     spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
     regressors = {kind: str(file) for kind in REGRESSORS if (file := getattr(order, kind)) is not None}
     for kind, file in regressors.items():
-        model = load_regressor(kind, file, generator)
+        model = load_regressor(file, generator, kind)
         known: dict[str, Any] = {REGRESSORS[kind]: hash_of(Path(file))}
         if kind == "keypoints":
             known |= {"keypoints": model.names, "keypoint_uncertainty": True}

@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
     return np.asarray(sample.latent, dtype=np.float32)[None]
 
 
+def feature_maps(
+    generator: ImageGenerator, labels: LabelSet, samples: Iterable[Sample], progress: bool = True
+) -> Iterator[tuple[Sample, list[Tensor]]]:
+    """Some of a label set's samples and their feature maps, one at a time."""
+    for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
+        yield sample, generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+
+
 def labelled_features(
     generator: ImageGenerator, labels: LabelSet, progress: bool = True
 ) -> Iterator[tuple[list[Tensor], UInt8[Tensor, "height width"]]]:
@@ -43,8 +51,7 @@ def labelled_features(
     samples = labels.labelled
     if not len(samples):
         raise InputError(f"{labels.where}: no sample has a label; label some images first")
-    for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
-        maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+    for sample, maps in feature_maps(generator, labels, samples, progress):
         yield maps, torch.from_numpy(labels.embed(sample.mask, IGNORE_INDEX, generator.resolution).copy())
 
 

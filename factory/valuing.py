@@ -1,14 +1,10 @@
 """From continuous labels to a regressor file, and back into production."""
 
-from pathlib import Path
-
 import numpy as np
-from tqdm import tqdm
 
 from factory.errors import InputError
 from factory.generators import ImageGenerator
-from factory.recording import sample_latent
-from interpreters.channels import ValueChannel
+from factory.recording import feature_maps
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
 from interpreters.values import channels_of, fit_values, value_regressor
@@ -28,13 +24,9 @@ def train_values(
     if not samples:
         raise InputError(f"{labels.where}: no sample has values; `factory import-values` reads them")
     model = value_regressor(generator.feature_channels, labels.values, members)
-    shown = tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False)
     pairs = (
-        (
-            generator.generate(sample_latent(generator, s), labels.truncation).feature_maps,
-            labels.embed(np.moveaxis(s.values, -1, 0), np.nan, generator.resolution),
-        )
-        for s in shown
+        (maps, labels.embed(np.moveaxis(s.values, -1, 0), np.nan, generator.resolution))
+        for s, maps in feature_maps(generator, labels, samples, progress)
         if s.values is not None
     )
     fit_values(model, pairs, seed, progress, recipe)
@@ -57,14 +49,3 @@ def held_out_lines(model: FeatureRegressor) -> list[str]:
             f"  {c}: mean error on held-out images {error:.4g}{unit}, by always saying the mean {mean:.4g}{unit}"
         )
     return lines
-
-
-def load_value_regressor(
-    path: str | Path, generator: ImageGenerator
-) -> tuple[FeatureRegressor, tuple[ValueChannel, ...]]:
-    """A regressor file made for this generator's values, and what they are; InputError for any other."""
-    model = FeatureRegressor.load(path)
-    channels = channels_of(model, str(path))
-    if model.generator_sha256 != generator.sha256:
-        raise InputError(f"{path}: belongs to another generator; train values for the one given")
-    return model, channels

@@ -9,10 +9,11 @@ from command_line import Factory
 from PIL import Image
 from tiny_world import TinyWorld
 
-from factory.centring import load_centre_regressor, objects_in_masks, read_objects, train_centres
+from factory.centring import objects_in_masks, read_objects, train_centres
 from factory.errors import InputError
 from factory.order import Order
 from factory.production import prepare, produce, render_shard
+from factory.regressors import load_regressor
 from interpreters.instances import label_instances
 from interpreters.labelset import LabelClass, LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
@@ -71,14 +72,14 @@ def test_command_and_files_that_do_not_belong(tiny_world: TinyWorld, factory: Fa
     call = ["train-centres", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--members", 2]
     done = factory(*call, "--out", out)
     assert (done.code, done.out.splitlines()[-1]) == (0, f"{out}: centres from 4 images")
-    assert load_centre_regressor(out, tiny_world.generator).sigma == 3
+    assert load_regressor(out, tiny_world.generator, "centres").sigma == 3
     done = factory(*call, "--out", tmp_path / "no" / "c.safetensors")
     assert done.code == 2
     model = FeatureRegressor.load(out)
     model.generator_sha256 = "ab" * 32
     model.save(out)
     with pytest.raises(InputError, match="belongs to another generator"):
-        load_centre_regressor(out, tiny_world.generator)
+        load_regressor(out, tiny_world.generator, "centres")
     FeatureRegressor(model.feature_channels, ("a",)).save(out)
     with pytest.raises(InputError, match="regresses values"):
-        load_centre_regressor(out, tiny_world.generator)
+        load_regressor(out, tiny_world.generator, "centres")

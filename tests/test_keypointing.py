@@ -10,9 +10,10 @@ from tiny_world import TinyWorld
 from typer.testing import CliRunner
 
 from factory.errors import InputError
-from factory.keypointing import load_keypoint_regressor, train_keypoints, with_axis_keypoints
+from factory.keypointing import train_keypoints, with_axis_keypoints
 from factory.order import Order
 from factory.production import prepare, produce, render_shard
+from factory.regressors import load_regressor
 from flows.commands.train_keypoints import train_keypoints as command
 from interpreters.keypoints import AXIS_KEYPOINTS
 from interpreters.labelset import LabelSet
@@ -92,7 +93,7 @@ def test_command_trains_from_masks(tiny_world: TinyWorld, tmp_path: Path, monkey
         CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     result = CliRunner().invoke(app, [str(a) for a in [*arguments, "--axis-of", "bright"]], catch_exceptions=False)
     assert "centre, upper end, lower end from 4 images" in result.output
-    assert load_keypoint_regressor(out, tiny_world.generator).names == AXIS_KEYPOINTS
+    assert load_regressor(out, tiny_world.generator, "keypoints").names == AXIS_KEYPOINTS
 
 
 def test_files_that_do_not_belong(order: Order, tiny_world: TinyWorld, regressor: Path, tmp_path: Path) -> None:
@@ -103,6 +104,6 @@ def test_files_that_do_not_belong(order: Order, tiny_world: TinyWorld, regressor
         prepare(replace(order, keypoints=str(tmp_path / "stranger.safetensors")), progress=False)
     FeatureRegressor(model.feature_channels, ("depth",)).save(tmp_path / "depth.safetensors")
     with pytest.raises(InputError, match="regresses values"):
-        load_keypoint_regressor(tmp_path / "depth.safetensors", tiny_world.generator)
+        load_regressor(tmp_path / "depth.safetensors", tiny_world.generator, "keypoints")
     with pytest.raises(InputError, match="no class 'dark'"):
         with_axis_keypoints(LabelSet.load(tiny_world.labels), "dark")

@@ -12,7 +12,8 @@ from tiny_world import TinyWorld
 from factory.errors import InputError
 from factory.order import Order
 from factory.production import prepare, produce, render_shard
-from factory.valuing import held_out_lines, load_value_regressor, train_values
+from factory.regressors import load_regressor
+from factory.valuing import held_out_lines, train_values
 from interpreters.channels import ValueChannel
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
@@ -115,12 +116,12 @@ def test_files_that_do_not_belong(tiny_world: TinyWorld, tmp_path: Path) -> None
     channels = tiny_world.generator.feature_channels
     FeatureRegressor(channels, ("a",), "keypoints").save(tmp_path / "points.safetensors")
     with pytest.raises(ValueError, match="regresses keypoints"):
-        load_value_regressor(tmp_path / "points.safetensors", tiny_world.generator)
+        load_regressor(tmp_path / "points.safetensors", tiny_world.generator, "values")
     FeatureRegressor(channels, ("a",)).save(tmp_path / "bare.safetensors")
     with pytest.raises(ValueError, match="does not say what its values are"):
-        load_value_regressor(tmp_path / "bare.safetensors", tiny_world.generator)
+        load_regressor(tmp_path / "bare.safetensors", tiny_world.generator, "values")
     stranger = FeatureRegressor(channels, ("a",))
     stranger.extra["channels"] = [{"name": "a", "range": [0, 1]}]
     stranger.save(tmp_path / "stranger.safetensors")
     with pytest.raises(InputError, match="belongs to another generator"):
-        load_value_regressor(tmp_path / "stranger.safetensors", tiny_world.generator)
+        load_regressor(tmp_path / "stranger.safetensors", tiny_world.generator, "values")

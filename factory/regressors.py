@@ -1,0 +1,20 @@
+"""What regressors of keypoints, centres and values have in common: how a file is read for a generator."""
+
+from pathlib import Path
+
+from factory.errors import InputError
+from factory.generators import ImageGenerator
+from interpreters.regression import FeatureRegressor
+from interpreters.values import channels_of
+
+
+def load_regressor(path: str | Path, generator: ImageGenerator, kind: str) -> FeatureRegressor:
+    """A file that was made for this generator and kind ("keypoints", "centres", "values"); InputError for any other."""
+    model = FeatureRegressor.load(path)
+    if kind == "values":
+        channels_of(model, str(path))
+    elif model.kind != kind:
+        raise InputError(f"{path}: regresses {model.kind}; expected a file that `factory train-{kind}` wrote")
+    if model.generator_sha256 != generator.sha256:
+        raise InputError(f"{path}: belongs to another generator; train {kind} for the one given")
+    return model
