@@ -99,15 +99,8 @@ def pixel_distance(
 
 
 def discriminator_features(network: Discriminator, image: Tensor) -> list[Tensor]:
-    """Outputs of the discriminator's residual blocks, finest first, in the precision that it is set to."""
-    x, out = image, []
-    for i, resolution in enumerate(network.resolutions):
-        half = i < network.half_resolutions
-        layout = torch.channels_last if half else torch.contiguous_format
-        x = x.to(dtype=network.half_dtype if half else torch.float32, memory_format=layout)
-        x = getattr(network, f"b{resolution}")(x)
-        out.append(x.float())
-    return out
+    """Outputs of the discriminator's residual blocks, finest first, computed in the precision that it is set to."""
+    return [x.float() for x in network.block_outputs(image)]
 
 
 @contextmanager

@@ -4,18 +4,16 @@ A generator's features do not turn with the image, so that each view, inverted, 
 """
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from factory.errors import InputError
+from factory.stylegan2_ada.presets import AMPLIFY
 from interpreters.labelset import LabelSet, Sample
 
 # (mirrored, quarter turns) of each view, the picture itself first
-VIEWS = {
-    "none": ((False, 0),),
-    "mirror": ((False, 0), (True, 0)),
-    "dihedral": tuple((mirrored, turns) for mirrored in (False, True) for turns in range(4)),
-}
+VIEWS = {name: tuple(product((False, True)[:flips], range(turns))) for name, (flips, turns) in AMPLIFY.items()}
 
 
 def with_views(labels: LabelSet, amplify: str) -> LabelSet:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
-from factory.stylegan2_ada.presets import Recipe
+from factory.stylegan2_ada.presets import AMPLIFY, Recipe
 from interpreters.shapes import Float, Int
-
-_AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}  # flips, quarter turns
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def draw_choices(
         mixed = bool(torch.rand((), generator=rng) < recipe.style_mixing)
         return FakeChoices(z, z_mix, cut if mixed else num_ws, some_labels(n), pipe.draw(n, p, rng))
 
-    flip, turns = (torch.randint(0, many, (n,), generator=rng) for many in _AMPLIFY[recipe.amplify])
+    flip, turns = (torch.randint(0, many, (n,), generator=rng) for many in AMPLIFY[recipe.amplify])
     few = max(n // recipe.pl_shrink, 1)
     return Choices(
         reals=real_indices(len(labels), position, n, recipe.seed),

@@ -126,10 +126,14 @@ class Discriminator(nn.Module):
         self, image: Float[Tensor, "batch img_channels height width"], c: Float[Tensor, "batch c_dim"] | None = None
     ) -> Float[Tensor, "batch 1"]:
         """Logits: positive means real."""
-        x = image
+        return self.b4(self.block_outputs(image)[-1], self.mapping(None, c) if self.c_dim else None)
+
+    def block_outputs(self, image: Float[Tensor, "batch img_channels height width"]) -> list[Tensor]:
+        """Of the residual blocks, finest first, each in the precision that its resolution runs in."""
+        outputs = [image]
         for i, resolution in enumerate(self.resolutions):
             half = i < self.half_resolutions
             layout = torch.channels_last if half else torch.contiguous_format
-            x = x.to(dtype=self.half_dtype if half else torch.float32, memory_format=layout)
-            x = getattr(self, f"b{resolution}")(x)
-        return self.b4(x, self.mapping(None, c) if self.c_dim else None)
+            x = outputs[-1].to(dtype=self.half_dtype if half else torch.float32, memory_format=layout)
+            outputs.append(getattr(self, f"b{resolution}")(x))
+        return outputs[1:] or outputs

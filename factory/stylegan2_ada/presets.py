@@ -5,6 +5,9 @@ from typing import Any
 
 from factory.errors import InputError
 
+AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}
+"""How many mirrorings and quarter turns of a picture count as pictures of their own."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -74,7 +77,7 @@ class Recipe:
             raise InputError(f"augment_p {self.augment_p}: expected 0 to 1")
         if self.batch % min(self.mbstd_group, self.batch):
             raise InputError(f"batch {self.batch}: expected a multiple of the minibatch-std group {self.mbstd_group}")
-        choices = {"amplify": ("none", "mirror", "dihedral"), "precision": ("float32", "bfloat16", "float16")}
+        choices = {"amplify": tuple(AMPLIFY), "precision": ("float32", "bfloat16", "float16")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
