@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def evaluate(
     segmenter: Annotated[Path, typer.Option(help="File written by factory train-segmenter.")],
@@ -19,7 +21,7 @@ def evaluate(
     numbered: Annotated[bool, typer.Option(help="Every mask value is one object (needs --map).")] = False,
     tile: Annotated[int, typer.Option(help="Larger images are cut into tiles of so many pixels.")] = 512,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Score a segmenter on real, human-labelled images: tables, curves, best and worst cases."""
     from factory.downstream.jobs import evaluate_segmenter

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def export_labels(
     labels: Annotated[str, typer.Option(help="Folder of a label set, or builtin:NAME.")],
@@ -18,7 +20,7 @@ def export_labels(
         str | None,
         typer.Option(help="Label Studio: address of the images' folder. [default: pictures inside the tasks]"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write tasks for Label Studio or files for labelme, with current masks as predictions."""
     import numpy as np

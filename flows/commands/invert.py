@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def invert(
     generator: Annotated[
@@ -34,7 +36,7 @@ def invert(
         str | None, typer.Option(help="Which part of the generator's pictures the images are: top:bottom[,left:right].")
     ] = None,
     truncation: Annotated[float, typer.Option(help="Psi noted for generation with these labels.")] = 0.7,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Find the latents of real images, so that their masks teach an interpreter; running it again resumes."""
     import json

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def predict(
     segmenter: Annotated[Path, typer.Option(help="File written by factory train-segmenter.")],
@@ -13,7 +15,7 @@ def predict(
     overlays: Annotated[bool, typer.Option(help="Also draw the classes over the pictures.")] = True,
     tile: Annotated[int, typer.Option(help="Larger pictures are cut into tiles of so many pixels.")] = 512,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write a mask for every picture: overlapping tiles, mirrored borders, blended seams."""
     from factory.downstream.jobs import predict_files

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def sample(
     generator: Annotated[
@@ -26,7 +28,7 @@ def sample(
         str | None, typer.Option(help="Part of the pictures to label: top:bottom[,left:right] in pixels, like 64:448.")
     ] = None,
     truncation: Annotated[float, typer.Option(help="Psi: lower is more typical, 1 is everything.")] = 0.7,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Choose images to label and write them with empty masks, seeds and a contact sheet."""
     from factory.errors import InputError

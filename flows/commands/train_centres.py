@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from flows.options import GENERATOR, Device, Members, Seed
+
 
 def train_centres(
-    generator: Annotated[
-        str, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).")
-    ],
+    generator: Annotated[str, GENERATOR],
     labels: Annotated[str, typer.Option(help="Folder of a label set, or builtin:NAME.")],
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
     objects: Annotated[
@@ -17,9 +17,9 @@ def train_centres(
         typer.Option(help="Folder of PNGs with the objects' numbers, called like the images. [default: from masks]"),
     ] = None,
     sigma: Annotated[float, typer.Option(help="Of the heatmap's Gaussians, in pixels.")] = 3.0,
-    members: Annotated[int, typer.Option(help="Members of the ensemble.")] = 10,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal weights.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    members: Members = 10,
+    seed: Seed = 0,
+    device: Device = "auto",
 ) -> None:
     """Train the ensemble that finds the centres of objects, to keep apart those that touch."""
     from factory.centring import read_objects

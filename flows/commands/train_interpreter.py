@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from flows.options import GENERATOR, Device, Members, Seed
+
 
 def train_interpreter(
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
-    generator: Annotated[
-        str | None, typer.Option(help="builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).")
-    ] = None,
+    generator: Annotated[str | None, GENERATOR] = None,
     labels: Annotated[str | None, typer.Option(help="Folder of a label set, or builtin:NAME.")] = None,
     features: Annotated[
         Path | None, typer.Option(help="Recording of --record: trains without generator and label set.")
@@ -19,9 +19,9 @@ def train_interpreter(
     values: Annotated[
         bool, typer.Option("--values", help="Learn the continuous labels of import-values, for generate --values.")
     ] = False,
-    members: Annotated[int, typer.Option(help="Members of the ensemble.")] = 10,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal weights.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    members: Members = 10,
+    seed: Seed = 0,
+    device: Device = "auto",
 ) -> None:
     """Train the ensemble that reads labels (classes, or with --values numbers) from feature maps."""
     from factory.errors import InputError

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.options import Device
+
 
 def train_segmenter(
     pairs: Annotated[list[str], typer.Option(help="Store, or folder or zip with images/ and masks/; repeatable.")],
@@ -41,7 +43,7 @@ def train_segmenter(
     balance: Annotated[bool, typer.Option(help="Repeat smaller sources until each is seen about equally.")] = False,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train a segmenter; running it again resumes."""
     import ast
