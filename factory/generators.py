@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from factory.errors import InputError
+from factory.replay import Replay
 from factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
 from factory.stylegan2_ada.networks import set_precision
 from interpreters.crop import Crop
@@ -18,6 +20,7 @@ from interpreters.labelset import LabelSet
 from interpreters.shapes import Float, UInt8
 
 BUILTIN = "builtin:"
+MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px
 
 
 class Generated(NamedTuple):
@@ -80,6 +83,7 @@ class ImageGenerator:
         self.c_dim: int = self.network.c_dim
         self.feature_channels: list[int] = list(self.network.synthesis.feature_channels)
         self.crop: Crop | None = None
+        self._run: Callable[[Tensor], tuple[Tensor, list[Tensor]]] = self._synthesise
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -96,6 +100,24 @@ class ImageGenerator:
         view = copy.copy(self)
         view.crop = crop
         return view
+
+    def replayed(self) -> "ImageGenerator":
+        """The same generator, on a CUDA device launched as one graph for each batch size (factory/replay.py).
+
+        Its feature maps are good until it is called again; its images stay.
+        """
+        view = copy.copy(self)
+        view._run = Replay(self._synthesise)
+        return view
+
+    def batch_size(self, most: int) -> int:
+        """The largest power of two up to ``most`` whose feature maps stay within ``MAPS_BUDGET`` in float32.
+
+        It depends on the network alone: equal batches give equal bytes, on any machine.
+        """
+        an_image = sum(4 * c * r * r for c, r in zip(self.feature_channels, self.feature_resolutions, strict=True))
+        fitting = min(most, max(1, MAPS_BUDGET // an_image))
+        return 1 << (fitting.bit_length() - 1)
 
     @property
     def feature_resolutions(self) -> list[int]:
@@ -142,12 +164,15 @@ class ImageGenerator:
         if ws.ndim != 3 or ws.shape[1:] != (self.network.num_ws, self.network.w_dim):
             expected = f"[batch, {self.z_dim}] (z) or [batch, {self.network.num_ws}, {self.network.w_dim}] (w)"
             raise InputError(f"latent of shape {tuple(latent.shape)}: expected {expected}")
-        features: list[Tensor] = []
-        image = self.network.synthesis(ws, noise_mode="const", features=features)
+        image, features = self._run(ws)
         if self.crop is not None:
             image = image[:, :, *self.crop.slices]
         pixels = (image * 127.5 + 128).clamp(0, 255).to(torch.uint8)
         return Generated(pixels.permute(0, 2, 3, 1).contiguous(), features)
+
+    def _synthesise(self, ws: Float[Tensor, "batch num_ws w_dim"]) -> tuple[Tensor, list[Tensor]]:
+        features: list[Tensor] = []
+        return self.network.synthesis(ws, noise_mode="const", features=features), features
 
     def _condition(self, batch: int, class_index: int | None) -> Tensor | None:
         if self.c_dim == 0:

@@ -60,7 +60,8 @@ def models_of(job: Job) -> Models:
 
 @lru_cache(maxsize=2)
 def _load_models(job: Job) -> Models:
-    generator = open_generator(job.generator, job.device, job.generator_sha256).cropped(Crop.of(job.spec.crop))
+    opened = open_generator(job.generator, job.device, job.generator_sha256)
+    generator = opened.cropped(Crop.of(job.spec.crop)).replayed()
     path = str(_model_file(job, "interpreter", job.interpreter, job.spec.interpreter_sha256))
     interpreter, _ = load_interpreter(path, generator, job.spec.interpreter_sha256)
     regressors: dict[str, FeatureRegressor | None] = dict.fromkeys(REGRESSORS)

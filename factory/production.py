@@ -3,8 +3,10 @@
 Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
 """
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from factory.errors import InputError
 from factory.generators import ImageGenerator, open_generator
+from factory.host_copy import HostCopy
 from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
 from factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
 from factory.order import Order
@@ -41,7 +44,9 @@ from storage import (
 __all__ = ["BATCH", "Job", "make_shard", "open_output", "prepare", "produce", "render_shard"]
 
 POLL_S = 1.0  # between two looks at a shard that another worker is making
-BATCH = 32  # fixed: equal batches give equal bytes, whatever the shard or the machine's memory
+BATCH = 32  # at most; fixed for a generator: equal batches give equal bytes, whatever the shard or the machine's memory
+_HEAT = "heat of centres"  # on its way from the device, not an array of the store
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> Job:
@@ -137,53 +142,72 @@ def open_output(job: Job) -> Store:
 def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
-    """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
+    """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples.
+
+    On a GPU a batch's results travel to the host, and are finished there, while the next batch is computed.
+    """
     models = models_of(job)
-    generator = models.generator
     seeds = sample_seeds(job.spec.seed, start, stop)
-    z = latents(seeds.tolist(), generator.z_dim)
+    z = latents(seeds.tolist(), models.generator.z_dim)
+    size = models.generator.batch_size(BATCH)
     parts: dict[str, list[np.ndarray]] = {}
-    for first in range(0, len(z), BATCH):
-        batch = z[first : first + BATCH]
-        # A short batch is filled up: arithmetic may round differently in another batch size.
-        filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), axis=0)])
-        images, maps = generator.generate(filled, job.spec.truncation)
-        label = models.interpreter.predict(maps, job.spec.label_precision or "auto", crop=generator.crop)
+
+    def collect(copy: HostCopy) -> None:
+        own = _with_instances(job.spec, models, copy.arrays())
+        for name, value in own.items():
+            parts.setdefault(name, []).append(value)
+        on_progress(len(own["image"]))
+
+    before: HostCopy | None = None
+    for first in range(0, len(z), size):
+        copy = HostCopy(_on_device(job.spec, models, z[first : first + size], size))
+        if before is not None:
+            collect(before)
+        before = copy
+    if before is not None:
+        collect(before)
+    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+
+
+def _on_device(spec: DatasetSpec, models: Models, z: np.ndarray, size: int) -> dict[str, Tensor]:
+    """What the models say of a batch, in the memory that they compute in."""
+    generator, crop = models.generator, models.generator.crop
+    # A short batch is filled up: arithmetic may round differently in another batch size.
+    filled = np.concatenate([z, np.repeat(z[:1], size - len(z), axis=0)])
+    with _ONE_AT_A_TIME if generator.device.type == "cuda" else nullcontext():  # its maps are overwritten by the next
+        images, maps = generator.generate(filled, spec.truncation)
+        label = models.interpreter.predict(maps, spec.label_precision or "auto", crop=crop)
         found = {
             "image": images,
             "mask": label.mask,
             "uncertainty": label.uncertainty,
             "uncertainty_score": label.score,
         }
-        own = {name: value[: len(batch)].cpu().numpy() for name, value in found.items()}
-        own |= _regressed(job.spec, models, [m[: len(batch)] for m in maps], own["mask"])
-        for name, value in own.items():
-            parts.setdefault(name, []).append(value)
-        on_progress(len(batch))
-    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+        own = {name: value[: len(z)] for name, value in found.items()}
+        maps = [m[: len(z)] for m in maps]
+        if models.keypoints is not None:
+            points = predict_keypoints(models.keypoints, maps, crop)
+            own["keypoints"] = points.points.float()
+            if spec.keypoint_uncertainty:
+                own["keypoint_uncertainty"] = points.uncertainty.float()
+        if models.values is not None:
+            values = predict_values(models.values, maps, crop)
+            own |= {"value": values.value.half(), "value_uncertainty": values.uncertainty.half()}
+        if spec.instance and models.centres is not None:
+            own[_HEAT] = models.centres.mean_and_spread(maps, crop)[0][:, 0]
+    return own
 
 
-def _regressed(spec: DatasetSpec, models: Models, maps: list[Tensor], masks: np.ndarray) -> dict[str, np.ndarray]:
-    """The optional arrays of a batch."""
-    out, crop = {}, models.generator.crop
-    if models.keypoints is not None:
-        points = predict_keypoints(models.keypoints, maps, crop)
-        out["keypoints"] = points.points.float().cpu().numpy()
-        if spec.keypoint_uncertainty:
-            out["keypoint_uncertainty"] = points.uncertainty.float().cpu().numpy()
-    if models.values is not None:
-        values = predict_values(models.values, maps, crop)
-        out["value"], out["value_uncertainty"] = (v.half().cpu().numpy() for v in (values.value, values.uncertainty))
+def _with_instances(spec: DatasetSpec, models: Models, own: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a batch; where objects are asked for, with their numbers in place of the heat of their centres."""
+    masks, heats = own["mask"], own.pop(_HEAT, None)
     if spec.instance:
-        heats: list[Any] = [None] * len(masks)
-        if models.centres is not None:
-            heats = list(models.centres.mean_and_spread(maps, crop)[0][:, 0].cpu().numpy())
         sigma = models.centres.sigma if models.centres is not None else 1.0
         boundary = next((i for i, c in enumerate(spec.classes) if c.name == BOUNDARY), None)
         things = [i for i, c in enumerate(spec.classes) if c.thing and i != boundary]
-        numbered = zip(masks, heats, strict=True)
-        out["instance"] = np.stack([label_instances(m, things, boundary, heat=h, sigma=sigma)[0] for m, h in numbered])
-    return out
+        numbered = zip(masks, [None] * len(masks) if heats is None else heats, strict=True)
+        own["instance"] = np.stack([label_instances(m, things, boundary, heat=h, sigma=sigma)[0] for m, h in numbered])
+    return own
 
 
 def make_shard(

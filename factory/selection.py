@@ -48,9 +48,9 @@ def describe_candidates(
     The average of a generator's feature maps says what is in the image (or in the generator's crop of it), and costs
     nothing beside making it.
     """
-    means, scores = [], []
-    for start in tqdm(range(0, len(seeds), BATCH), desc="candidates", unit="batch", disable=not progress, leave=False):
-        batch = seeds[start : start + BATCH]
+    means, scores, step = [], [], generator.batch_size(BATCH)
+    for start in tqdm(range(0, len(seeds), step), desc="candidates", unit="batch", disable=not progress, leave=False):
+        batch = seeds[start : start + step]
         _, maps = generator.generate(latents(batch, generator.z_dim), truncation)
         size = (generator.resolution, generator.resolution)
         means.append(torch.cat([pooled(f, size, generator.crop) for f in maps], 1).cpu().numpy())

@@ -58,14 +58,13 @@ def predict(
     weights = _kernel_weights(folded, model.num_classes)
     for start in range(0, batch, group):
         count = min(group, batch - start)
-        for image in range(count):
-            offset = 0
-            for level in lower:
-                n = level.height * level.width
-                inputs = level.inputs(start + image, slice(None), slice(None), dtype)
-                torch.mm(inputs.T, level.weight, out=projected[image, offset : offset + n])
-                offset += n
-        images = slice(start, start + count)
+        images, offset = slice(start, start + count), 0
+        for level in lower:
+            n = level.height * level.width
+            inputs = level.inputs(images, slice(None), slice(None), dtype).transpose(1, 2)
+            weight = level.weight.expand(count, -1, -1)
+            torch.bmm(inputs, weight, out=projected[:count, offset : offset + n])
+            offset += n
         _launch(model, projected, chunks, top, images, weights, mask[images], uncertainty[images])
     if crop is not None:
         mask, uncertainty = (t[:, *crop.slices].contiguous() for t in (mask, uncertainty))
@@ -114,8 +113,8 @@ def _launch(
     dtype, device = projected.dtype, projected.device
     count, height, width = mask.shape
     if top:
-        seen = [top.inputs(i, slice(None), slice(None), dtype)[:-1] for i in range(images.start, images.stop)]
-        features, top_weight, top_bias = torch.stack(seen).unflatten(2, (height, width)), top.weight, top.weight[-1]
+        seen = top.inputs(images, slice(None), slice(None), dtype)[:, :-1]  # the kernel has the bias apart
+        features, top_weight, top_bias = seen.unflatten(2, (height, width)), top.weight, top.weight[-1]
     else:
         features = torch.empty(count, 0, height, width, dtype=dtype, device=device)
         top_weight = torch.empty(0, projected.shape[2], dtype=dtype, device=device)

@@ -20,23 +20,31 @@ class Level:
     reducers: list[tuple[Tensor, Tensor] | None]
     weight: Float[Tensor, "inputs units"]  # the last row is the bias
 
-    def inputs(self, image: int, rows: slice, columns: slice, dtype: torch.dtype) -> Float[Tensor, "inputs pixels"]:
-        """What members see of a rectangle of pixels, and a last row of ones.
+    def inputs(
+        self, images: int | slice, rows: slice, columns: slice, dtype: torch.dtype
+    ) -> Float[Tensor, "*images inputs pixels"]:
+        """What members see of a rectangle of pixels of one image, or of several, and a last row of ones.
 
         The product with the weights adds the bias on its way, where a sum of its own would take a sixth of its time.
         """
         seen = [f.shape[1] if r is None else len(r[0]) for f, r in zip(self.maps, self.reducers, strict=True)]
-        height, width = self.maps[0][0, 0, rows, columns].shape
-        out = torch.empty(len(self.weight), height, width, dtype=dtype, device=self.weight.device)
-        *parts, ones = out.split([*seen, 1])
+        *several, _, height, width = self.maps[0][images, :1, rows, columns].shape
+        out = torch.empty(*several, len(self.weight), height, width, dtype=dtype, device=self.weight.device)
+        *parts, ones = out.split([*seen, 1], -3)
         for f, reducer, part in zip(self.maps, self.reducers, parts, strict=True):
-            pixels = f[image, :, rows, columns]
+            pixels = f[images, :, rows, columns]
             if reducer is None:
                 part.copy_(pixels)
+                continue
+            directions, offset = reducer
+            pixels = pixels.to(directions.dtype).flatten(-2)
+            if several:
+                found = torch.baddbmm(offset, directions.expand(len(pixels), -1, -1), pixels)
             else:
-                part.flatten(1).copy_(torch.addmm(reducer[1], reducer[0], pixels.to(reducer[0].dtype).flatten(1)))
+                found = torch.addmm(offset, directions, pixels)
+            part.copy_(found.unflatten(-1, (height, width)))
         ones.fill_(1)
-        return out.flatten(1)
+        return out.flatten(-2)
 
 
 def split_levels(

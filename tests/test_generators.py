@@ -1,5 +1,7 @@
 """Generators behind one interface; what they are given is checked."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,11 @@ from tiny_world import TinyWorld
 
 import factory
 from factory.errors import InputError
-from factory.generators import open_generator
+from factory.generators import ImageGenerator, open_generator
 from factory.sampling import latents
+from factory.stylegan2_ada.checkpoint import Checkpoint
+from factory.stylegan2_ada.config import NetworkConfig
+from factory.stylegan2_ada.networks import Generator
 
 
 def test_contract(tiny_world: TinyWorld) -> None:
@@ -66,3 +71,14 @@ def test_bfloat16_is_near_float32(tiny_world: TinyWorld) -> None:
     assert difference.abs().float().mean() < 2
     with pytest.raises(InputError, match="precision"):
         open_generator(str(tiny_world.checkpoint), "cpu", precision="int8")
+
+
+def test_batches_are_small_where_feature_maps_are_large() -> None:
+    config = NetworkConfig(z_dim=512, c_dim=0, w_dim=512, img_resolution=1024, img_channels=3)
+    with torch.device("meta"):
+        ffhq = Generator(**asdict(config))
+    assert sum(ffhq.synthesis.feature_channels) == 5568
+    large = ImageGenerator(Checkpoint(ffhq, None, "0" * 64, config), torch.device("meta"))
+    assert (large.batch_size(32), large.batch_size(1)) == (2, 1)
+    small = open_generator("builtin:nuclei64", "cpu")
+    assert [small.batch_size(most) for most in (32, 20, 1)] == [32, 16, 1]

@@ -38,3 +38,25 @@ def test_half_precision_stays_within_its_bounds(model: StyleInterpreter) -> None
     plain, half = model.predict_reference(maps), fused.predict(model, maps, torch.float16, 1)
     assert (half.mask == plain.mask).float().mean() >= 0.995
     assert (half.uncertainty - plain.uncertainty).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("classes", "hidden", "sizes", "channels", "directions"),
+    [
+        (34, (256, 128), (4, 8), (20, 12), 12),  # the widths of many classes
+        (3, (32, 16), (4, 8, 16), (24, 40, 5), 32),  # largest maps beyond one block of channels; all channels of others
+        (2, (16, 16), (3, 5, 13), (6, 5, 7), 32),  # sizes that are no powers of two, tiles that hang over
+    ],
+)
+def test_every_shape_equals_the_definition(
+    classes: int, hidden: tuple[int, ...], sizes: tuple[int, ...], channels: tuple[int, ...], directions: int
+) -> None:
+    model = StyleInterpreter(channels, classes, members=3, hidden=hidden, directions=directions)
+    random = torch.Generator().manual_seed(1)
+    for name, value in model.named_parameters():
+        value.add_(torch.randn(value.shape, generator=random) * (0.3 if "bias" in name else 0.02))
+    maps = [torch.randn(2, c, s, s + 3, generator=random) for c, s in zip(channels, sizes, strict=True)]
+    plain, exact = model.predict_reference(maps), fused.predict(model, maps, torch.float32, 2**30)
+    assert plain.mask.unique().numel() > 1
+    assert (exact.mask != plain.mask).float().mean() < 1e-3  # random members tie often, and rounding decides ties
+    assert (exact.uncertainty - plain.uncertainty).abs().max() < 1e-3
