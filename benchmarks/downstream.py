@@ -8,6 +8,7 @@ When it stops, it writes table.md, table.json and table.png of all cells that ar
 
 Methods: ``real`` (the N labelled crops alone), ``mean-teacher`` (those, and all train crops without labels),
 ``factory`` (the N crops by inversion to an interpreter to 10,000 pairs), ``factory+real`` (pairs and the N crops),
+``refined`` (the same again, with the pairs' labels made anew by the segmenter of ``factory+real``),
 ``upper`` (all train labels), ``oracle`` (generated images with the labels of the upper bound's segmenter: what is lost
 to the generator alone). All train the same network for the same steps with the same augmentation; nothing is chosen on
 val. The score after each quarter of the steps is kept too, so that a baseline that would rather stop early can be read.
@@ -17,7 +18,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from factory.downstream.labelled import LabelledPairs, parse_mapping
 from factory.downstream.mean_teacher import MeanTeacherConfig, train_mean_teacher
 from factory.downstream.metrics import confusion_matrix, scores
 from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
+from factory.downstream.relabel import relabel
 from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
@@ -58,7 +60,7 @@ class Cell:
     labels: int
     seed: int
     pairs: int = PAIRS
-    truncation: float = 0.7
+    truncation: float = 1.0
     keep: bool = True
     temperature: float | None = None
     consistency: float | None = None
@@ -71,22 +73,26 @@ class Cell:
         return "_".join(parts)
 
 
-def plan(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
-    """All cells, what matters most first: the main table seed by seed, then the variants."""
+def main_cells(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
+    """The main table, seed by seed."""
     cells = []
     for seed in seeds:
         cells += [Cell("upper", 0, seed), Cell("oracle", 0, seed)]
         for n in labels:
-            cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real")]
+            cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real", "refined")]
             cells += [Cell("mean-teacher", n, seed, consistency=5.0)]
-    n = 16 if 16 in labels else labels[0]
+    return cells
+
+
+def variants(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
+    """What one choice less, or another one, does at 16 labels; another weight of mean teacher's consistency."""
+    cells, n = [], 16 if 16 in labels else labels[0]
     for seed in seeds:
         cells += [Cell("factory", n, seed, pairs=pairs) for pairs in (PAIRS // 100, PAIRS // 10)]
         cells += [Cell("factory", n, seed, keep=False)]
         cells += [Cell("factory", n, seed, temperature=t) for t in (0.05, 0.2)]
-        cells += [Cell("factory", n, seed, truncation=t) for t in (0.5, 1.0)]
-    cells += [Cell("mean-teacher", n, seed, consistency=1.0) for seed in seeds for n in labels]
-    return cells
+        cells += [Cell("factory", n, seed, truncation=t) for t in (0.5, 0.7)]
+    return cells + [Cell("mean-teacher", n, seed, consistency=1.0) for seed in seeds for n in labels]
 
 
 class Study:
@@ -100,7 +106,7 @@ class Study:
 
     def _check_settings(self) -> None:
         """Cells of other settings, or of another generator, do not belong into the same table."""
-        free = ("data", "out", "minutes", "only", "list", "labels", "seeds", "device", "threads")
+        free = ("data", "out", "minutes", "only", "main", "list", "labels", "seeds", "device", "threads")
         settings = {k: v for k, v in vars(self.options).items() if k not in free}
         settings["generator_sha256"] = open_generator(self.options.generator, self.options.device).sha256
         path = self.out / "study.json"
@@ -159,7 +165,7 @@ class Study:
         settings = InversionSettings(steps=self.options.inversion_steps)
         encoder = ensure_encoder(generator, cache_dir(), self.options.encoder_steps)
         discriminator = load_discriminator(self.options.generator, generator.device)
-        views = with_views(labels, self.options.amplify)
+        views = with_views(labels, self.options.amplify, "all" if n <= self.options.all_lights else "one")
         inverted, fared, _ = invert_label_set(
             generator, views, self.out / "latents", encoder, discriminator, settings, self.options.min_fidelity
         )
@@ -207,10 +213,23 @@ class Study:
 
     def upper(self, seed: int) -> Path:
         """The segmenter trained on all labels."""
-        path = self.out / "segmenters" / f"upper_s{seed}.safetensors"
-        if not path.exists():
-            run_cell(self, Cell("upper", 0, seed))
-        return path
+        cell = Cell("upper", 0, seed)
+        if not self.segmenter(cell).exists():
+            run_cell(self, cell)
+        return self.segmenter(cell)
+
+    def segmenter(self, cell: Cell) -> Path:
+        """Where a cell's segmenter is kept for cells that build on it."""
+        return self.out / "segmenters" / f"{cell.name}.safetensors"
+
+    def refined(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
+        """The pairs with the labels that the segmenter of ``factory+real`` gives them."""
+        first = replace(cell, method="factory+real")
+        if not self.segmenter(first).exists():
+            run_cell(self, first)
+        model, _ = load_segmenter(self.segmenter(first))
+        masks = relabel(model.to(self.device), pairs.images, uses_bf16("auto", self.device))
+        return ArrayPairs(pairs.images, masks)
 
     def oracle_pairs(self, seed: int) -> ArrayPairs:
         """Generated images (those of the smallest cell's store) with the labels of the upper bound's segmenter."""
@@ -250,9 +269,14 @@ def run_cell(study: Study, cell: Cell) -> None:
             generated = study.pairs_of(cell)
             result["agreement_with_upper"] = agreement(study, cell.seed, generated)
             pairs = generated
-            if cell.method == "factory+real":
+            if cell.method == "refined":
+                result["preparation"] = clock.lap()
+                pairs = generated = study.refined(cell, generated)
+                result["relabelling"] = clock.lap()
+                result["agreement_refined"] = agreement(study, cell.seed, generated)
+            if cell.method != "factory":
                 pairs = JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
-        result["preparation"] = clock.lap()
+        result["preparation"] = result.get("preparation") or clock.lap()
 
         def score(step: int, average: Segmenter) -> dict[str, float]:
             return {"val_miou": float(scores(confusions(study, average).sum(0)).miou)}
@@ -262,10 +286,10 @@ def run_cell(study: Study, cell: Cell) -> None:
         )
         result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
     result["training"] = clock.lap()
-    if cell.method == "upper":
+    if cell.method in ("upper", "factory+real"):
         recipe = {"name": options.architecture, "image_channels": real.images.shape[-1]}
         recipe |= {"options": options.network_options, "classes": [asdict(c) for c in NUCLEI_CLASSES]}
-        save_segmenter(trained, study.out / "segmenters" / f"upper_s{cell.seed}.safetensors", recipe)
+        save_segmenter(trained, study.segmenter(cell), recipe)
     per_image = confusions(study, trained)
     total = scores(per_image.sum(0))
     result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
@@ -285,7 +309,7 @@ def confusions(study: Study, model: Segmenter) -> np.ndarray:
 
 def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> float | None:
     """mIoU of the interpreter's masks against the upper bound's segmenter on the same images: what labels lose."""
-    path = study.out / "segmenters" / f"upper_s{seed}.safetensors"
+    path = study.segmenter(Cell("upper", 0, seed))
     if not path.exists():
         return None
     model, _ = load_segmenter(path)
@@ -333,18 +357,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", default="study", help="folder for everything that is made")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many minutes")
     parser.add_argument("--only", default="", help="cells whose name contains this, or one of these (comma-separated)")
+    parser.add_argument("--main", action="store_true", help="leave out the variants")
     parser.add_argument("--list", action="store_true", help="show the cells and which are done")
     parser.add_argument("--labels", type=numbers, default=LABELS)
     parser.add_argument("--seeds", type=numbers, default=SEEDS)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs in a store; smaller variants scale with it")
     parser.add_argument("--architecture", default="unet-small")
     parser.add_argument("--network-options", type=json.loads, default={"width": 16}, help="JSON")
-    parser.add_argument("--augmentation", default="dihedral", choices=list(PRESETS))
+    parser.add_argument("--augmentation", default="in-place", choices=list(PRESETS))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--average", type=float, default=0.995)
     parser.add_argument("--inversion-steps", type=int, default=100)
     parser.add_argument("--amplify", default="dihedral", choices=["none", "mirror", "dihedral"], help="views inverted")
+    parser.add_argument("--all-lights", type=int, default=8, help="up to so many crops: each view in all three lights")
     parser.add_argument("--encoder-steps", type=int, default=400)
     parser.add_argument("--precision", default="float16", help="of the labels' products")
     parser.add_argument("--min-fidelity", type=float, default=0.8)
@@ -359,7 +385,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = Path(options.out) / "cells"
-    cells = [c for c in plan(options.labels, options.seeds) if any(part in c.name for part in options.only.split(","))]
+    cells = main_cells(options.labels, options.seeds)
+    if not options.main:
+        cells += variants(options.labels, options.seeds)
+    cells = [c for c in cells if any(part in c.name for part in options.only.split(","))]
     missing = [c for c in cells if not (folder / f"{c.name}.json").exists()]
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are done")
     if options.list:

@@ -33,7 +33,9 @@ class Augmentation:
 NONE = Augmentation(dihedral=False)
 DIHEDRAL = Augmentation()
 STRONG = Augmentation(rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3)
-PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG}
+# For objects whose place in the picture has a meaning: nothing is moved
+IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5)
+PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE}
 
 
 @dataclass(frozen=True)

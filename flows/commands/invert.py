@@ -24,6 +24,10 @@ def invert(
     amplify: Annotated[
         str, typer.Option(help="Also label the views of each picture: mirror (2) or dihedral (8, with quarter turns).")
     ] = "none",
+    light: Annotated[
+        str,
+        typer.Option(help="Views also darker and in more contrast: one (taking turns) or all (three times as many)."),
+    ] = "none",
     min_fidelity: Annotated[
         float, typer.Option(help="Leave out images of which less of the variance is explained (at most 1).")
     ] = 0.8,
@@ -71,10 +75,8 @@ def invert(
         network = network.cropped(Crop.parse(crop, network.resolution, network.resolution))
     drawn: tuple[Sample, ...] = ()  # samples of a label set keep their origins
     if (images / "labelset.json").is_file():
-        if masks is not None or amplify == "none" or crop is not None:
-            raise InputError(
-                f"{images}: is a label set already; give --amplify mirror or dihedral, and no --masks or --crop"
-            )
+        if masks is not None or amplify == light == "none" or crop is not None:
+            raise InputError(f"{images}: is a label set already; give --amplify (or --light), and no --masks or --crop")
         labels = LabelSet.load(images).labelled
         labels.check_generator(network.sha256)
         drawn = labels.samples
@@ -84,7 +86,7 @@ def invert(
         labels, report = import_labels(labels, masks, format)  # type: ignore[arg-type]
         for line in report.lines():
             typer.echo(line)
-    labels = with_views(labels, amplify)
+    labels = with_views(labels, amplify, light)
     if drawn:
         labels = replace(labels, samples=tuple(s for s in labels if s.picture != s.name))
     discriminator = load_discriminator(generator, network.device)
