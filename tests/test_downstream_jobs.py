@@ -131,6 +131,18 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "one" / "overlays").exists()
 
 
+def test_a_second_round_learns_from_the_first_ones_labels(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    both = order(world, path, pairs=(str(world / "store.zarr"), str(world / "real")), temperature=0.05, rounds=2)
+    train(both, progress=False)
+    assert load_segmenter(path)[1]["rounds"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # neither checkpoints nor relabelled masks stay
+    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    assert evaluation.overall["miou"].value > 0.8
+    with pytest.raises(InputError, match="rounds is 0"):
+        train(order(world, path, rounds=0), progress=False)
+
+
 def test_median_frequency_by_hand() -> None:
     masks = np.zeros((2, 2, 2), np.uint8)
     masks[0, 0, 0] = 1  # class 1 has a quarter of the one image where it is; class 0 has 7 of 8 pixels

@@ -68,20 +68,21 @@ def test_all_methods_in_pieces(
     assert (out / "cells" / "upper_all_s0.json").exists()
     study.main(arguments)
     cells = {p.stem: json.loads(p.read_text()) for p in (out / "cells").glob("*.json")}
-    assert len(cells) == len(study.plan((4,), (0,))) == 14
+    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 15
     assert cells["factory_n04_s0"]["agreement_with_upper"] is not None
+    assert cells["refined_n04_s0"]["agreement_refined"] is not None
     assert list(cells["real_n04_s0"]["miou_by_step"]) == ["1", "2", "3", "4"]
     table = (out / "table.md").read_text()
     assert "| 4 | " in table
     assert "lost to the generator" in table
     assert (out / "table.png").stat().st_size > 1000
-    assert len(json.loads((out / "table.json").read_text())) == 14
+    assert len(json.loads((out / "table.json").read_text())) == 15
 
     with pytest.raises(InputError, match=r"steps 4 there, 5 now.*another --out"):
         study.main([*arguments, "--seeds", "0,1", "--steps", "5"])
     done = (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns
     study.main([*arguments, "--list"])
-    assert capsys.readouterr().out.count("done  ") >= 14
+    assert capsys.readouterr().out.count("done  ") >= 15
     study.main(arguments)
     assert (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns == done
 
@@ -116,7 +117,7 @@ def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     report = sys.modules["downstream_report"]
 
     def row(method: str, miou: float, labels: int = 4, consistency: float | None = None) -> tuple[tuple, object]:
-        cell = {"method": method, "labels": labels, "pairs": 10_000, "truncation": 0.7, "keep": True}
+        cell = {"method": method, "labels": labels, "pairs": 10_000, "truncation": 1.0, "keep": True}
         key = tuple((cell | {"temperature": None, "consistency": consistency}).items())
         return key, report.Row(key, [{"miou": miou, "iou": [miou] * 3}], np.array([miou - 0.01, miou + 0.01]))
 

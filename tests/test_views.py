@@ -72,6 +72,25 @@ def test_views_of_one_picture_are_held_out_together() -> None:
         StyleInterpreter([4], 2, members=4).fit(samples, progress=False, recipe=recipe, pictures=[0, 0])
 
 
+def test_views_in_other_light() -> None:
+    ramp = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8, 1)
+    samples = tuple(Sample(name, ramp, (ramp[..., 0] > 99).astype(np.uint8), 0) for name in "ab")
+    labels = LabelSet(NUCLEI_CLASSES, samples, "g", "0" * 64)
+    turns = with_views(labels, "dihedral", "one")
+    assert len(turns) == 16
+    assert np.array_equal(turns.samples[0].image, ramp)  # the picture itself stays
+    assert np.array_equal(turns.samples[8].image, ramp)
+    # the darkest of each: full, squared, 35 %
+    assert sorted({int(s.image.max()) for s in turns}) == [88, 249, 252]
+    every = with_views(labels, "none", "all")
+    assert [s.name for s in every] == ["a", "a@1", "a@2", "b", "b@1", "b@2"]
+    assert every.samples[1].image[4, 0, 0] == round(255 * (128 / 255) ** 2)
+    assert every.samples[2].image[4, 0, 0] == round(0.35 * 128)
+    assert all(np.array_equal(s.mask, samples[0].mask) for s in every)
+    with pytest.raises(InputError, match="light 'dim'"):
+        with_views(labels, "none", "dim")
+
+
 def test_a_label_set_is_amplified_from_the_command_line(
     tiny_generator: ImageGenerator, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from factory.downstream.inference import predict
 from factory.downstream.labelled import Files, LabelledPairs, decode_image, parse_mapping
 from factory.downstream.losses import LOSSES
 from factory.downstream.pairs import JoinedPairs, Pairs
+from factory.downstream.relabel import Relabelled
 from factory.downstream.report import write_report
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
@@ -40,6 +41,7 @@ class SegmenterOrder:
     temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
     keep             leave out what a store's uncertainty filter drops
     border           U-Net's border weight map
+    rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
     """
 
     pairs: tuple[str, ...]
@@ -55,6 +57,7 @@ class SegmenterOrder:
     border: bool = False
     class_weights: str = "none"
     augmentation: str = "dihedral"
+    rounds: int = 1
     training: TrainingConfig = field(default_factory=TrainingConfig)
     device: str = "auto"
 
@@ -68,6 +71,8 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     ):
         if value not in known:
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
+    if order.rounds < 1:
+        raise InputError(f"rounds is {order.rounds}: expected 1 or more")
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
     sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
@@ -77,9 +82,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     parts = [pairs for pairs, _ in sources]
     largest = max(len(p) for p in parts)
     repeats = [max(1, round(largest / max(1, len(p)))) if order.balance else 1 for p in parts]
-    pairs: Pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
-    if order.border:
-        pairs = BorderWeighted(pairs)
+    pairs = _joined(parts, repeats, order.border)
     validation = None
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True)
@@ -91,13 +94,21 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
             "class_weights": None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
         }
     )
-    torch.manual_seed(config.seed)
-    channels = pairs[0].image.shape[2]
-    model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
-    checkpoint = order.out.with_name(order.out.name + ".checkpoint")
-    trained, report = train_segmenter(
-        model, pairs, config, validation, checkpoint, resolve_device(order.device), progress=progress
-    )
+    channels, device = pairs[0].image.shape[2], resolve_device(order.device)
+    beside = [order.out.with_name(f"{order.out.name}.checkpoint{r or ''}") for r in range(order.rounds)]
+    relabelled = [order.out.with_name(f"{order.out.name}.masks{k}.npy") for k in range(len(parts))]
+    for r, checkpoint in enumerate(beside):
+        torch.manual_seed(config.seed + r)
+        model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
+        trained, report = train_segmenter(model, pairs, config, validation, checkpoint, device, progress=progress)
+        if r + 1 < order.rounds:
+            labels = [
+                Relabelled(part, trained, file, uses_bf16(config.precision, device), progress=progress)
+                if isinstance(part, StorePairs)
+                else part
+                for part, file in zip(parts, relabelled, strict=True)
+            ]
+            pairs = _joined(labels, repeats, order.border)
     recipe = {
         "name": order.architecture,
         "image_channels": channels,
@@ -105,11 +116,18 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         "options": order.options,
         "trained_on": [{"source": uri, "pairs": len(p)} for uri, p in zip(order.pairs, parts, strict=True)],
         "training": asdict(config),
+        "rounds": order.rounds,
         "history": report.history,
     }
     save_segmenter(trained, order.out, recipe)
-    checkpoint.unlink(missing_ok=True)
+    for file in (*beside, *relabelled):
+        file.unlink(missing_ok=True)
     return report
+
+
+def _joined(parts: Sequence[Pairs], repeats: Sequence[int], border: bool) -> Pairs:
+    pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
+    return BorderWeighted(pairs) if border else pairs
 
 
 def evaluate_segmenter(

@@ -1,12 +1,18 @@
 """A segmenter's own labels for the images that it was trained on: what it says of all symmetric views, averaged."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy import ndarray as Array
 from tqdm import tqdm
 
 from factory.downstream.augment import dihedral
+from factory.downstream.pairs import Pair, Pairs
 from factory.downstream.segmenter import Segmenter
+from factory.errors import InputError
 from interpreters.shapes import UInt8
 
 
@@ -41,3 +47,36 @@ def _undo(x: torch.Tensor, element: int) -> torch.Tensor:
     """The inverse of ``dihedral``: turned back first, then transposed back."""
     x = torch.rot90(x, -(element % 4), (-2, -1))
     return x.transpose(-1, -2) if element >= 4 else x
+
+
+class Relabelled(Pairs):
+    """The images of other pairs with masks of a segmenter's own, which lie in the file ``masks`` (.npy), not in memory.
+
+    InputError where the images are not square, or not all of one size.
+    """
+
+    def __init__(
+        self, pairs: Pairs, model: Segmenter, masks: Path, bf16: bool = False, block: int = 512, progress: bool = True
+    ) -> None:
+        self.pairs = pairs
+        height, width = pairs[0].mask.shape
+        if height != width:
+            raise InputError(f"images of {height} x {width} pixels: more than one round needs square ones")
+        model.eval()
+        found = np.lib.format.open_memmap(masks, "w+", np.uint8, (len(pairs), height, width))
+        with tqdm(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
+            for start in range(0, len(pairs), block):
+                some = pairs.fetch(range(start, min(start + block, len(pairs))))
+                if any(p.mask.shape != (height, width) for p in some):
+                    raise InputError("images of different sizes: more than one round needs images of one size")
+                found[start : start + len(some)] = relabel(model, np.stack([p.image for p in some]), bf16)
+                bar.update(len(some))
+        self.masks = found
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers; the weights of the old labels say nothing about the new ones."""
+        found = self.pairs.fetch(indices)
+        return [replace(p, mask=np.array(self.masks[i]), weights=None) for i, p in zip(indices, found, strict=True)]

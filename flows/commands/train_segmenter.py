@@ -33,7 +33,7 @@ def train_segmenter(
     loss: Annotated[str, typer.Option(help="ce, dice or ce+dice.")] = "ce",
     class_weights: Annotated[str, typer.Option(help="none or median-frequency.")] = "none",
     border: Annotated[bool, typer.Option(help="U-Net's weight map: gaps between objects count more.")] = False,
-    augmentation: Annotated[str, typer.Option(help="none, dihedral or strong.")] = "dihedral",
+    augmentation: Annotated[str, typer.Option(help="none, dihedral, in-place or strong.")] = "dihedral",
     crop: Annotated[int | None, typer.Option(help="Train on random squares of so many pixels.")] = None,
     uncertainty_temperature: Annotated[
         float | None, typer.Option(help="Weigh pixels by exp(-uncertainty / this), in nats. [default: all alike]")
@@ -41,6 +41,9 @@ def train_segmenter(
     keep: Annotated[bool, typer.Option(help="Leave out the pairs that the store's uncertainty filter drops.")] = True,
     limit: Annotated[int | None, typer.Option(help="Use the first so many pairs of each store.")] = None,
     balance: Annotated[bool, typer.Option(help="Repeat smaller sources until each is seen about equally.")] = False,
+    rounds: Annotated[
+        int, typer.Option(help="After each but the last the stores are labelled anew by the segmenter.")
+    ] = 1,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     device: Device = "auto",
@@ -77,6 +80,7 @@ def train_segmenter(
         border=border,
         class_weights=class_weights,
         augmentation=augmentation,
+        rounds=rounds,
         training=TrainingConfig(
             steps=steps,
             batch_size=batch_size,
