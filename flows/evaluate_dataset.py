@@ -63,6 +63,7 @@ def evaluate_dataset(
     steps: Annotated[int, Field(gt=0)] = 2000,
     batch_size: Annotated[int, Field(gt=0)] = 32,
     augmentation: str = "dihedral",
+    rounds: Annotated[int, Field(gt=0)] = 1,
     balance: bool = False,
     uncertainty_temperature: Annotated[float | None, Field(gt=0)] = None,
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
@@ -80,7 +81,8 @@ def evaluate_dataset(
         architecture: Segmenter to train.
         steps: Training steps.
         batch_size: Images in a step.
-        augmentation: none, dihedral or strong.
+        augmentation: none, dihedral, in-place or strong.
+        rounds: After each but the last the segmenter labels the stores anew.
         balance: Repeat smaller sources until each is seen about equally.
         uncertainty_temperature: Weigh pixels by exp(-uncertainty / this), nats.
         seed: Of weights, order and augmentation.
@@ -95,6 +97,7 @@ def evaluate_dataset(
         balance=balance,
         temperature=uncertainty_temperature,
         augmentation=augmentation,
+        rounds=rounds,
         training=TrainingConfig(steps=steps, batch_size=batch_size, seed=seed),
         device=device,
     )
