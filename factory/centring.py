@@ -8,6 +8,7 @@ import numpy as np
 from factory.errors import InputError
 from factory.generators import ImageGenerator
 from factory.recording import feature_maps
+from factory.views import picture_numbers
 from interpreters.centres import UNKNOWN, fit_centres
 from interpreters.instances import BOUNDARY, label_instances
 from interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
@@ -78,6 +79,6 @@ def train_centres(
         return labels.embed(own, UNKNOWN, generator.resolution)
 
     pairs = ((maps, numbered(s)) for s, maps in feature_maps(generator, labels, chosen, progress))
-    fit_centres(model, pairs, seed, progress, recipe)
+    fit_centres(model, pairs, seed, progress, recipe, picture_numbers(chosen))
     model.generator_sha256 = generator.sha256
     return model

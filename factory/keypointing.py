@@ -5,6 +5,7 @@ from dataclasses import replace
 from factory.errors import InputError
 from factory.generators import ImageGenerator
 from factory.recording import feature_maps
+from factory.views import picture_numbers
 from interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
@@ -39,6 +40,6 @@ def train_keypoints(
     model = FeatureRegressor(generator.feature_channels, labels.keypoints, "keypoints", members=members, sigma=sigma)
     shown = feature_maps(generator, labels, samples, progress)
     pairs = ((maps, s.keypoints) for s, maps in shown if s.keypoints is not None)
-    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop)
+    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop, picture_numbers(samples))
     model.generator_sha256 = generator.sha256
     return model

@@ -5,6 +5,7 @@ import numpy as np
 from factory.errors import InputError
 from factory.generators import ImageGenerator
 from factory.recording import feature_maps
+from factory.views import picture_numbers
 from interpreters.labelset import LabelSet
 from interpreters.regression import FeatureRegressor, RegressionRecipe
 from interpreters.values import channels_of, fit_values, value_regressor
@@ -29,7 +30,7 @@ def train_values(
         for s, maps in feature_maps(generator, labels, samples, progress)
         if s.values is not None
     )
-    fit_values(model, pairs, seed, progress, recipe)
+    fit_values(model, pairs, seed, progress, recipe, picture_numbers(samples))
     model.generator_sha256 = generator.sha256
     model.extra["labels_sha256"] = labels.values_sha256
     if labels.crop is not None:

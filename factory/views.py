@@ -4,6 +4,7 @@ A generator's features do not turn with the image, so that each view, inverted, 
 views in other light teach it not to go by brightness where a few pictures make that look safe.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -50,6 +51,11 @@ def lit(sample: Sample, exponent: float, factor: float) -> Sample:
         return sample
     image = 255 * factor * (sample.image / 255) ** exponent
     return sample._replace(image=image.round().clip(0, 255).astype(np.uint8))
+
+
+def picture_numbers(samples: Iterable[Sample]) -> list[int]:
+    """Equal numbers for views of one picture: what training holds out together."""
+    return np.unique([s.picture for s in samples], return_inverse=True)[1].tolist()
 
 
 def view(sample: Sample, mirrored: bool, turns: int) -> Sample:

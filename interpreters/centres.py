@@ -38,12 +38,13 @@ def fit_centres(
     seed: int = 0,
     progress: bool = True,
     recipe: RegressionRecipe | None = None,
+    pictures: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Train on images' feature maps and maps of object numbers (0: none, -1: not labelled)."""
     if model.kind != "centres":
         raise InputError(f"a regressor of {model.kind}: expected one made for centres")
     targets = ((maps, torch.from_numpy(centre_heat(objects, model.sigma))) for maps, objects in samples)
-    return model.fit(targets, seed, progress, recipe)
+    return model.fit(targets, seed, progress, recipe, pictures)
 
 
 def peaks(heat: Float[np.ndarray, "height width"], sigma: float) -> Int[np.ndarray, "peaks 2"]:

@@ -80,6 +80,7 @@ def fit_keypoints(
     progress: bool = True,
     recipe: RegressionRecipe | None = None,
     crop: Crop | None = None,
+    pictures: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Train on images' feature maps and labelled keypoints (x, y, visibility).
 
@@ -99,7 +100,7 @@ def fit_keypoints(
                 target[(slice(None), *crop.slices)] = inside
                 yield maps, target
 
-    return regressor.fit(targets(), seed, progress, recipe)
+    return regressor.fit(targets(), seed, progress, recipe, pictures)
 
 
 def predict_keypoints(

@@ -94,17 +94,23 @@ class FeatureRegressor(MemberStack):
         seed: int = 0,
         progress: bool = True,
         recipe: RegressionRecipe | None = None,
+        pictures: Sequence[int] | None = None,
     ) -> dict[str, Any]:
         """Train by least squares on a few images and return the report.
 
         samples: feature maps of one image ([1, C, H, W] each) and its targets, of the largest map's size, NaN where
         unknown. Each member learns from its own draw of the images (bootstrap), so that members disagree where images
         are missing.
+        pictures: which picture each image is a view of (None: each its own); members draw pictures, with all views.
         Raises InputError where nothing is known or the maps do not fit.
         """
         recipe = recipe or RegressionRecipe()
         generator = torch.Generator().manual_seed(seed)
         features, targets, image = self._collect(samples, recipe, generator)
+        if pictures is not None:
+            if int(image.max()) >= len(pictures):
+                raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
+            image = torch.tensor(pictures)[image]
         known = targets.isfinite()
         if not bool(known.any(0).all()):
             missing = [n for n, k in zip(self.names, known.any(0).tolist(), strict=True) if not k]

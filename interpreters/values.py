@@ -56,9 +56,11 @@ def fit_values(
     seed: int = 0,
     progress: bool = True,
     recipe: RegressionRecipe | None = None,
+    pictures: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Train on images' feature maps and values of the largest map's size, NaN where nothing is labelled."""
-    return model.fit(((maps, torch.from_numpy(v.copy())) for maps, v in samples), seed, progress, recipe)
+    targets = ((maps, torch.from_numpy(v.copy())) for maps, v in samples)
+    return model.fit(targets, seed, progress, recipe, pictures)
 
 
 def predict_values(

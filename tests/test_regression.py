@@ -114,3 +114,19 @@ def test_wrong_maps_and_targets() -> None:
         regressor().fit([], progress=False)
     with pytest.raises(InputError, match="expected keypoints, values"):
         FeatureRegressor(CHANNELS, ("a",), kind="classes")
+
+
+def test_views_of_a_picture_are_held_out_together() -> None:
+    """Copies of a picture tell the answer: only held out together do they show what a new picture would cost."""
+    random = torch.Generator().manual_seed(0)
+    scenes = [(scene(i)[0], torch.randn(2, 16, 16, generator=random)) for i in range(5)]  # nothing to be learned
+    copies = [s for s in scenes for _ in range(3)]
+    reports = [
+        regressor(members=6).fit(copies, progress=False, recipe=FAST, pictures=pictures)
+        for pictures in ([i // 3 for i in range(15)], None)
+    ]
+    together, apart = (r["held_out_error"][0] / r["error_of_the_mean"][0] for r in reports)
+    assert [r["images"] for r in reports] == [5, 15]
+    assert together > 1 > apart
+    with pytest.raises(InputError, match="2 pictures named"):
+        regressor().fit(copies, progress=False, recipe=FAST, pictures=[0, 0])
