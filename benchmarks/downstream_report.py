@@ -71,19 +71,27 @@ def gap_closed(row: Row, real: Row, upper: Row) -> tuple[float, float, float]:
     return (row.miou - real.miou) / (upper.miou - real.miou), float(low), float(high)
 
 
+def ahead(row: Row, other: Row) -> str:
+    """Points of mIoU above another row, with the paired 95 % interval."""
+    low, high = np.percentile(row.replicates - other.replicates, [2.5, 97.5])
+    return f"{100 * (row.miou - other.miou):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
 def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     upper, oracle = pick(rows, "upper", 0), pick(rows, "oracle", 0)
     counts = sorted({dict(key)["labels"] for key in rows} - {0})
-    lines = ["| labels | " + " | ".join(MAIN) + " | gap closed |", "|---:" * (len(MAIN) + 2) + "|"]
+    lines = ["| labels | " + " | ".join(MAIN) + " | gap closed | above mean-teacher |", "|---:" * (len(MAIN) + 3) + "|"]
     for n in counts:
         found = {method: pick(rows, method, n) for method in MAIN}
         cells = [row.text() if row else "" for row in found.values()]
         ours = max((r for m, r in found.items() if r and m in MAIN[2:]), key=lambda r: r.miou, default=None)
-        closed = ""
+        closed = above = ""
         if ours and found["real"] and upper:
             share, low, high = gap_closed(ours, found["real"], upper)
             closed = f"{100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-        lines.append(f"| {n} | " + " | ".join(cells) + f" | {closed} |")
+        if ours and (teacher := found["mean-teacher"]):
+            above = ahead(ours, teacher)
+        lines.append(f"| {n} | " + " | ".join(cells) + f" | {closed} | {above} |")
     for name, row in (("all labels", upper), ("generated images, labels of the upper bound's segmenter", oracle)):
         if row:
             lines.append(f"\n{name}: {row.text()}")
