@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from factory.replay import Replay
 from factory.stylegan2_ada.networks import Generator
 from interpreters import Prediction, Recipe, StyleInterpreter
 
@@ -123,7 +124,14 @@ def make_generator(resolution: int, device: torch.device) -> Generator:
 
 
 def synthesise(net: Generator, seed: int, batch: int, device: torch.device) -> list[Tensor]:
-    z = torch.randn(batch, 512, generator=torch.Generator().manual_seed(seed)).to(device)
+    return feature_maps(net, latent(seed, batch, device))
+
+
+def latent(seed: int, batch: int, device: torch.device) -> Tensor:
+    return torch.randn(batch, 512, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def feature_maps(net: Generator, z: Tensor) -> list[Tensor]:
     maps: list[Tensor] = []
     with torch.no_grad():
         net.synthesis(net.mapping(z), noise_mode="const", features=maps)
@@ -191,7 +199,8 @@ def inference(machine: Machine, resolution: int, classes: int, peaks: tuple[floa
     published = StyleInterpreter(model.feature_channels, classes, directions=ALL_CHANNELS).to(machine.device)
     reference_time, reference_bytes, _ = machine.measure(lambda: published.predict_reference(part))
     reference_time, reference_bytes = reference_time / share, round(reference_bytes / share)
-    image = lambda: synthesise(net, 1000, batch, machine.device)  # noqa: E731
+    replay, z = Replay(lambda z: feature_maps(net, z)), latent(1000, batch, machine.device)  # as production does
+    image = lambda: replay(z)  # noqa: E731
     generator_time = machine.seconds(image) / batch
     head = f"| {resolution} | {sum(model.feature_channels):,} | {classes}"
     rows = [
