@@ -55,6 +55,6 @@ class Replay:
                     self._function(given)
             torch.cuda.current_stream(x.device).wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on meanwhile
                 result = self._function(given)
         return _Recording(graph, given, result)
