@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from downstream_cells import Cell
 
 from factory.downstream.bootstrap import resampled_sums
 from factory.downstream.metrics import scores
 
 MAIN = ("real", "mean-teacher", "factory", "factory+real", "refined")
 CLASSES = ("background", "nucleus", "neighbour")
+DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature")}
 
 
 @dataclass
@@ -53,7 +55,7 @@ def read_rows(out: Path) -> dict[tuple[Any, ...], Row]:
 
 def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: Any) -> Row | None:
     """The row of a method; of several (mean teacher's consistency weights) the best, which favours the baseline."""
-    defaults = {"pairs": 10_000, "truncation": 1.0, "keep": True, "temperature": None} | wanted
+    defaults = DEFAULTS | wanted
     fitting = [
         row
         for key, row in rows.items()
@@ -123,7 +125,7 @@ def variant_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     for key, row in sorted(rows.items(), key=lambda item: str(item[0])):
         cell = dict(key)
         named = {k: v for k, v in cell.items() if k not in ("method", "labels") and v is not None}
-        changed = [f"{k} {v}" for k, v in named.items() if (k, v) not in DEFAULTS]
+        changed = [f"{k} {v}" for k, v in named.items() if DEFAULTS.get(k) != v]
         iou = np.mean([r["iou"] for r in row.results], axis=0)
         curves = [max(r["miou_by_step"].values()) for r in row.results if r.get("miou_by_step")]
         best = f"{100 * np.mean(curves):.1f}" if curves else ""
@@ -131,9 +133,6 @@ def variant_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
         classes = " | ".join(f"{100 * x:.1f}" for x in iou)
         lines.append(f"| {name} | {cell['labels'] or 'all'} | {len(row.results)} | {row.text()} | {classes} | {best} |")
     return lines
-
-
-DEFAULTS = (("pairs", 10_000), ("truncation", 1.0), ("keep", True))
 
 
 def cpu_hours(out: Path) -> float:

@@ -79,6 +79,6 @@ def train_centres(
         return labels.embed(own, UNKNOWN, generator.resolution)
 
     pairs = ((maps, numbered(s)) for s, maps in feature_maps(generator, labels, chosen, progress))
-    fit_centres(model, pairs, seed, progress, recipe, picture_numbers(chosen))
+    fit_centres(model, pairs, seed, progress, recipe, picture_numbers(s.picture for s in chosen))
     model.generator_sha256 = generator.sha256
     return model

@@ -1,5 +1,7 @@
 """Results on their way from a device to the host, while the device goes on with the next batch."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,8 +36,6 @@ class HostCopy:
         return {name: tensor.numpy() for name, tensor in self._host.items()}
 
 
-_STREAMS: dict[torch.device, "torch.cuda.Stream"] = {}
-
-
+@cache
 def _stream(device: torch.device) -> "torch.cuda.Stream":
-    return _STREAMS.setdefault(device, torch.cuda.Stream(device))
+    return torch.cuda.Stream(device)

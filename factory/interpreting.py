@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from factory.errors import InputError
 from factory.generators import BUILTIN, ImageGenerator, builtin_path
 from factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
+from factory.views import picture_numbers
 from interpreters import Recipe, StyleInterpreter
 from interpreters.labelset import LabelSet
 
@@ -74,7 +74,7 @@ def _trained(
     interpreter = StyleInterpreter(channels, len(about["classes"]), members=settings.members)
     # recordings of an earlier release do not tell
     names = about.get("pictures")
-    pictures = None if names is None else np.unique(names, return_inverse=True)[1].tolist()
+    pictures = None if names is None else picture_numbers(names)
     interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, pictures=pictures)
     interpreter.classes = about["classes"]
     interpreter.generator_sha256 = about["generator_sha256"]

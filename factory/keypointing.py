@@ -40,6 +40,6 @@ def train_keypoints(
     model = FeatureRegressor(generator.feature_channels, labels.keypoints, "keypoints", members=members, sigma=sigma)
     shown = feature_maps(generator, labels, samples, progress)
     pairs = ((maps, s.keypoints) for s, maps in shown if s.keypoints is not None)
-    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop, picture_numbers(samples))
+    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop, picture_numbers(s.picture for s in samples))
     model.generator_sha256 = generator.sha256
     return model

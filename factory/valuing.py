@@ -30,7 +30,7 @@ def train_values(
         for s, maps in feature_maps(generator, labels, samples, progress)
         if s.values is not None
     )
-    fit_values(model, pairs, seed, progress, recipe, picture_numbers(samples))
+    fit_values(model, pairs, seed, progress, recipe, picture_numbers(s.picture for s in samples))
     model.generator_sha256 = generator.sha256
     model.extra["labels_sha256"] = labels.values_sha256
     if labels.crop is not None:

@@ -53,9 +53,9 @@ def lit(sample: Sample, exponent: float, factor: float) -> Sample:
     return sample._replace(image=image.round().clip(0, 255).astype(np.uint8))
 
 
-def picture_numbers(samples: Iterable[Sample]) -> list[int]:
-    """Equal numbers for views of one picture: what training holds out together."""
-    return np.unique([s.picture for s in samples], return_inverse=True)[1].tolist()
+def picture_numbers(pictures: Iterable[str]) -> list[int]:
+    """Equal numbers for views of one picture (``Sample.picture``): what training holds out together."""
+    return np.unique(list(pictures), return_inverse=True)[1].tolist()
 
 
 def view(sample: Sample, mirrored: bool, turns: int) -> Sample:

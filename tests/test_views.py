@@ -80,7 +80,7 @@ def test_views_in_other_light() -> None:
     assert len(turns) == 16
     assert np.array_equal(turns.samples[0].image, ramp)  # the picture itself stays
     assert np.array_equal(turns.samples[8].image, ramp)
-    # the darkest of each: full, squared, 35 %
+    # the brightest pixel of each light: full, squared, 35 %
     assert sorted({int(s.image.max()) for s in turns}) == [88, 249, 252]
     every = with_views(labels, "none", "all")
     assert [s.name for s in every] == ["a", "a@1", "a@2", "b", "b@1", "b@2"]

@@ -22,7 +22,6 @@ def relabel(
     images: UInt8[Array, "sample height width channels"],
     bf16: bool = False,
     batch_size: int = 64,
-    progress: bool = False,
 ) -> UInt8[Array, "sample height width"]:
     """Masks of square images of one size: the class of the highest mean probability over the eight turns and mirrors.
 
@@ -31,7 +30,7 @@ def relabel(
     """
     device = next(model.parameters()).device
     masks = np.empty(images.shape[:3], np.uint8)
-    for start in tqdm(range(0, len(images), batch_size), desc="relabel", unit="batch", disable=not progress):
+    for start in range(0, len(images), batch_size):
         part = torch.from_numpy(images[start : start + batch_size]).to(device).permute(0, 3, 1, 2)
         total = torch.zeros(len(part), model.num_classes, *part.shape[2:], device=device)
         for element in range(8):
