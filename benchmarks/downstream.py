@@ -34,7 +34,7 @@ from factory.downstream.augment import PRESETS
 from factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
 from factory.downstream.inference import predict_pairs
 from factory.downstream.labelled import LabelledPairs, parse_mapping
-from factory.downstream.mean_teacher import MeanTeacherConfig, train_mean_teacher
+from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
 from factory.downstream.metrics import confusion_matrix, scores
 from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
 from factory.downstream.relabel import relabel
@@ -178,7 +178,7 @@ class Study:
 
     def refined(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
         """The pairs with the labels that the segmenter of ``factory+real`` gives them."""
-        first = replace(cell, method="factory+real")
+        first = replace(cell, method="factory+real", consistency=None)
         if not self.segmenter(first).exists():
             run_cell(self, first)
         model, _ = load_segmenter(self.segmenter(first))
@@ -211,34 +211,34 @@ def run_cell(study: Study, cell: Cell) -> None:
     result: dict[str, Any] = {"cell": asdict(cell), "network": options.architecture, "steps": options.steps}
     checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
     pairs: Pairs
-    if cell.method == "mean-teacher":
-        semi = MeanTeacherConfig(float(cell.consistency or 5.0), unlabelled_batch=options.batch_size)
-        trained = train_mean_teacher(model, real, study.train_set.images, config, semi, study.device)
+    if cell.method in ("real", "upper", "mean-teacher"):
+        pairs = real
+    elif cell.method == "oracle":
+        pairs = study.oracle_pairs(cell.seed)
     else:
-        if cell.method in ("real", "upper"):
-            pairs = real
-        elif cell.method == "oracle":
-            pairs = study.oracle_pairs(cell.seed)
-        else:
-            generated = study.pairs_of(cell)
-            result["agreement_with_upper"] = agreement(study, cell.seed, generated)
-            pairs = generated
-            if cell.method == "refined":
-                result["preparation"] = clock.lap()
-                pairs = generated = study.refined(cell, generated)
-                result["relabelling"] = clock.lap()
-                result["agreement_refined"] = agreement(study, cell.seed, generated)
-            if cell.method != "factory":
-                pairs = JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
-        result["preparation"] = result.get("preparation") or clock.lap()
+        generated = study.pairs_of(cell)
+        result["agreement_with_upper"] = agreement(study, cell.seed, generated)
+        pairs = generated
+        if "refined" in cell.method:
+            result["preparation"] = clock.lap()
+            pairs = generated = study.refined(cell, generated)
+            result["relabelling"] = clock.lap()
+            result["agreement_refined"] = agreement(study, cell.seed, generated)
+        if cell.method != "factory":
+            pairs = JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
+    unlabelled = None
+    if "mean-teacher" in cell.method:
+        semi = MeanTeacherConfig(float(cell.consistency or 5.0), batch_size=options.batch_size)
+        unlabelled = Unlabelled(study.train_set, semi)
+    result["preparation"] = result.get("preparation") or clock.lap()
 
-        def score(step: int, average: Segmenter) -> dict[str, float]:
-            return {"val_miou": float(scores(confusions(study, average).sum(0)).miou)}
+    def score(step: int, average: Segmenter) -> dict[str, float]:
+        return {"val_miou": float(scores(confusions(study, average).sum(0)).miou)}
 
-        trained, report = train_segmenter(
-            model, pairs, config, checkpoint=checkpoint, device=study.device, on_validation=score
-        )
-        result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
+    trained, report = train_segmenter(
+        model, pairs, config, checkpoint=checkpoint, device=study.device, on_validation=score, unlabelled=unlabelled
+    )
+    result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
     result["training"] = clock.lap()
     if cell.method in ("upper", "factory+real"):
         recipe = {"name": options.architecture, "image_channels": real.images.shape[-1]}

@@ -63,6 +63,8 @@ def evaluate_dataset(
     steps: Annotated[int, Field(gt=0)] = 2000,
     batch_size: Annotated[int, Field(gt=0)] = 32,
     augmentation: str = "dihedral",
+    unlabelled: list[str] | None = None,
+    consistency: Annotated[float, Field(ge=0)] = 5.0,
     rounds: Annotated[int, Field(gt=0)] = 1,
     balance: bool = False,
     uncertainty_temperature: Annotated[float | None, Field(gt=0)] = None,
@@ -82,6 +84,8 @@ def evaluate_dataset(
         steps: Training steps.
         batch_size: Images in a step.
         augmentation: none, dihedral, in-place or strong.
+        unlabelled: Folders or zips of pictures, or stores, learned from without labels (mean teacher).
+        consistency: Weight of the unlabelled pictures.
         rounds: After each but the last the segmenter labels the stores anew.
         balance: Repeat smaller sources until each is seen about equally.
         uncertainty_temperature: Weigh pixels by exp(-uncertainty / this), nats.
@@ -97,6 +101,8 @@ def evaluate_dataset(
         balance=balance,
         temperature=uncertainty_temperature,
         augmentation=augmentation,
+        unlabelled=tuple(permitted_path("unlabelled", uri) for uri in unlabelled or ()),
+        consistency=consistency,
         rounds=rounds,
         training=TrainingConfig(steps=steps, batch_size=batch_size, seed=seed),
         device=device,

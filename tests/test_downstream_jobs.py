@@ -143,6 +143,24 @@ def test_a_second_round_learns_from_the_first_ones_labels(world: Path, tmp_path:
         train(order(world, path, rounds=0), progress=False)
 
 
+def test_unlabelled_pictures_and_stores_are_learned_from(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    few = order(world, path, pairs=(str(world / "real"),), unlabelled=(str(world / "real"), str(world / "store.zarr")))
+    train(few, progress=False)
+    recipe = load_segmenter(path)[1]
+    assert recipe["unlabelled"]["sources"] == [str(world / "real"), str(world / "store.zarr")]
+    assert recipe["unlabelled"]["consistency"] == 5.0
+    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    assert evaluation.overall["miou"].value > 0.8
+    alone = tmp_path / "alone.safetensors"
+    train(replace(few, out=alone, unlabelled=()), progress=False)
+    assert load_segmenter(alone)[1]["unlabelled"] is None
+    weights = [next(iter(load_segmenter(p)[0].parameters())) for p in (path, alone)]
+    assert not weights[0].equal(weights[1])
+    with pytest.raises(InputError, match="consistency -1"):
+        train(replace(few, consistency=-1.0), progress=False)
+
+
 def test_median_frequency_by_hand() -> None:
     masks = np.zeros((2, 2, 2), np.uint8)
     masks[0, 0, 0] = 1  # class 1 has a quarter of the one image where it is; class 0 has 7 of 8 pixels
@@ -199,6 +217,7 @@ def test_the_commands_as_typed(
     for wrong, says in (
         (("evaluate", "--segmenter", tmp_path / "no", "--images", world / "real", "--out", tmp_path / "r"), "no segm"),
         (("predict", "--segmenter", net, "--images", tmp_path / "no", "--out", tmp_path / "r"), "neither a folder"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--unlabelled", tmp_path / "no"), "neither a f"),
         (("train-segmenter", "--pairs", tmp_path / "no", "--out", net), "expected a dataset store"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--option", "width"), "NAME=VALUE"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--device", "cuda:99"), "cuda:99"),

@@ -6,6 +6,7 @@ import pytest
 from disc_world import write_folder
 from prefect.client.orchestration import get_client
 
+from factory.downstream.catalogue import load_segmenter
 from factory.errors import InputError
 from flows.evaluate_dataset import evaluate_dataset
 
@@ -15,10 +16,17 @@ def test_it_trains_tests_and_leaves_artifacts(prefect_server: None, tmp_path: Pa
     with pytest.raises(InputError, match="neither a folder nor a zip"):
         evaluate_dataset(pairs=[str(train)], images=str(tmp_path / "no"), out=str(tmp_path / "x"), steps=1)
     result = evaluate_dataset(
-        pairs=[str(train)], images=str(real), out=str(tmp_path / "out"), steps=30, batch_size=8, device="cpu"
+        pairs=[str(train)],
+        images=str(real),
+        out=str(tmp_path / "out"),
+        steps=30,
+        batch_size=8,
+        unlabelled=[str(train / "images")],
+        device="cpu",
     )
     assert 0 < result.miou <= 1
     assert Path(result.report).is_file()
+    assert load_segmenter(Path(result.segmenter))[1]["unlabelled"]["sources"] == [str(train / "images")]
     with get_client(sync_client=True) as client:
         found = {artifact.key: artifact for artifact in client.read_artifacts()}
     assert {"evaluation", "evaluation-confusion", "evaluation-worst", "evaluation-report"} <= found.keys()

@@ -9,7 +9,7 @@ import pytest
 from disc_world import write_folder, zip_of
 from PIL import Image
 
-from factory.downstream.labelled import LabelledPairs, parse_mapping
+from factory.downstream.labelled import LabelledPairs, Pictures, parse_mapping
 from factory.errors import InputError
 
 
@@ -42,6 +42,18 @@ def test_masks_elsewhere_with_numbered_objects_and_groups(tmp_path: Path) -> Non
     assert pair.instances is not None
     assert pair.instances.tolist() == [[0, 1, 2, 7]]
     assert pair.group == "slide 3"
+
+
+def test_pictures_alone_count_as_not_labelled(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "real", n=3)
+    for path in (folder, folder / "images", zip_of(folder, tmp_path / "real.zip")):
+        pictures = Pictures(path)
+        assert [p.name for p in pictures] == ["disc0", "disc1", "disc2"]
+        assert np.array_equal(pictures[1].image, LabelledPairs(folder)[1].image)
+        assert (pictures[1].mask == 255).all()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no pictures"):
+        Pictures(tmp_path / "empty")
 
 
 def test_an_instances_folder_with_16_bit_numbers(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from factory.downstream.catalogue import build_segmenter, load_segmenter, save_s
 from factory.downstream.evaluation import Evaluation, evaluate
 from factory.downstream.figures import overlay
 from factory.downstream.inference import predict
-from factory.downstream.labelled import Files, LabelledPairs, decode_image, parse_mapping
+from factory.downstream.labelled import Files, LabelledPairs, Pictures, decode_image, parse_mapping
 from factory.downstream.losses import LOSSES
+from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
 from factory.downstream.pairs import JoinedPairs, Pairs
 from factory.downstream.relabel import Relabelled
 from factory.downstream.report import write_report
@@ -41,6 +42,8 @@ class SegmenterOrder:
     temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
     keep             leave out what a store's uncertainty filter drops
     border           U-Net's border weight map
+    unlabelled       folders or zips of pictures, or stores, whose images are learned from without labels (mean teacher)
+    consistency      largest weight of what they add to the loss
     rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
     """
 
@@ -57,6 +60,8 @@ class SegmenterOrder:
     border: bool = False
     class_weights: str = "none"
     augmentation: str = "dihedral"
+    unlabelled: tuple[str, ...] = ()
+    consistency: float = 5.0
     rounds: int = 1
     training: TrainingConfig = field(default_factory=TrainingConfig)
     device: str = "auto"
@@ -94,13 +99,19 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
             "class_weights": None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
         }
     )
+    unlabelled = None
+    if order.unlabelled:
+        images = JoinedPairs([open_pictures(uri) for uri in order.unlabelled])
+        unlabelled = Unlabelled(images, MeanTeacherConfig(order.consistency, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
     beside = [order.out.with_name(f"{order.out.name}.checkpoint{r or ''}") for r in range(order.rounds)]
     relabelled = [order.out.with_name(f"{order.out.name}.masks{k}.npy") for k in range(len(parts))]
     for r, checkpoint in enumerate(beside):
         torch.manual_seed(config.seed + r)
         model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
-        trained, report = train_segmenter(model, pairs, config, validation, checkpoint, device, progress=progress)
+        trained, report = train_segmenter(
+            model, pairs, config, validation, checkpoint, device, progress, unlabelled=unlabelled
+        )
         if r + 1 < order.rounds:
             labels = [
                 Relabelled(part, trained, file, uses_bf16(config.precision, device), progress=progress)
@@ -115,6 +126,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         "classes": [asdict(c) for c in classes],
         "options": order.options,
         "trained_on": [{"source": uri, "pairs": len(p)} for uri, p in zip(order.pairs, parts, strict=True)],
+        "unlabelled": None if unlabelled is None else {"sources": order.unlabelled, **asdict(unlabelled.config)},
         "training": asdict(config),
         "rounds": order.rounds,
         "history": report.history,
@@ -209,6 +221,14 @@ def open_source(
     store = StorePairs(uri, keep, temperature, limit)
     classes = store.dataset.spec.classes
     return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)
+
+
+def open_pictures(uri: str) -> Pairs:
+    """The images of a folder, a zip or a dataset store; labels are not needed."""
+    path = Path(uri)
+    if "://" in uri or (path / "zarr.json").is_file():
+        return StorePairs(uri, keep=False)
+    return Pictures(path)
 
 
 def median_frequency(pairs: Pairs, num_classes: int, images: int = 512) -> tuple[float, ...]:

@@ -130,6 +130,28 @@ class LabelledPairs(Pairs):
         return Pair(image, mask, instances=instances, name=stem, group=self.groups.get(stem, stem))
 
 
+class Pictures(Pairs):
+    """Images without labels: the pictures of ``images/``, or all, of a folder or zip; every pixel is 255."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = Files(path)
+        found = self.files.pictures("images") or self.files.pictures(None)
+        if not found:
+            raise InputError(f"{path} holds no pictures")
+        self.stems, self.images = sorted(found), found
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pictures of these numbers, decoded."""
+        return [self._read(self.stems[i]) for i in indices]
+
+    def _read(self, stem: str) -> Pair:
+        image = decode_image(self.files.read(self.images[stem]), self.images[stem])
+        return Pair(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), name=stem)
+
+
 def read_classes(files: Files) -> tuple[LabelClass, ...] | None:
     """The classes that a folder itself names, None where it does not."""
     for name in ("labelset.json", "classes.json"):

@@ -1,33 +1,21 @@
-"""Mean-teacher semi-supervision (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780), the baseline with few labels.
+"""Unlabelled images in training: mean teacher (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780).
 
 For segmentation the teacher's answer is turned with the student's image, as in transformation-consistent
-self-ensembling (Li et al., arXiv 1903.00348).
+self-ensembling (Li et al., arXiv 1903.00348). The teacher is the moving average that training keeps anyway.
 """
 
 import math
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy import ndarray as Array
 from torch import Tensor
-from tqdm import tqdm
 
 from factory.downstream.augment import Augmentation, Batch, augment, dihedral
-from factory.downstream.losses import segmentation_loss
-from factory.downstream.pairs import Pairs
+from factory.downstream.pairs import Pair, Pairs, collate, random_crop
 from factory.downstream.segmenter import Segmenter
-from factory.downstream.training import (
-    TrainingConfig,
-    learning_rate,
-    load_batch,
-    parameter_groups,
-    update_average,
-    uses_bf16,
-)
 from factory.errors import InputError
-from interpreters.shapes import Float, UInt8
+from interpreters.shapes import Float
 
 JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, p=0.8)
 
@@ -36,65 +24,80 @@ JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, p
 class MeanTeacherConfig:
     """How the unlabelled images count.
 
-    consistency       largest weight of the consistency loss
-    ramp              fraction of the steps over which it rises to that
-    unlabelled_batch  unlabelled images a step
+    consistency  largest weight of the consistency loss
+    ramp         fraction of the steps over which it rises to that
+    batch_size   unlabelled images a step
     """
 
     consistency: float = 5.0
     ramp: float = 0.4
-    unlabelled_batch: int = 32
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.consistency) and self.consistency >= 0 and 0 <= self.ramp <= 1):
+            raise InputError(f"consistency {self.consistency}, ramp {self.ramp}: expected 0 or more, 0 to 1")
+        if self.batch_size < 1:
+            raise InputError(f"unlabelled batch size is {self.batch_size}: expected 1 or more")
 
 
-def train_mean_teacher(
-    model: Segmenter,
-    labelled: Pairs,
-    unlabelled: UInt8[Array, "images height width channels"],
-    config: TrainingConfig,
-    semi: MeanTeacherConfig | None = None,
-    device: str | torch.device = "cpu",
-    progress: bool = True,
-) -> Segmenter:
-    """Train on few labelled pairs and many unlabelled images; returns the teacher (the averaged weights).
+@dataclass(frozen=True)
+class Views:
+    """The same images twice, each in its own light; the student's are turned by ``element`` of the square's eight."""
 
-    The student learns the labels, and on unlabelled images the teacher's probabilities (mean squared difference), each
-    seeing its own jitter. ``config.batch_size`` labelled and ``semi.unlabelled_batch`` unlabelled images a step.
+    teacher: Float[Tensor, "batch channels height width"]
+    student: Float[Tensor, "batch channels height width"]
+    element: int
+
+
+class Unlabelled:
+    """Images without labels (masks are not looked at), and the loss that they add.
+
+    The student learns the labels of others, and on these images the teacher's probabilities (mean squared difference),
+    each seeing its own jitter. Which images a step sees, and how, depends on seed and step alone.
     """
-    semi = semi or MeanTeacherConfig()
-    if len(labelled) == 0 or len(unlabelled) == 0:
-        raise InputError("mean teacher needs labelled pairs and unlabelled images")
-    device = torch.device(device)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    teacher: Segmenter = deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
-    bf16 = uses_bf16(config.precision, device)
-    class_weights = None if config.class_weights is None else torch.tensor(config.class_weights, device=device)
-    for step in tqdm(range(config.steps), desc="mean teacher", unit="step", disable=not progress, leave=False):
-        rng = np.random.Generator(np.random.Philox(key=[config.seed, step], counter=1 << 65))
-        few = labelled.fetch(rng.integers(len(labelled), size=config.batch_size).tolist())
-        batch = load_batch(model, few, config, step, device)
-        chosen = unlabelled[rng.integers(len(unlabelled), size=semi.unlabelled_batch)]
-        x = model.prepare(torch.from_numpy(chosen).to(device))
+
+    def __init__(self, images: Pairs, config: MeanTeacherConfig | None = None) -> None:
+        if len(images) == 0:
+            raise InputError("there are no unlabelled images: name a folder, zip or store that holds some")
+        self.images, self.config = images, config or MeanTeacherConfig()
+
+    def fetch(self, seed: int, step: int) -> list[Pair]:
+        """The images of a step."""
+        return self.images.fetch(_rng(seed, step).integers(len(self.images), size=self.config.batch_size).tolist())
+
+    def views(
+        self, model: Segmenter, some: list[Pair], seed: int, step: int, crop: int | None, size: tuple[int, ...]
+    ) -> Views:
+        """Both views of a step's images, on the model's device; InputError where they are not of ``size``."""
+        rng = _rng(seed, step, 1)
+        if crop is not None:
+            some = [random_crop(pair, crop, rng) for pair in some]
+        images, _, _ = collate(some)
+        if images.shape[1:3] != size:
+            raise InputError(
+                f"unlabelled images of {images.shape[2]} x {images.shape[1]} beside labelled ones of "
+                f"{size[1]} x {size[0]}: set a crop size"
+            )
+        x = model.prepare(torch.from_numpy(images).to(next(model.parameters()).device))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        element = int(rng.integers(8 if x.shape[-1] == x.shape[-2] else 1))
-        seen_by_teacher = jitter(x, generator)
-        seen_by_student = dihedral(jitter(x, generator), element).contiguous(memory_format=torch.channels_last)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, config)
-        model.train()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(torch.cat([batch.images, seen_by_student]))
-            with torch.no_grad():
-                target = dihedral(teacher(seen_by_teacher).float().softmax(1), element)
-        n = len(batch.images)
-        loss = segmentation_loss(config.loss, logits[:n].float(), batch.masks, batch.weights, class_weights)
-        consistency = (logits[n:].float().softmax(1) - target).square().mean()
-        total = loss + semi.consistency * ramp_up(step, semi.ramp * config.steps) * consistency
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        optimiser.step()
-        update_average(teacher, model, min(config.average, (step + 1) / (step + 10)))
-    return teacher
+        element = (
+            int(rng.integers(8)) if size[0] == size[1] else 2 * int(rng.integers(2))
+        )  # no quarter turns of oblongs
+        student = dihedral(jitter(x, generator), element).contiguous(memory_format=torch.channels_last)
+        return Views(jitter(x, generator), student, element)
+
+    def loss(
+        self,
+        teacher: Segmenter,
+        views: Views,
+        logits: Float[Tensor, "batch classes out_height out_width"],
+        progress: float,
+    ) -> Float[Tensor, ""]:
+        """How far the student's logits are from the teacher's answer; ``progress`` runs from 0 to 1 over training."""
+        with torch.no_grad():
+            answer = dihedral(teacher(views.teacher).float().softmax(1), views.element)
+        difference = (logits.softmax(1) - answer).square().mean()
+        return self.config.consistency * ramp_up(progress, self.config.ramp) * difference
 
 
 def jitter(
@@ -105,7 +108,11 @@ def jitter(
     return augment(Batch(x, blank, blank.float()), JITTER, generator).images
 
 
-def ramp_up(step: int, length: float) -> float:
-    """exp(-5 (1 - t)^2) with t rising from 0 to 1 over ``length`` steps (appendix B of the paper)."""
-    t = min(1.0, step / max(1.0, length))
+def ramp_up(progress: float, length: float) -> float:
+    """exp(-5 (1 - t)^2) with t rising from 0 to 1 over ``length`` of the training (appendix B of the paper)."""
+    t = 1.0 if progress >= length else progress / length
     return math.exp(-5 * (1 - t) ** 2)
+
+
+def _rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, step], counter=(1 << 65) + (stream << 66)))

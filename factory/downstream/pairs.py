@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy import ndarray as Array
@@ -98,6 +98,24 @@ class JoinedPairs(Pairs):
             for place, pair in zip(places, found, strict=True):
                 out[place] = pair
         return [pair for pair in out if pair is not None]
+
+
+def random_crop(pair: Pair, size: int, rng: np.random.Generator) -> Pair:
+    """A random square of the pair; images that are too small are mirrored to size first."""
+    height, width = pair.mask.shape
+    if height < size or width < size:
+        grow = [(0, max(0, size - height)), (0, max(0, size - width))]
+        pair = replace(
+            pair,
+            image=np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
+            mask=np.pad(pair.mask, grow, mode="symmetric"),
+            weights=None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
+        )
+        height, width = pair.mask.shape
+    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    window = np.s_[top : top + size, left : left + size]
+    weights = None if pair.weights is None else pair.weights[window]
+    return Pair(pair.image[window], pair.mask[window], weights, name=pair.name, group=pair.group)
 
 
 def collate(pairs: Sequence[Pair]) -> tuple[Array, Array, Array]:

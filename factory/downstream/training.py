@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +18,14 @@ from tqdm import tqdm
 from factory.downstream.augment import DIHEDRAL, Augmentation, Batch, augment
 from factory.downstream.inference import dataset_confusion
 from factory.downstream.losses import segmentation_loss
+from factory.downstream.mean_teacher import Unlabelled
 from factory.downstream.metrics import scores
-from factory.downstream.pairs import Pair, Pairs, collate
+from factory.downstream.pairs import Pair, Pairs, collate, random_crop
 from factory.downstream.segmenter import Segmenter
 from factory.errors import InputError, WorkError
 from factory.files import whole_file
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,14 @@ def train_segmenter(
     device: str | torch.device = "cpu",
     progress: bool = True,
     on_validation: Callable[[int, Segmenter], dict[str, float]] | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> tuple[Segmenter, TrainingReport]:
     """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
 
     The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
     every validation; a call with the same arguments goes on from there. ``on_validation`` sees step and averaged
-    weights then, and adds columns to the history. ``WorkError`` where the loss is not finite.
+    weights then, and adds columns to the history. ``unlabelled`` images train along with the averaged weights as their
+    mean teacher. ``WorkError`` where the loss is not finite.
     """
     if len(pairs) == 0:
         raise InputError("there are no pairs to train on")
@@ -109,8 +114,9 @@ def train_segmenter(
     best: dict[str, Tensor] = {}
     optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     report, start = TrainingReport(), 0
+    settings = repr(config) if unlabelled is None else f"{config!r}, {unlabelled.config!r}"
     if checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, config)
+        state = _load(checkpoint, settings)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
@@ -121,15 +127,26 @@ def train_segmenter(
     began, seconds_before, running = time.monotonic(), report.seconds, []
     bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
     stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
-    for step, some in read_ahead(pairs, order, start, stop):
+
+    def read(step: int) -> tuple[list[Pair], list[Pair]]:
+        return pairs.fetch(order.indices(step)), [] if unlabelled is None else unlabelled.fetch(config.seed, step)
+
+    for step, (some, others) in read_ahead(read, start, stop):
         batch = load_batch(model, some, config, step, device)
+        views = None
+        if unlabelled is not None:
+            views = unlabelled.views(model, others, config.seed, step, config.crop, tuple(batch.images.shape[-2:]))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config)
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(batch.images)
+            logits = model(batch.images if views is None else torch.cat([batch.images, views.student]))
         target, weights = _inside(batch.masks, model.margin), _inside(batch.weights, model.margin)
-        loss = segmentation_loss(config.loss, logits.float(), target, weights, class_weights)
+        logits, free = logits.float().tensor_split([len(some)])
+        loss = segmentation_loss(config.loss, logits, target, weights, class_weights)
+        if unlabelled is not None and views is not None:
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss = loss + unlabelled.loss(average, views, free, step / config.steps)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -161,7 +178,7 @@ def train_segmenter(
             if checkpoint is not None:
                 state = {"model": model.state_dict(), "average": average.state_dict(), "best": best, "step": step + 1}
                 state |= {"optimiser": optimiser.state_dict(), "report": dataclasses.asdict(report)}
-                _save(checkpoint, state | {"config": repr(config)})
+                _save(checkpoint, state | {"config": settings})
             if report.stopped_early:
                 break
     bar.close()
@@ -183,24 +200,6 @@ def load_batch(
     return augment(batch, config.augmentation, generator)
 
 
-def random_crop(pair: Pair, size: int, rng: np.random.Generator) -> Pair:
-    """A random square of the pair; images that are too small are mirrored to size first."""
-    height, width = pair.mask.shape
-    if height < size or width < size:
-        grow = [(0, max(0, size - height)), (0, max(0, size - width))]
-        pair = replace(
-            pair,
-            image=np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
-            mask=np.pad(pair.mask, grow, mode="symmetric"),
-            weights=None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
-        )
-        height, width = pair.mask.shape
-    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-    window = np.s_[top : top + size, left : left + size]
-    weights = None if pair.weights is None else pair.weights[window]
-    return Pair(pair.image[window], pair.mask[window], weights, name=pair.name, group=pair.group)
-
-
 def learning_rate(step: int, config: TrainingConfig) -> float:
     """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter, arXiv 1608.03983)."""
     warmup = max(1, round(config.warmup * config.steps))
@@ -219,13 +218,14 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: floa
             a.copy_(m)
 
 
-def read_ahead(pairs: Pairs, order: "_Order", start: int, stop: int) -> Iterator[tuple[int, list[Pair]]]:
-    """Each step and its pairs; the next step's are read while this one's are learned from."""
+def read_ahead(read: Callable[[int], Read], start: int, stop: int) -> Iterator[tuple[int, Read]]:
+    """Each step and what ``read`` gives for it; the next step's is read while this one's is learned from."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(pairs.fetch, order.indices(start)) if start < stop else None
+        coming = reader.submit(read, start) if start < stop else None
         for step in range(start, stop):
-            some = coming.result() if coming is not None else []
-            coming = reader.submit(pairs.fetch, order.indices(step + 1)) if step + 1 < stop else None
+            assert coming is not None
+            some = coming.result()
+            coming = reader.submit(read, step + 1) if step + 1 < stop else None
             yield step, some
 
 
@@ -264,12 +264,12 @@ def _save(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
 
 
-def _load(path: Path, config: TrainingConfig) -> dict[str, Any]:
+def _load(path: Path, settings: str) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is no training checkpoint of ours ({error}): delete it to start anew") from error
-    if state.get("config") != repr(config):
+    if state.get("config") != settings:
         raise InputError(
             f"{path} belongs to a run with other settings: delete it, or use the settings it was made with"
         )

@@ -41,6 +41,11 @@ def train_segmenter(
     keep: Annotated[bool, typer.Option(help="Leave out the pairs that the store's uncertainty filter drops.")] = True,
     limit: Annotated[int | None, typer.Option(help="Use the first so many pairs of each store.")] = None,
     balance: Annotated[bool, typer.Option(help="Repeat smaller sources until each is seen about equally.")] = False,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(help="Pictures (folder, zip, store) to learn from without labels: mean teacher; repeatable."),
+    ] = None,
+    consistency: Annotated[float, typer.Option(help="Weight of the unlabelled pictures.")] = 5.0,
     rounds: Annotated[
         int, typer.Option(help="After each but the last the stores are labelled anew by the segmenter.")
     ] = 1,
@@ -80,6 +85,8 @@ def train_segmenter(
         border=border,
         class_weights=class_weights,
         augmentation=augmentation,
+        unlabelled=tuple(unlabelled or ()),
+        consistency=consistency,
         rounds=rounds,
         training=TrainingConfig(
             steps=steps,
