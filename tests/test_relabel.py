@@ -58,6 +58,26 @@ def test_noisy_labels_are_mended(tmp_path: Path) -> None:
     assert np.array_equal(found[3].image, clean.images[3])
 
 
+def test_an_interrupted_run_finds_the_masks_that_it_made(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    class Stops(Bright):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise Stopped
+
+    pairs, path = discs(8), tmp_path / "masks.npy"
+    with pytest.raises(Stopped):
+        Relabelled(pairs, Stops(), path, progress=False)
+    assert not path.exists()
+    first = Relabelled(pairs, Bright(), path, progress=False)
+    again = Relabelled(pairs, Stops(), path, progress=False)  # asks no network
+    assert np.array_equal(first[5].mask, again[5].mask)
+    assert [p.name for p in tmp_path.iterdir()] == ["masks.npy"]
+    with pytest.raises(InputError, match="other images: delete it"):
+        Relabelled(discs(7), Bright(), path, progress=False)
+
+
 def test_only_square_images(tmp_path: Path) -> None:
     oblong = ArrayPairs(np.zeros((2, 8, 16, 1), np.uint8), np.zeros((2, 8, 16), np.uint8))
     with pytest.raises(InputError, match="8 x 16 pixels"):

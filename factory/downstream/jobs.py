@@ -1,5 +1,6 @@
 """Each downstream task as one plain function: train on pairs, predict a folder, evaluate on human labels."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,7 +106,10 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         unlabelled = Unlabelled(images, MeanTeacherConfig(order.consistency, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
     beside = [order.out.with_name(f"{order.out.name}.checkpoint{r or ''}") for r in range(order.rounds)]
-    relabelled = [order.out.with_name(f"{order.out.name}.masks{k}.npy") for k in range(len(parts))]
+    relabelled = [
+        [order.out.with_name(f"{order.out.name}.masks{r + 1}.{k}.npy") for k in range(len(parts))]
+        for r in range(order.rounds - 1)
+    ]
     for r, checkpoint in enumerate(beside):
         torch.manual_seed(config.seed + r)
         model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
@@ -117,7 +121,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
                 Relabelled(part, trained, file, uses_bf16(config.precision, device), progress=progress)
                 if isinstance(part, StorePairs)
                 else part
-                for part, file in zip(parts, relabelled, strict=True)
+                for part, file in zip(parts, relabelled[r], strict=True)
             ]
             pairs = _joined(labels, repeats, order.border)
     recipe = {
@@ -132,7 +136,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         "history": report.history,
     }
     save_segmenter(trained, order.out, recipe)
-    for file in (*beside, *relabelled):
+    for file in (*beside, *itertools.chain(*relabelled)):
         file.unlink(missing_ok=True)
     return report
 

@@ -51,7 +51,8 @@ def _undo(x: torch.Tensor, element: int) -> torch.Tensor:
 class Relabelled(Pairs):
     """The images of other pairs with masks of a segmenter's own, which lie in the file ``masks`` (.npy), not in memory.
 
-    InputError where the images are not square, or not all of one size.
+    A file that is there is what an interrupted run made. InputError where the images are not square, or not all of one
+    size.
     """
 
     def __init__(
@@ -61,16 +62,28 @@ class Relabelled(Pairs):
         height, width = pairs[0].mask.shape
         if height != width:
             raise InputError(f"images of {height} x {width} pixels: more than one round needs square ones")
+        if not masks.exists():
+            unfinished = masks.with_name(f"{masks.name}.unfinished")
+            self._write(unfinished, model, (len(pairs), height, width), bf16, block, progress)
+            unfinished.replace(masks)
+        self.masks = np.load(masks, mmap_mode="r")
+        if self.masks.shape != (len(pairs), height, width):
+            raise InputError(f"{masks} holds masks of other images: delete it")
+
+    def _write(
+        self, path: Path, model: Segmenter, shape: tuple[int, int, int], bf16: bool, block: int, progress: bool
+    ) -> None:
+        pairs = self.pairs
         model.eval()
-        found = np.lib.format.open_memmap(masks, "w+", np.uint8, (len(pairs), height, width))
+        found = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         with tqdm(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
             for start in range(0, len(pairs), block):
                 some = pairs.fetch(range(start, min(start + block, len(pairs))))
-                if any(p.mask.shape != (height, width) for p in some):
+                if any(p.mask.shape != shape[1:] for p in some):
                     raise InputError("images of different sizes: more than one round needs images of one size")
                 found[start : start + len(some)] = relabel(model, np.stack([p.image for p in some]), bf16)
                 bar.update(len(some))
-        self.masks = found
+        found.flush()
 
     def __len__(self) -> int:
         return len(self.pairs)
