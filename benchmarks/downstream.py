@@ -9,6 +9,7 @@ When it stops, it writes table.md, table.json and table.png of all cells that ar
 Methods: ``real`` (the N labelled crops alone), ``mean-teacher`` (those, and all train crops without labels),
 ``factory`` (the N crops by inversion to an interpreter to 10,000 pairs), ``factory+real`` (pairs and the N crops),
 ``refined`` (the same again, with the pairs' labels made anew by the segmenter of ``factory+real``),
+``refined+mean-teacher`` (that, and all train crops without labels, like the baseline),
 ``upper`` (all train labels), ``oracle`` (generated images with the labels of the upper bound's segmenter: what is lost
 to the generator alone). All train the same network for the same steps with the same augmentation; nothing is chosen on
 val. The score after each quarter of the steps is kept too, so that a baseline that would rather stop early can be read.

@@ -35,7 +35,7 @@ def main_cells(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
         cells += [Cell("upper", 0, seed), Cell("oracle", 0, seed)]
         for n in labels:
             cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real", "refined")]
-            cells += [Cell("mean-teacher", n, seed, consistency=5.0)]
+            cells += [Cell(m, n, seed, consistency=5.0) for m in ("refined+mean-teacher", "mean-teacher")]
     return cells
 
 

@@ -12,7 +12,7 @@ from downstream_cells import Cell
 from factory.downstream.bootstrap import resampled_sums
 from factory.downstream.metrics import scores
 
-MAIN = ("real", "mean-teacher", "factory", "factory+real", "refined")
+MAIN = ("real", "mean-teacher", "factory", "factory+real", "refined", "refined+mean-teacher")
 CLASSES = ("background", "nucleus", "neighbour")
 DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature")}
 
@@ -183,7 +183,7 @@ def draw(rows: dict[tuple[Any, ...], Row], path: Path) -> None:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     counts = sorted({dict(key)["labels"] for key in rows} - {0})
-    colours = dict(zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2", "#009E73"), strict=True))
+    colours = dict(zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#D55E00"), strict=True))
     for method in MAIN:
         found = [(n, row) for n in counts if (row := pick(rows, method, n))]
         if found:

@@ -68,21 +68,22 @@ def test_all_methods_in_pieces(
     assert (out / "cells" / "upper_all_s0.json").exists()
     study.main(arguments)
     cells = {p.stem: json.loads(p.read_text()) for p in (out / "cells").glob("*.json")}
-    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 15
+    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 16
     assert cells["factory_n04_s0"]["agreement_with_upper"] is not None
-    assert cells["refined_n04_s0"]["agreement_refined"] is not None
+    for name in ("refined_n04_s0", "refined+mean-teacher_n04_s0_consistency5.0"):
+        assert cells[name]["agreement_refined"] is not None
     assert list(cells["real_n04_s0"]["miou_by_step"]) == ["1", "2", "3", "4"]
     table = (out / "table.md").read_text()
     assert "| 4 | " in table
     assert "lost to the generator" in table
     assert (out / "table.png").stat().st_size > 1000
-    assert len(json.loads((out / "table.json").read_text())) == 15
+    assert len(json.loads((out / "table.json").read_text())) == 16
 
     with pytest.raises(InputError, match=r"steps 4 there, 5 now.*another --out"):
         study.main([*arguments, "--seeds", "0,1", "--steps", "5"])
     done = (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns
     study.main([*arguments, "--list"])
-    assert capsys.readouterr().out.count("done  ") >= 15
+    assert capsys.readouterr().out.count("done  ") >= 16
     study.main(arguments)
     assert (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns == done
 

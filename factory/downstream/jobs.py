@@ -43,7 +43,7 @@ class SegmenterOrder:
     temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
     keep             leave out what a store's uncertainty filter drops
     border           U-Net's border weight map
-    unlabelled       folders or zips of pictures, or stores, whose images are learned from without labels (mean teacher)
+    unlabelled       folders or zips of pictures, or stores; the last round learns from them without labels, by mean teacher
     consistency      largest weight of what they add to the loss
     rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
     """
@@ -113,8 +113,9 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     for r, checkpoint in enumerate(beside):
         torch.manual_seed(config.seed + r)
         model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
+        free = unlabelled if r + 1 == order.rounds else None  # rounds before the last serve the stores' labels alone
         trained, report = train_segmenter(
-            model, pairs, config, validation, checkpoint, device, progress, unlabelled=unlabelled
+            model, pairs, config, validation, checkpoint, device, progress, unlabelled=free
         )
         if r + 1 < order.rounds:
             labels = [
