@@ -182,9 +182,15 @@ class Study:
         first = replace(cell, method="factory+real", consistency=None)
         if not self.segmenter(first).exists():
             run_cell(self, first)
-        model, _ = load_segmenter(self.segmenter(first))
-        masks = relabel(model.to(self.device), pairs.images, uses_bf16("auto", self.device))
-        return ArrayPairs(pairs.images, masks)
+        cache = self.out / "relabelled" / f"{first.name}.npz"
+        if not cache.exists():
+            model, _ = load_segmenter(self.segmenter(first))
+            masks = relabel(model.to(self.device), pairs.images, uses_bf16("auto", self.device))
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(cache.with_suffix(".new.npz"), masks=masks)
+            cache.with_suffix(".new.npz").replace(cache)
+        with np.load(cache) as found:
+            return ArrayPairs(pairs.images, found["masks"])
 
     def oracle_pairs(self, seed: int) -> ArrayPairs:
         """Generated images (those of the smallest cell's store) with the labels of the upper bound's segmenter."""
