@@ -43,7 +43,7 @@ class SegmenterOrder:
     temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
     keep             leave out what a store's uncertainty filter drops
     border           U-Net's border weight map
-    unlabelled       folders or zips of pictures, or stores, that the last round learns from without labels: mean teacher
+    unlabelled       folders or zips of pictures, or stores: the last round learns from them by mean teacher
     consistency      largest weight of what they add to the loss
     rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
     """
