@@ -75,6 +75,18 @@ def test_light_changes_leave_the_mask_alone_and_stay_in_range() -> None:
     assert out.images.max() <= 1
 
 
+def test_grain_has_the_deviation_asked_for_and_no_neighbourhood() -> None:
+    grey = Batch(torch.full((400, 1, 16, 16), 0.5), torch.zeros(400, 16, 16).long(), torch.ones(400, 16, 16))
+    out = augment(grey, Augmentation(dihedral=False, noise=0.04, p=1.0), seeded())
+    grain = out.images - 0.5
+    deviations = grain.std((1, 2, 3))
+    assert float(deviations.max()) < 0.05
+    assert float(deviations.mean()) == pytest.approx(0.02, rel=0.1)  # even from 0 to 0.04
+    assert abs(float((grain[..., 1:] * grain[..., :-1]).mean() / grain.square().mean())) < 0.02
+    half = augment(grey, Augmentation(dihedral=False, noise=0.04), seeded()).images
+    assert 0.4 < float((half == 0.5).all((1, 2, 3)).float().mean()) < 0.6
+
+
 def test_blur_keeps_the_mean_of_an_even_image_and_zero_is_no_blur() -> None:
     x = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(gaussian_blur(x, torch.zeros(2)), x)

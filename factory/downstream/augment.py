@@ -16,7 +16,8 @@ class Augmentation:
 
     Angles in degrees, ``scale`` and ``contrast`` as largest factors (1.2: from 1/1.2 to 1.2), ``shift`` and ``shear``
     as a fraction of the image's size, ``brightness`` in units of the full intensity range, ``blur`` as the largest
-    standard deviation in pixels. Each variation other than the dihedral ones applies with probability ``p``.
+    standard deviation in pixels, ``noise`` (grain, independent from pixel to pixel) as the largest standard deviation
+    in units of the full intensity range. Each variation other than the dihedral ones applies with probability ``p``.
     """
 
     dihedral: bool = True
@@ -27,14 +28,17 @@ class Augmentation:
     blur: float = 0.0
     brightness: float = 0.0
     contrast: float = 1.0
+    noise: float = 0.0
     p: float = 0.5
 
 
 NONE = Augmentation(dihedral=False)
 DIHEDRAL = Augmentation()
-STRONG = Augmentation(rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3)
+STRONG = Augmentation(
+    rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3, noise=0.03
+)
 # For objects whose place in the picture has a meaning: nothing is moved
-IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5)
+IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5, noise=0.03)
 PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE}
 
 
@@ -65,6 +69,10 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
     if how.brightness:
         shift = _draw(n, -how.brightness, how.brightness, generator) * _applies(n, how.p, generator)
         x = x + shift.to(x.device)[:, None, None, None]
+    if how.noise:
+        deviation = _draw(n, 0.0, how.noise, generator) * _applies(n, how.p, generator)
+        grain = torch.randn(x.shape, generator=generator).to(x.device)
+        x = x + deviation.to(x.device)[:, None, None, None] * grain
     return Batch(x.clamp(0, 1).contiguous(memory_format=torch.channels_last), mask, weights)
 
 

@@ -17,7 +17,7 @@ from factory.downstream.segmenter import Segmenter
 from factory.errors import InputError
 from interpreters.shapes import Float
 
-JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, p=0.8)
+JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, noise=0.03, p=0.8)
 
 
 @dataclass(frozen=True)
