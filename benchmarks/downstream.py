@@ -43,7 +43,7 @@ from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
 from factory.errors import InputError
-from factory.generators import open_generator, resolve_device
+from factory.generators import ImageGenerator, open_generator, resolve_device
 from factory.interpreting import cache_dir, train_interpreter
 from factory.order import Order
 from factory.production import prepare, produce
@@ -103,28 +103,10 @@ class Study:
         path = self.out / "interpreters" / f"n{n:02d}_s{seed}.safetensors"
         if path.exists():
             return path
-        from factory.encoder import ensure_encoder
-        from factory.inversion import InversionSettings, load_discriminator
-        from factory.real_images import invert_label_set
-        from factory.views import with_views
-
         clock = Clock()
         generator = open_generator(self.options.generator, self.options.device)
-        crops = self.chosen(n, seed)
-        labels = LabelSet(
-            NUCLEI_CLASSES,
-            tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n)),
-            self.options.generator,
-            generator.sha256,
-        )
-        settings = InversionSettings(steps=self.options.inversion_steps)
-        encoder = ensure_encoder(generator, cache_dir(), self.options.encoder_steps)
-        discriminator = load_discriminator(self.options.generator, generator.device)
-        views = with_views(labels, self.options.amplify, "all" if n <= self.options.all_lights else "one")
-        inverted, fared, _ = invert_label_set(
-            generator, views, self.out / "latents", encoder, discriminator, settings, self.options.min_fidelity
-        )
-        costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": [f.fidelity for f in fared]}
+        inverted, _, fidelity = inverted_crops(self, generator, n, seed)
+        costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": fidelity}
         costs |= {"labels_used": len({s.picture for s in inverted}), "views_used": len(inverted)}
         interpreter = train_interpreter(generator, inverted, settings=self.interpreter_settings(seed))
         costs |= {"interpreter": clock.lap()}
@@ -199,6 +181,31 @@ class Study:
         blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
         found = predict_pairs(model.to(self.device), blank, bf16=uses_bf16("auto", self.device))
         return ArrayPairs(images, np.stack([p.argmax(0).astype(np.uint8) for _, p in found]))
+
+
+def inverted_crops(
+    study: Study, generator: ImageGenerator, n: int, seed: int
+) -> tuple[LabelSet, np.ndarray, list[float]]:
+    """The N crops' views with their latents, their reconstructions, and every view's fidelity."""
+    from factory.encoder import ensure_encoder
+    from factory.inversion import InversionSettings, load_discriminator
+    from factory.real_images import invert_label_set
+    from factory.views import with_views
+
+    options, crops = study.options, study.chosen(n, seed)
+    samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n))
+    labels = LabelSet(NUCLEI_CLASSES, samples, options.generator, generator.sha256)
+    views = with_views(labels, options.amplify, "all" if n <= options.all_lights else "one")
+    inverted, fared, made = invert_label_set(
+        generator,
+        views,
+        study.out / "latents",
+        ensure_encoder(generator, cache_dir(), options.encoder_steps),
+        load_discriminator(options.generator, generator.device),
+        InversionSettings(steps=options.inversion_steps),
+        options.min_fidelity,
+    )
+    return inverted, made[[f.kept for f in fared]], [f.fidelity for f in fared]
 
 
 def run_cell(study: Study, cell: Cell) -> None:

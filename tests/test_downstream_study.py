@@ -88,6 +88,21 @@ def test_all_methods_in_pieces(
     assert (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns == done
 
 
+def test_what_labels_lose_is_told_apart(
+    study: ModuleType, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_split(tmp_path, "train", 6, 0)
+    write_split(tmp_path, "val", 2, 1)
+    labels = importlib.import_module("downstream_labels")
+    arguments = ["--data", str(tmp_path), "--generator", str(tiny_checkpoint), "--out", str(tmp_path / "study")]
+    arguments += ["--labels", "2", "--seeds", "0", "--steps", "2", "--batch-size", "2", "--inversion-steps", "1"]
+    arguments += ["--encoder-steps", "1", "--min-fidelity", "-1000", "--device", "cpu", "--amplify", "none"]
+    labels.main([*arguments, "--network-options", '{"width": 4, "depth": 2}'])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 2 |")]
+    assert len(rows) == 5
+    assert len(set(rows)) == 5
+
+
 def test_chosen_labels_are_nested_and_from_different_pictures(
     study: ModuleType, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
