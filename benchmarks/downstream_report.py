@@ -39,13 +39,17 @@ class Row:
         return f"{100 * self.miou:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def read_rows(out: Path) -> dict[tuple[Any, ...], Row]:
-    """Cells that differ in their seed alone are one row. All rows draw the same pictures: differences are paired."""
+def read_rows(out: Path, whole_pictures: bool = True) -> dict[tuple[Any, ...], Row]:
+    """Cells that differ in their seed alone are one row. All rows draw the same pictures: differences are paired.
+
+    ``whole_pictures`` False draws crops as if those of one picture were independent.
+    """
     found: dict[tuple[Any, ...], list[tuple[dict[str, Any], np.ndarray]]] = defaultdict(list)
     for path in sorted((out / "cells").glob("*.json")):
         result = json.loads(path.read_text())
         with np.load(path.with_suffix(".npz")) as arrays:
-            sums = resampled_sums(arrays["confusion"], arrays["groups"].tolist())
+            confusion, groups = arrays["confusion"], arrays["groups"].tolist()
+            sums = resampled_sums(confusion, groups if whole_pictures else range(len(groups)))
         key = tuple((k, v) for k, v in result["cell"].items() if k != "seed")
         found[key].append((result, scores(sums).miou))
     return {
@@ -86,7 +90,7 @@ def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     for n in counts:
         found = {method: pick(rows, method, n) for method in MAIN}
         cells = [row.text() if row else "" for row in found.values()]
-        ours = max((r for m, r in found.items() if r and m in MAIN[2:]), key=lambda r: r.miou, default=None)
+        ours = best_of_ours(rows, n)
         closed = above = ""
         if ours and found["real"] and upper:
             share, low, high = gap_closed(ours, found["real"], upper)
@@ -97,6 +101,22 @@ def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     for name, row in (("all labels", upper), ("generated images, labels of the upper bound's segmenter", oracle)):
         if row:
             lines.append(f"\n{name}: {row.text()}")
+    return lines
+
+
+def best_of_ours(rows: dict[tuple[Any, ...], Row], labels: int) -> Row | None:
+    """The factory's best method at this number of labels."""
+    found = (pick(rows, method, labels) for method in MAIN[2:])
+    return max((row for row in found if row), key=lambda row: row.miou, default=None)
+
+
+def interval_table(rows: dict[tuple[Any, ...], Row], over_crops: dict[tuple[Any, ...], Row]) -> list[str]:
+    """The factory's best and the mean teacher with both kinds of intervals."""
+    lines = ["| labels | drawn | the factory's best | mean-teacher | above mean-teacher |", "|---:|---|---:|---:|---:|"]
+    for n in sorted({dict(key)["labels"] for key in rows} - {0}):
+        for drawn, some in (("pictures", rows), ("crops", over_crops)):
+            if (ours := best_of_ours(some, n)) and (teacher := pick(some, "mean-teacher", n)):
+                lines.append(f"| {n} | {drawn} | {ours.text()} | {teacher.text()} | {ahead(ours, teacher)} |")
     return lines
 
 
@@ -160,6 +180,8 @@ def write_tables(out: Path) -> None:
     parts = [
         "mIoU on val in per cent (mean over seeds; 95 % bootstrap interval over the val pictures)\n",
         *main_table(rows),
+        "\nIntervals over whole pictures, and over crops as if those of one picture were independent\n",
+        *interval_table(rows, read_rows(out, whole_pictures=False)),
         "\nWhere the points go\n",
         *loss_table(rows),
         "\nEvery row, with its classes\n",
