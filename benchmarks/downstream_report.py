@@ -49,7 +49,7 @@ def read_rows(out: Path, whole_pictures: bool = True) -> dict[tuple[Any, ...], R
         result = json.loads(path.read_text())
         with np.load(path.with_suffix(".npz")) as arrays:
             confusion, groups = arrays["confusion"], arrays["groups"].tolist()
-            sums = resampled_sums(confusion, groups if whole_pictures else range(len(groups)))
+            sums = resampled_sums(confusion, groups if whole_pictures else None)
         key = tuple((k, v) for k, v in result["cell"].items() if k != "seed")
         found[key].append((result, scores(sums).miou))
     return {
