@@ -58,7 +58,10 @@ def read_rows(out: Path, whole_pictures: bool = True) -> dict[tuple[Any, ...], R
 
 
 def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: Any) -> Row | None:
-    """The row of a method; of several (mean teacher's consistency weights) the best, which favours the baseline."""
+    """The row of a method; of several (mean teacher's consistency weights) the best, which favours the baseline.
+
+    Only of those with the most seeds: means over other seeds cannot be compared.
+    """
     defaults = DEFAULTS | wanted
     fitting = [
         row
@@ -67,7 +70,7 @@ def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: A
         and cell["labels"] == labels
         and all(cell[k] == v for k, v in defaults.items())
     ]
-    return max(fitting, key=lambda row: row.miou, default=None)
+    return max(fitting, key=lambda row: (len(row.results), row.miou), default=None)
 
 
 def gap_closed(row: Row, real: Row, upper: Row) -> tuple[float, float, float]:

@@ -141,6 +141,9 @@ def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     rows |= dict([row("mean-teacher", 0.7, consistency=1.0), row("mean-teacher", 0.65, consistency=5.0)])
     best = report.pick(rows, "mean-teacher", 4)
     assert best.miou == 0.7
+    best.results.append({"miou": 0.3, "iou": [0.3] * 3})  # a second seed: now 0.5 on average, but the only full row
+    assert report.pick(rows, "mean-teacher", 4) is best
+    best.results.pop()
     share, low, high = report.gap_closed(
         *(report.pick(rows, m, n) for m, n in (("factory", 4), ("real", 4), ("upper", 0)))
     )
