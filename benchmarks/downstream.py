@@ -43,6 +43,7 @@ from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
 from factory.errors import InputError
+from factory.files import whole_file
 from factory.generators import ImageGenerator, open_generator, resolve_device
 from factory.interpreting import cache_dir, train_interpreter
 from factory.order import Order
@@ -80,10 +81,7 @@ class Study:
         cache = self.out / f"{split}.npz"
         if not cache.exists():
             read = pairs.fetch(range(len(pairs)))
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            arrays = {"images": np.stack([p.image for p in read]), "masks": np.stack([p.mask for p in read])}
-            np.savez(cache.with_suffix(".new.npz"), **arrays)
-            cache.with_suffix(".new.npz").replace(cache)
+            keep(cache, images=np.stack([p.image for p in read]), masks=np.stack([p.mask for p in read]))
         with np.load(cache) as found:
             groups = [pairs.groups.get(stem, stem) for stem in pairs.stems]
             return ArrayPairs(found["images"], found["masks"], names=pairs.stems, groups=groups)
@@ -168,9 +166,7 @@ class Study:
         if not cache.exists():
             model, _ = load_segmenter(self.segmenter(first))
             masks = relabel(model.to(self.device), pairs.images, uses_bf16("auto", self.device))
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(cache.with_suffix(".new.npz"), masks=masks)
-            cache.with_suffix(".new.npz").replace(cache)
+            keep(cache, masks=masks)
         with np.load(cache) as found:
             return ArrayPairs(pairs.images, found["masks"])
 
@@ -178,9 +174,7 @@ class Study:
         """Generated images (those of the smallest cell's store) with the labels of the upper bound's segmenter."""
         images = in_memory(StorePairs(self.store(Cell("factory", self.options.labels[0], seed)), keep=False)).images
         model, _ = load_segmenter(self.upper(seed))
-        blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
-        found = predict_pairs(model.to(self.device), blank, bf16=uses_bf16("auto", self.device))
-        return ArrayPairs(images, np.stack([p.argmax(0).astype(np.uint8) for _, p in found]))
+        return ArrayPairs(images, segment(model.to(self.device), images))
 
 
 def inverted_crops(
@@ -269,6 +263,13 @@ def run_cell(study: Study, cell: Cell) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
+def segment(model: Segmenter, images: np.ndarray) -> np.ndarray:
+    """A segmenter's masks of images of one size, on its device."""
+    blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
+    found = predict_pairs(model, blank, bf16=uses_bf16("auto", next(model.parameters()).device))
+    return np.stack([p.argmax(0).astype(np.uint8) for _, p in found])
+
+
 def confusions(study: Study, model: Segmenter) -> np.ndarray:
     """One confusion matrix for each val crop."""
     found = predict_pairs(model, study.val_set, bf16=uses_bf16("auto", study.device))
@@ -284,6 +285,13 @@ def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> f
     some = subset(pairs, list(range(min(count, len(pairs)))))
     found = predict_pairs(model.to(study.device), some, bf16=uses_bf16("auto", study.device))
     return float(scores(sum(confusion_matrix(p.argmax(0), pair.mask, model.num_classes) for pair, p in found)).miou)
+
+
+def keep(path: Path, **arrays: np.ndarray) -> None:
+    """Arrays in a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def subset(pairs: ArrayPairs, indices: list[int]) -> ArrayPairs:

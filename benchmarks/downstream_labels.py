@@ -17,28 +17,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, inverted_crops, parse
+from downstream import Study, inverted_crops, parse, segment
 from downstream_cells import LABELS
 
 from factory.downstream.catalogue import load_segmenter
-from factory.downstream.inference import predict_pairs
 from factory.downstream.metrics import confusion_matrix, scores
-from factory.downstream.pairs import ArrayPairs
 from factory.downstream.segmenter import Segmenter
-from factory.downstream.training import uses_bf16
 from factory.generators import Generated, ImageGenerator, open_generator
 from factory.interpreting import train_interpreter
 from interpreters import StyleInterpreter
 from interpreters.labelset import LabelSet, Sample
 
 TEST_IMAGES, BATCH = 400, 20
-
-
-def segment(model: Segmenter, images: np.ndarray) -> np.ndarray:
-    """A segmenter's masks of images of one size."""
-    blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
-    found = predict_pairs(model, blank, bf16=uses_bf16("auto", torch.device("cpu")))
-    return np.stack([p.argmax(0).astype(np.uint8) for _, p in found])
 
 
 def generated_labels(generator: ImageGenerator, upper: Segmenter, like: LabelSet, count: int, seed: int) -> LabelSet:

@@ -57,6 +57,11 @@ def read_rows(out: Path, whole_pictures: bool = True) -> dict[tuple[Any, ...], R
     }
 
 
+def label_counts(rows: dict[tuple[Any, ...], Row]) -> list[int]:
+    """The numbers of labels that there are rows of, without "all"."""
+    return sorted({dict(key)["labels"] for key in rows} - {0})
+
+
 def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: Any) -> Row | None:
     """The row of a method; of several (mean teacher's consistency weights) the best, which favours the baseline.
 
@@ -88,7 +93,7 @@ def ahead(row: Row, other: Row) -> str:
 
 def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     upper, oracle = pick(rows, "upper", 0), pick(rows, "oracle", 0)
-    counts = sorted({dict(key)["labels"] for key in rows} - {0})
+    counts = label_counts(rows)
     lines = ["| labels | " + " | ".join(MAIN) + " | gap closed | above mean-teacher |", "|---:" * (len(MAIN) + 3) + "|"]
     for n in counts:
         found = {method: pick(rows, method, n) for method in MAIN}
@@ -116,7 +121,7 @@ def best_of_ours(rows: dict[tuple[Any, ...], Row], labels: int) -> Row | None:
 def interval_table(rows: dict[tuple[Any, ...], Row], over_crops: dict[tuple[Any, ...], Row]) -> list[str]:
     """The factory's best and the mean teacher with both kinds of intervals."""
     lines = ["| labels | drawn | the factory's best | mean-teacher | above mean-teacher |", "|---:|---|---:|---:|---:|"]
-    for n in sorted({dict(key)["labels"] for key in rows} - {0}):
+    for n in label_counts(rows):
         for drawn, some in (("pictures", rows), ("crops", over_crops)):
             if (ours := best_of_ours(some, n)) and (teacher := pick(some, "mean-teacher", n)):
                 lines.append(f"| {n} | {drawn} | {ours.text()} | {teacher.text()} | {ahead(ours, teacher)} |")
@@ -132,7 +137,7 @@ def loss_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
         "| labels | lost to the generator | lost to the labels | labels' agreement with upper |",
         "|---:" * 4 + "|",
     ]
-    for n in sorted({dict(key)["labels"] for key in rows} - {0}):
+    for n in label_counts(rows):
         row = pick(rows, "factory", n)
         if row:
             agree = [r["agreement_with_upper"] for r in row.results if r.get("agreement_with_upper") is not None]
@@ -207,7 +212,7 @@ def draw(rows: dict[tuple[Any, ...], Row], path: Path) -> None:
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    counts = sorted({dict(key)["labels"] for key in rows} - {0})
+    counts = label_counts(rows)
     colours = dict(zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#D55E00"), strict=True))
     for method in MAIN:
         found = [(n, row) for n in counts if (row := pick(rows, method, n))]

@@ -2,12 +2,13 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from factory.downstream.pairs import ArrayPairs
+from factory.downstream.pairs import ArrayPairs, Pair
 
 CLASSES = [{"name": "background", "color": [0, 0, 0]}, {"name": "disc", "color": [230, 159, 0], "thing": True}]
 
@@ -20,6 +21,24 @@ def discs(n: int, size: int = 16, seed: int = 0) -> ArrayPairs:
     mask = ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < 16).astype(np.uint8)
     images = np.clip(40 + 120 * mask + rng.normal(0, 20, mask.shape), 0, 255).astype(np.uint8)
     return ArrayPairs(images[..., None], mask)
+
+
+class Interrupted(Exception):
+    """What ``StopsAfter`` raises."""
+
+
+class StopsAfter(ArrayPairs):
+    """The same pairs, which can be read so many times: a run that is interrupted."""
+
+    def __init__(self, pairs: ArrayPairs, reads: int) -> None:
+        super().__init__(pairs.images, pairs.masks)
+        self.reads = reads
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        self.reads -= 1
+        if self.reads < 0:
+            raise Interrupted
+        return super().fetch(indices)
 
 
 def write_folder(folder: Path, n: int = 6, size: int = 16, seed: int = 0) -> Path:

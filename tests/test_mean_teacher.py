@@ -1,19 +1,18 @@
 """Mean teacher: unlabelled images help where labels are few, and the ramp is the paper's."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from disc_world import discs
+from disc_world import Interrupted, StopsAfter, discs
 
 from factory.downstream.augment import dihedral
 from factory.downstream.inference import dataset_confusion
 from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled, jitter, ramp_up
 from factory.downstream.metrics import scores
-from factory.downstream.pairs import ArrayPairs, Pair
+from factory.downstream.pairs import ArrayPairs
 from factory.downstream.segmenter import Segmenter
 from factory.downstream.training import TrainingConfig, train_segmenter
 from factory.downstream.unet import UNet
@@ -39,7 +38,7 @@ def test_unlabelled_images_make_the_answer_steadier_and_better() -> None:
         return float((a - b).square().mean()), float(scores(dataset_confusion(teacher, test)).miou)
 
     without, with_them = (np.array([outcome(label, weight) for label in (1, 2, 3)]) for weight in (0.0, 5.0))
-    assert (with_them[:, 0] < without[:, 0] / 2).all()
+    assert (with_them[:, 0] < without[:, 0] / 5).all()
     assert (with_them[:, 1] > without[:, 1]).all()
 
 
@@ -77,21 +76,9 @@ def test_the_teachers_answer_is_turned_with_the_students_image() -> None:
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    class Interrupted(Exception):
-        pass
-
-    class StopsAfter(ArrayPairs):
-        reads = 0
-
-        def fetch(self, indices: Sequence[int]) -> list[Pair]:
-            self.reads += 1
-            if self.reads > 8:
-                raise Interrupted
-            return super().fetch(indices)
-
     config, free, path = replace(CONFIG, steps=12, validate_every=5), discs(16, seed=2), tmp_path / "run.pt"
     whole, _ = train_segmenter(net(), discs(4), config, progress=False, unlabelled=Unlabelled(free))
-    stops = Unlabelled(StopsAfter(free.images, free.masks))
+    stops = Unlabelled(StopsAfter(free, 8))
     with pytest.raises(Interrupted):
         train_segmenter(net(), discs(4), config, checkpoint=path, progress=False, unlabelled=stops)
     other = Unlabelled(free, MeanTeacherConfig(1.0))

@@ -1,13 +1,12 @@
 """Training a segmenter: it learns, resumes to the same weights, stops early, and weighs pixels."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from disc_world import discs
+from disc_world import Interrupted, StopsAfter, discs
 
 from factory.downstream.augment import NONE
 from factory.downstream.inference import dataset_confusion
@@ -38,20 +37,8 @@ def test_it_learns_discs() -> None:
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole, _ = train_segmenter(net(), discs(32), CONFIG, progress=False)
 
-    class Interrupted(Exception):
-        pass
-
-    class StopsAfter(ArrayPairs):
-        reads = 0
-
-        def fetch(self, indices: Sequence[int]) -> list[Pair]:
-            self.reads += 1
-            if self.reads > 35:
-                raise Interrupted
-            return super().fetch(indices)
-
     data = discs(32)
-    stops = StopsAfter(data.images, data.masks)
+    stops = StopsAfter(data, 35)
     with pytest.raises(Interrupted):
         train_segmenter(net(), stops, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)
     resumed, report = train_segmenter(net(9), data, CONFIG, checkpoint=tmp_path / "run.pt", progress=False)

@@ -192,9 +192,7 @@ def predict_files(
         read, names = (lambda name: images.read_bytes()), {images.stem: images.name}
     else:
         files = Files(images)
-        read, names = files.read, files.pictures("images") or files.pictures(None)
-    if not names:
-        raise InputError(f"{images} holds no pictures")
+        read, names = files.read, files.images()
     where = resolve_device(device)
     model.to(where)
     for folder in ("masks", "overlays") if overlays else ("masks",):

@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 import zlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -63,6 +64,13 @@ class Files:
                 found[path.stem] = name
         return found
 
+    def images(self) -> dict[str, str]:
+        """Stem to name of the pictures of ``images/``, or of all; InputError where there are none."""
+        found = self.pictures("images") or self.pictures(None)
+        if not found:
+            raise InputError(f"{self.path} holds no pictures")
+        return found
+
     def json(self, name: str) -> Any:
         """A JSON file at the top (or in the single top folder), None where there is none."""
         found = [n for n in self.names if PurePosixPath(n).name == name and n.count("/") <= 1]
@@ -74,7 +82,23 @@ class Files:
             raise InputError(f"{self.path}: {found[0]} is no JSON ({error})") from error
 
 
-class LabelledPairs(Pairs):
+class FilePairs(Pairs):
+    """Pairs that are files, numbered by the order of their stems and decoded when they are asked for."""
+
+    stems: list[str]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers, decoded."""
+        return [self._read(self.stems[i]) for i in indices]
+
+    @abstractmethod
+    def _read(self, stem: str) -> Pair: ...
+
+
+class LabelledPairs(FilePairs):
     """Images with human masks.
 
     ``mapping`` (256 entries) turns mask values into class ids, 255 where a value is not labelled; ``numbered`` says
@@ -107,13 +131,6 @@ class LabelledPairs(Pairs):
         self.images, self.masks = images, found
         self.classes = read_classes(self.files)
 
-    def __len__(self) -> int:
-        return len(self.stems)
-
-    def fetch(self, indices: Sequence[int]) -> list[Pair]:
-        """The pairs of these numbers, decoded."""
-        return [self._read(self.stems[i]) for i in indices]
-
     def _read(self, stem: str) -> Pair:
         image = decode_image(self.files.read(self.images[stem]), self.images[stem])
         mask = decode_mask(self.mask_files.read(self.masks[stem]), self.masks[stem])
@@ -130,22 +147,13 @@ class LabelledPairs(Pairs):
         return Pair(image, mask, instances=instances, name=stem, group=self.groups.get(stem, stem))
 
 
-class Pictures(Pairs):
+class Pictures(FilePairs):
     """Images without labels: the pictures of ``images/``, or all, of a folder or zip; every pixel is 255."""
 
     def __init__(self, path: Path) -> None:
         self.files = Files(path)
-        found = self.files.pictures("images") or self.files.pictures(None)
-        if not found:
-            raise InputError(f"{path} holds no pictures")
-        self.stems, self.images = sorted(found), found
-
-    def __len__(self) -> int:
-        return len(self.stems)
-
-    def fetch(self, indices: Sequence[int]) -> list[Pair]:
-        """The pictures of these numbers, decoded."""
-        return [self._read(self.stems[i]) for i in indices]
+        self.images = self.files.images()
+        self.stems = sorted(self.images)
 
     def _read(self, stem: str) -> Pair:
         image = decode_image(self.files.read(self.images[stem]), self.images[stem])
