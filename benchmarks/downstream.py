@@ -206,16 +206,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     """Train and test one cell and write its result."""
     options, clock = study.options, Clock()
     real = study.chosen(cell.labels, cell.seed) if cell.labels else study.train_set
-    torch.manual_seed(cell.seed)
-    model = build_segmenter(options.architecture, real.images.shape[-1], len(NUCLEI_CLASSES), **options.network_options)
-    config = TrainingConfig(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        augmentation=PRESETS[options.augmentation],
-        average=options.average,
-        seed=cell.seed,
-        validate_every=max(1, options.steps // 4),
-    )
+    model, config = network(options, real.images.shape[-1], cell.seed), training_config(options, cell.seed)
     result: dict[str, Any] = {"cell": asdict(cell), "network": options.architecture, "steps": options.steps}
     checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
     pairs: Pairs
@@ -261,6 +252,24 @@ def run_cell(study: Study, cell: Cell) -> None:
     (folder / f"{cell.name}.json.new").write_text(json.dumps(result, indent=1))
     (folder / f"{cell.name}.json.new").replace(folder / f"{cell.name}.json")
     checkpoint.unlink(missing_ok=True)
+
+
+def network(options: argparse.Namespace, channels: int, seed: int) -> Segmenter:
+    """The study's network, untrained."""
+    torch.manual_seed(seed)
+    return build_segmenter(options.architecture, channels, len(NUCLEI_CLASSES), **options.network_options)
+
+
+def training_config(options: argparse.Namespace, seed: int) -> TrainingConfig:
+    """How every network of the study is trained."""
+    return TrainingConfig(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        augmentation=PRESETS[options.augmentation],
+        average=options.average,
+        seed=seed,
+        validate_every=max(1, options.steps // 4),
+    )
 
 
 def segment(model: Segmenter, images: np.ndarray) -> np.ndarray:

@@ -97,10 +97,16 @@ def test_what_labels_lose_is_told_apart(
     arguments = ["--data", str(tmp_path), "--generator", str(tiny_checkpoint), "--out", str(tmp_path / "study")]
     arguments += ["--labels", "2", "--seeds", "0", "--steps", "2", "--batch-size", "2", "--inversion-steps", "1"]
     arguments += ["--encoder-steps", "1", "--min-fidelity", "-1000", "--device", "cpu", "--amplify", "none"]
-    labels.main([*arguments, "--network-options", '{"width": 4, "depth": 2}'])
+    arguments += ["--pairs", "200", "--network-options", '{"width": 4, "depth": 2}']
+    labels.main(arguments)
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 2 |")]
     assert len(rows) == 5
     assert len(set(rows)) == 5
+    (tmp_path / "study" / "labels" / "n02_s0_4.npz").unlink()
+    kept = (tmp_path / "study" / "labels" / "n02_s0_0.npz").stat().st_mtime_ns
+    labels.main(arguments)
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 2 |")] == rows
+    assert (tmp_path / "study" / "labels" / "n02_s0_0.npz").stat().st_mtime_ns == kept
 
 
 def test_chosen_labels_are_nested_and_from_different_pictures(
