@@ -33,7 +33,7 @@ from downstream_report import write_tables
 
 from factory.downstream.augment import PRESETS
 from factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
-from factory.downstream.inference import predict_pairs
+from factory.downstream.inference import dataset_confusion, predict_pairs
 from factory.downstream.labelled import LabelledPairs, parse_mapping
 from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
 from factory.downstream.metrics import confusion_matrix, scores
@@ -232,7 +232,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     result["preparation"] = result.get("preparation") or clock.lap()
 
     def score(step: int, average: Segmenter) -> dict[str, float]:
-        return {"val_miou": float(scores(confusions(study, average).sum(0)).miou)}
+        return {"val_miou": float(scores(confusion(study, average, study.val_set)).miou)}
 
     trained, report = train_segmenter(
         model, pairs, config, checkpoint=checkpoint, device=study.device, on_validation=score, unlabelled=unlabelled
@@ -247,10 +247,9 @@ def run_cell(study: Study, cell: Cell) -> None:
     total = scores(per_image.sum(0))
     result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
     folder = study.out / "cells"
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{cell.name}.npz", confusion=per_image, groups=np.array(study.val_set.groups))
-    (folder / f"{cell.name}.json.new").write_text(json.dumps(result, indent=1))
-    (folder / f"{cell.name}.json.new").replace(folder / f"{cell.name}.json")
+    keep(folder / f"{cell.name}.npz", confusion=per_image, groups=np.array(study.val_set.groups))
+    with whole_file(folder / f"{cell.name}.json") as file:
+        file.write(json.dumps(result, indent=1).encode())
     checkpoint.unlink(missing_ok=True)
 
 
@@ -285,6 +284,11 @@ def confusions(study: Study, model: Segmenter) -> np.ndarray:
     return np.stack([confusion_matrix(pair.mask, p.argmax(0), model.num_classes) for pair, p in found])
 
 
+def confusion(study: Study, model: Segmenter, pairs: Pairs) -> np.ndarray:
+    """One confusion matrix over all pairs; rows are their masks."""
+    return dataset_confusion(model.to(study.device), pairs, bf16=uses_bf16("auto", study.device))
+
+
 def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> float | None:
     """mIoU of the interpreter's masks against the upper bound's segmenter on the same images: what labels lose."""
     path = study.segmenter(Cell("upper", 0, seed))
@@ -292,8 +296,7 @@ def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> f
         return None
     model, _ = load_segmenter(path)
     some = subset(pairs, list(range(min(count, len(pairs)))))
-    found = predict_pairs(model.to(study.device), some, bf16=uses_bf16("auto", study.device))
-    return float(scores(sum(confusion_matrix(p.argmax(0), pair.mask, model.num_classes) for pair, p in found)).miou)
+    return float(scores(confusion(study, model, some)).miou)
 
 
 def keep(path: Path, **arrays: np.ndarray) -> None:

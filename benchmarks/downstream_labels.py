@@ -10,8 +10,9 @@ interpreters, and what has been measured is kept there.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, confusions, inverted_crops, keep, network, parse, segment, training_config
+from downstream import Study, confusion, inverted_crops, keep, network, parse, segment, training_config
 from downstream_cells import LABELS
 
 from factory.downstream.catalogue import load_segmenter
-from factory.downstream.metrics import confusion_matrix, scores
+from factory.downstream.metrics import scores
 from factory.downstream.pairs import ArrayPairs
 from factory.downstream.segmenter import Segmenter
 from factory.downstream.training import train_segmenter
@@ -36,39 +37,29 @@ COLUMNS = ("labels", "masks from", "mIoU on val", "agreement", "objects where up
 COLUMNS += ("ground where upper sees objects",)
 
 
-def origins(labels: int) -> tuple[str, ...]:
-    """What the rows are called: whose masks, on which images."""
-    return (
-        "people, inverted crops (the factory)",
-        "upper, of the real crops, inverted",
-        "upper, of the reconstructions, inverted",
-        f"upper, {labels} generated images",
-        f"upper, {8 * labels} generated images",
-    )
+def label_sets(
+    study: Study, generator: ImageGenerator, upper: Segmenter, labels: int, seed: int
+) -> dict[str, Callable[[], LabelSet]]:
+    """What makes the label set of each origin: whose masks, on which images."""
+    inversion = cache(lambda: inverted_crops(study, generator, labels, seed))
 
-
-def label_sets(study: Study, generator: ImageGenerator, labels: int, seed: int) -> dict[str, LabelSet]:
-    """The label set of each origin."""
-    upper, _ = load_segmenter(study.upper(seed))
-    inverted, reconstructions, _ = inverted_crops(study, generator, labels, seed)
+    def people() -> LabelSet:
+        return inversion()[0]
 
     def drawn(images: np.ndarray) -> LabelSet:
-        rows = zip(inverted.samples, segment(upper, images), strict=True)
-        return replace(inverted, samples=tuple(sample._replace(mask=mask) for sample, mask in rows))
+        rows = zip(people().samples, segment(upper, images), strict=True)
+        return replace(people(), samples=tuple(sample._replace(mask=mask) for sample, mask in rows))
 
-    return dict(
-        zip(
-            origins(labels),
-            (
-                inverted,
-                drawn(np.stack([s.image for s in inverted.samples])),
-                drawn(reconstructions),
-                generated_labels(generator, upper, inverted, labels, seed),
-                generated_labels(generator, upper, inverted, 8 * labels, seed),
-            ),
-            strict=True,
-        )
-    )
+    def generated(count: int) -> LabelSet:
+        return generated_labels(generator, upper, people(), count, seed)
+
+    return {
+        "people, inverted crops (the factory)": people,
+        "upper, of the real crops, inverted": lambda: drawn(np.stack([s.image for s in people().samples])),
+        "upper, of the reconstructions, inverted": lambda: drawn(inversion()[1]),
+        f"upper, {labels} generated images": lambda: generated(labels),
+        f"upper, {8 * labels} generated images": lambda: generated(8 * labels),
+    }
 
 
 def generated_labels(generator: ImageGenerator, upper: Segmenter, like: LabelSet, count: int, seed: int) -> LabelSet:
@@ -90,23 +81,20 @@ def new_images(study: Study, generator: ImageGenerator, seed: int) -> Iterator[G
 
 def measure(study: Study, labels: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Confusion of each origin's labels (rows: upper's class), and on val of the segmenter trained on them."""
-    paths = {name: study.out / "labels" / f"n{labels:02d}_s{seed}_{i}.npz" for i, name in enumerate(origins(labels))}
-    if not all(path.exists() for path in paths.values()):
-        generator = open_generator(study.options.generator, "cpu")
-        sets = label_sets(study, generator, labels, seed)
-    for name, path in paths.items():
+    generator = open_generator(study.options.generator, "cpu")
+    upper, _ = load_segmenter(study.upper(seed))
+    for i, (name, label_set) in enumerate(label_sets(study, generator, upper, labels, seed).items()):
+        path = study.out / "labels" / f"n{labels:02d}_s{seed}_{i}.npz"
         if not path.exists():
-            interpreter = train_interpreter(generator, sets[name], study.interpreter_settings(seed), progress=False)
+            interpreter = train_interpreter(generator, label_set(), study.interpreter_settings(seed), progress=False)
             images, masks = [], []
             for made in new_images(study, generator, seed):
                 images.append(made.images.numpy())
                 masks.append(np.asarray(interpreter.predict(made.feature_maps, study.options.precision).mask))
             pairs = ArrayPairs(np.concatenate(images), np.concatenate(masks))
-            upper, _ = load_segmenter(study.upper(seed))
-            agreement = confusion_matrix(segment(upper, pairs.images), pairs.masks, 3)
             untrained = network(study.options, pairs.images.shape[-1], seed)
             trained, _ = train_segmenter(untrained, pairs, training_config(study.options, seed), device=study.device)
-            keep(path, agreement=agreement, val=confusions(study, trained).sum(0))
+            keep(path, agreement=confusion(study, upper, pairs).T, val=confusion(study, trained, study.val_set))
         with np.load(path) as found:
             yield name, found["agreement"], found["val"]
 
