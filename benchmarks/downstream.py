@@ -9,7 +9,8 @@ When it stops, it writes table.md, table.json and table.png of all cells that ar
 Methods: ``real`` (the N labelled crops alone), ``mean-teacher`` (those, and all train crops without labels),
 ``factory`` (the N crops by inversion to an interpreter to 10,000 pairs), ``factory+real`` (pairs and the N crops),
 ``refined`` (the same again, with the pairs' labels made anew by the segmenter of ``factory+real``),
-``refined+mean-teacher`` (that, and all train crops without labels, like the baseline),
+``refined+mean-teacher`` (that, and all train crops without labels, like the baseline; with one and with three
+first-round segmenters that label the pairs together),
 ``upper`` (all train labels), ``oracle`` (generated images with the labels of the upper bound's segmenter: what is lost
 to the generator alone). All train the same network for the same steps with the same augmentation; nothing is chosen on
 val. The score after each quarter of the steps is kept too, so that a baseline that would rather stop early can be read.
@@ -158,17 +159,28 @@ class Study:
         return self.out / "segmenters" / f"{cell.name}.safetensors"
 
     def refined(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
-        """The pairs with the labels that the segmenter of ``factory+real`` gives them."""
-        first = replace(cell, method="factory+real", consistency=None)
-        if not self.segmenter(first).exists():
-            run_cell(self, first)
-        cache = self.out / "relabelled" / f"{first.name}.npz"
+        """The pairs with the labels that the segmenters of ``factory+real`` give them."""
+        first = replace(cell, method="factory+real", consistency=None, teachers=1)
+        cache = self.out / "relabelled" / f"{replace(first, teachers=cell.teachers).name}.npz"
         if not cache.exists():
-            model, _ = load_segmenter(self.segmenter(first))
-            masks = relabel(model.to(self.device), pairs.images, uses_bf16("auto", self.device))
-            keep(cache, masks=masks)
+            teachers = [self.teacher(first, pairs, k).to(self.device) for k in range(cell.teachers)]
+            keep(cache, masks=relabel(teachers, pairs.images, uses_bf16("auto", self.device)))
         with np.load(cache) as found:
             return ArrayPairs(pairs.images, found["masks"])
+
+    def teacher(self, first: Cell, pairs: ArrayPairs, k: int) -> Segmenter:
+        """First-round segmenter k: the cell's own, or one that differs from it in its seed alone."""
+        if k == 0:
+            if not self.segmenter(first).exists():
+                run_cell(self, first)
+            return load_segmenter(self.segmenter(first))[0]
+        path, seed = self.out / "segmenters" / f"{first.name}_{k}.safetensors", first.seed + 100 * k
+        if not path.exists():
+            both = with_real(pairs, self.chosen(first.labels, first.seed))
+            untrained, config = network(self.options, pairs.images.shape[-1], seed), training_config(self.options, seed)
+            trained, _ = train_segmenter(untrained, both, config, device=self.device)
+            save_segmenter(trained, path, recipe(self.options, pairs.images.shape[-1]))
+        return load_segmenter(path)[0]
 
     def oracle_pairs(self, seed: int) -> ArrayPairs:
         """Generated images (those of the smallest cell's store) with the labels of the upper bound's segmenter."""
@@ -224,7 +236,7 @@ def run_cell(study: Study, cell: Cell) -> None:
             result["relabelling"] = clock.lap()
             result["agreement_refined"] = agreement(study, cell.seed, generated)
         if cell.method != "factory":
-            pairs = JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
+            pairs = with_real(generated, real)
     unlabelled = None
     if "mean-teacher" in cell.method:
         semi = MeanTeacherConfig(float(cell.consistency or 5.0), batch_size=options.batch_size)
@@ -240,9 +252,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
     result["training"] = clock.lap()
     if cell.method in ("upper", "factory+real"):
-        recipe = {"name": options.architecture, "image_channels": real.images.shape[-1]}
-        recipe |= {"options": options.network_options, "classes": [asdict(c) for c in NUCLEI_CLASSES]}
-        save_segmenter(trained, study.segmenter(cell), recipe)
+        save_segmenter(trained, study.segmenter(cell), recipe(options, real.images.shape[-1]))
     per_image = confusions(study, trained)
     total = scores(per_image.sum(0))
     result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
@@ -251,6 +261,17 @@ def run_cell(study: Study, cell: Cell) -> None:
     with whole_file(folder / f"{cell.name}.json") as file:
         file.write(json.dumps(result, indent=1).encode())
     checkpoint.unlink(missing_ok=True)
+
+
+def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:
+    """Pairs and labelled crops, these repeated until they are a quarter of all."""
+    return JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
+
+
+def recipe(options: argparse.Namespace, channels: int) -> dict[str, Any]:
+    """What a kept segmenter's file says of it."""
+    about = {"name": options.architecture, "image_channels": channels, "options": options.network_options}
+    return about | {"classes": [asdict(c) for c in NUCLEI_CLASSES]}
 
 
 def network(options: argparse.Namespace, channels: int, seed: int) -> Segmenter:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 SEEDS = (0, 1, 2)
 LABELS = (4, 8, 16, 32, 64)
 PAIRS = 10_000
+TEACHERS = 3  # first-round segmenters whose labels teach the last round together
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Cell:
     keep: bool = True
     temperature: float | None = None
     consistency: float | None = None
+    teachers: int = 1
 
     @property
     def name(self) -> str:
@@ -36,6 +38,7 @@ def main_cells(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
         for n in labels:
             cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real", "refined")]
             cells += [Cell(m, n, seed, consistency=5.0) for m in ("refined+mean-teacher", "mean-teacher")]
+            cells += [Cell("refined+mean-teacher", n, seed, consistency=5.0, teachers=TEACHERS)]
     return cells
 
 

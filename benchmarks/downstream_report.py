@@ -2,19 +2,22 @@
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from downstream_cells import Cell
+from downstream_cells import TEACHERS, Cell
 
 from factory.downstream.bootstrap import resampled_sums
 from factory.downstream.metrics import scores
 
-MAIN = ("real", "mean-teacher", "factory", "factory+real", "refined", "refined+mean-teacher")
+MAIN: dict[str, tuple[str, int]] = {  # column: method and number of first-round segmenters
+    **{m: (m, 1) for m in ("real", "mean-teacher", "factory", "factory+real", "refined", "refined+mean-teacher")},
+    f"refined+mean-teacher, {TEACHERS} teachers": ("refined+mean-teacher", TEACHERS),
+}
 CLASSES = ("background", "nucleus", "neighbour")
-DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature")}
+DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature", "teachers")}
 
 
 @dataclass
@@ -50,7 +53,8 @@ def read_rows(out: Path, whole_pictures: bool = True) -> dict[tuple[Any, ...], R
         with np.load(path.with_suffix(".npz")) as arrays:
             confusion, groups = arrays["confusion"], arrays["groups"].tolist()
             sums = resampled_sums(confusion, groups if whole_pictures else None)
-        key = tuple((k, v) for k, v in result["cell"].items() if k != "seed")
+        cell = Cell(**result["cell"])  # what an older result does not tell has its default
+        key = tuple((k, v) for k, v in asdict(cell).items() if k != "seed")
         found[key].append((result, scores(sums).miou))
     return {
         key: Row(key, [r for r, _ in cells], np.mean([m for _, m in cells], axis=0)) for key, cells in found.items()
@@ -78,6 +82,12 @@ def pick(rows: dict[tuple[Any, ...], Row], method: str, labels: int, **wanted: A
     return max(fitting, key=lambda row: (len(row.results), row.miou), default=None)
 
 
+def main_row(rows: dict[tuple[Any, ...], Row], column: str, labels: int) -> Row | None:
+    """The row of a column of the main table."""
+    method, teachers = MAIN[column]
+    return pick(rows, method, labels, teachers=teachers)
+
+
 def gap_closed(row: Row, real: Row, upper: Row) -> tuple[float, float, float]:
     """(method - real) / (upper - real) with its paired 95 % interval."""
     share = (row.replicates - real.replicates) / (upper.replicates - real.replicates)
@@ -96,7 +106,7 @@ def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
     counts = label_counts(rows)
     lines = ["| labels | " + " | ".join(MAIN) + " | gap closed | above mean-teacher |", "|---:" * (len(MAIN) + 3) + "|"]
     for n in counts:
-        found = {method: pick(rows, method, n) for method in MAIN}
+        found = {column: main_row(rows, column, n) for column in MAIN}
         cells = [row.text() if row else "" for row in found.values()]
         ours = best_of_ours(rows, n)
         closed = above = ""
@@ -114,7 +124,7 @@ def main_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
 
 def best_of_ours(rows: dict[tuple[Any, ...], Row], labels: int) -> Row | None:
     """The factory's best method at this number of labels."""
-    found = (pick(rows, method, labels) for method in MAIN[2:])
+    found = (main_row(rows, column, labels) for column in list(MAIN)[2:])
     return max((row for row in found if row), key=lambda row: row.miou, default=None)
 
 
@@ -213,15 +223,17 @@ def draw(rows: dict[tuple[Any, ...], Row], path: Path) -> None:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     counts = label_counts(rows)
-    colours = dict(zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#D55E00"), strict=True))
-    for method in MAIN:
-        found = [(n, row) for n in counts if (row := pick(rows, method, n))]
+    colours = dict(
+        zip(MAIN, ("#6b7280", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#CC79A7"), strict=True)
+    )
+    for column in MAIN:
+        found = [(n, row) for n in counts if (row := main_row(rows, column, n))]
         if found:
             x, y = [n for n, _ in found], [100 * row.miou for _, row in found]
-            axes.plot(x, y, marker="o", color=colours[method], label=method)
+            axes.plot(x, y, marker="o", color=colours[column], label=column)
             for n, row in found:
                 points = [100 * r["miou"] for r in row.results]
-                axes.scatter([n] * len(points), points, s=8, color=colours[method], alpha=0.5)
+                axes.scatter([n] * len(points), points, s=8, color=colours[column], alpha=0.5)
     for method, style in (("upper", "-"), ("oracle", ":")):
         if row := pick(rows, method, 0):
             axes.axhline(100 * row.miou, color="black", linestyle=style, linewidth=1, label=method)

@@ -66,6 +66,7 @@ def evaluate_dataset(
     unlabelled: list[str] | None = None,
     consistency: Annotated[float, Field(ge=0)] = 5.0,
     rounds: Annotated[int, Field(gt=0)] = 1,
+    teachers: Annotated[int, Field(gt=0, le=8)] = 1,
     balance: bool = False,
     uncertainty_temperature: Annotated[float | None, Field(gt=0)] = None,
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
@@ -87,6 +88,7 @@ def evaluate_dataset(
         unlabelled: Folders or zips of pictures, or stores, learned from without labels (mean teacher).
         consistency: Weight of the unlabelled pictures.
         rounds: After each but the last the segmenter labels the stores anew.
+        teachers: Segmenters that label the stores together in those rounds.
         balance: Repeat smaller sources until each is seen about equally.
         uncertainty_temperature: Weigh pixels by exp(-uncertainty / this), nats.
         seed: Of weights, order and augmentation.
@@ -104,6 +106,7 @@ def evaluate_dataset(
         unlabelled=tuple(permitted_path("unlabelled", uri) for uri in unlabelled or ()),
         consistency=consistency,
         rounds=rounds,
+        teachers=teachers,
         training=TrainingConfig(steps=steps, batch_size=batch_size, seed=seed),
         device=device,
     )

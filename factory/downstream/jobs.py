@@ -1,8 +1,7 @@
 """Each downstream task as one plain function: train on pairs, predict a folder, evaluate on human labels."""
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from factory.downstream.labelled import Files, LabelledPairs, Pictures, decode_i
 from factory.downstream.losses import LOSSES
 from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
 from factory.downstream.pairs import JoinedPairs, Pairs
-from factory.downstream.relabel import Relabelled
+from factory.downstream.relabel import MAX_TEACHERS, Relabelled
 from factory.downstream.report import write_report
+from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
 from factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
 from factory.errors import InputError
@@ -46,6 +46,7 @@ class SegmenterOrder:
     unlabelled       folders or zips of pictures, or stores: the last round learns from them by mean teacher
     consistency      largest weight of what they add to the loss
     rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
+    teachers         segmenters of each round but the last, of different seeds: they label together
     """
 
     pairs: tuple[str, ...]
@@ -64,6 +65,7 @@ class SegmenterOrder:
     unlabelled: tuple[str, ...] = ()
     consistency: float = 5.0
     rounds: int = 1
+    teachers: int = 1
     training: TrainingConfig = field(default_factory=TrainingConfig)
     device: str = "auto"
 
@@ -79,6 +81,10 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
     if order.rounds < 1:
         raise InputError(f"rounds is {order.rounds}: expected 1 or more")
+    if not 1 <= order.teachers <= MAX_TEACHERS:
+        raise InputError(f"teachers is {order.teachers}: expected 1 to {MAX_TEACHERS}")
+    if order.teachers > 1 and order.rounds == 1:
+        raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
     sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
@@ -105,26 +111,30 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         images = JoinedPairs([open_pictures(uri) for uri in order.unlabelled])
         unlabelled = Unlabelled(images, MeanTeacherConfig(order.consistency, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
-    beside = [order.out.with_name(f"{order.out.name}.checkpoint{r or ''}") for r in range(order.rounds)]
-    relabelled = [
-        [order.out.with_name(f"{order.out.name}.masks{r + 1}.{k}.npy") for k in range(len(parts))]
-        for r in range(order.rounds - 1)
-    ]
-    for r, checkpoint in enumerate(beside):
-        torch.manual_seed(config.seed + r)
+    beside: list[Path] = []
+
+    def trained_on(pairs: Pairs, r: int, k: int, free: Unlabelled | None) -> tuple[Segmenter, TrainingReport]:
+        """Network k of round r."""
+        beside.append(order.out.with_name(f"{order.out.name}.checkpoint{r or ''}{f'.{k}' if k else ''}"))
+        torch.manual_seed(config.seed + r + 100 * k)
         model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
-        free = unlabelled if r + 1 == order.rounds else None  # rounds before the last serve the stores' labels alone
-        trained, report = train_segmenter(
-            model, pairs, config, validation, checkpoint, device, progress, unlabelled=free
-        )
-        if r + 1 < order.rounds:
-            labels = [
-                Relabelled(part, trained, file, uses_bf16(config.precision, device), progress=progress)
-                if isinstance(part, StorePairs)
-                else part
-                for part, file in zip(parts, relabelled[r], strict=True)
-            ]
-            pairs = _joined(labels, repeats, order.border)
+        own = replace(config, seed=config.seed + 100 * k)
+        return train_segmenter(model, pairs, own, validation, beside[-1], device, progress, unlabelled=free)
+
+    for r in range(order.rounds - 1):  # rounds before the last serve the stores' labels alone
+        teachers = [trained_on(pairs, r, k, None)[0] for k in range(order.teachers)]
+        files = [
+            order.out.with_name(f"{order.out.name}.masks{r + 1}x{order.teachers}.{k}.npy") for k in range(len(parts))
+        ]
+        beside += files
+        labels = [
+            Relabelled(part, teachers, file, uses_bf16(config.precision, device), progress=progress)
+            if isinstance(part, StorePairs)
+            else part
+            for part, file in zip(parts, files, strict=True)
+        ]
+        pairs = _joined(labels, repeats, order.border)
+    trained, report = trained_on(pairs, order.rounds - 1, 0, unlabelled)
     recipe = {
         "name": order.architecture,
         "image_channels": channels,
@@ -134,10 +144,11 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         "unlabelled": None if unlabelled is None else {"sources": order.unlabelled, **asdict(unlabelled.config)},
         "training": asdict(config),
         "rounds": order.rounds,
+        "teachers": order.teachers,
         "history": report.history,
     }
     save_segmenter(trained, order.out, recipe)
-    for file in (*beside, *itertools.chain(*relabelled)):
+    for file in beside:
         file.unlink(missing_ok=True)
     return report
 

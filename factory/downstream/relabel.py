@@ -1,4 +1,4 @@
-"""A segmenter's own labels for the images that it was trained on: what it says of all symmetric views, averaged."""
+"""Segmenters' own labels for the images that they were trained on: what they say of all symmetric views, averaged."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,28 +15,36 @@ from factory.downstream.segmenter import Segmenter
 from factory.errors import InputError
 from interpreters.shapes import UInt8
 
+MAX_TEACHERS = 8  # one for each view
+
 
 @torch.no_grad()
 def relabel(
-    model: Segmenter,
+    teachers: Sequence[Segmenter],
     images: UInt8[Array, "sample height width channels"],
     bf16: bool = False,
     batch_size: int = 64,
 ) -> UInt8[Array, "sample height width"]:
     """Masks of square images of one size: the class of the highest mean probability over the eight turns and mirrors.
 
+    The teachers answer the views in turn, so that several cost no more than one: a mean over views and networks.
+
     Networks average out what differs from label to label, so that these are often better than what the segmenter
     learned from, and a second network trained on them learns more (self-training; Xie et al., CVPR 2020).
     """
-    device = next(model.parameters()).device
+    if not 1 <= len(teachers) <= MAX_TEACHERS:
+        raise InputError(f"{len(teachers)} teachers: expected 1 to {MAX_TEACHERS}")
+    first = teachers[0]
+    device = next(first.parameters()).device
     masks = np.empty(images.shape[:3], np.uint8)
     for start in range(0, len(images), batch_size):
         part = torch.from_numpy(images[start : start + batch_size]).to(device).permute(0, 3, 1, 2)
-        total = torch.zeros(len(part), model.num_classes, *part.shape[2:], device=device)
+        total = torch.zeros(len(part), first.num_classes, *part.shape[2:], device=device)
         for element in range(8):
+            teacher = teachers[element % len(teachers)]
             view = dihedral(part, element).permute(0, 2, 3, 1)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                found = model.probabilities(view.contiguous())
+                found = teacher.probabilities(view.contiguous())
             total += _undo(found.float(), element)
         masks[start : start + batch_size] = total.argmax(1).to(torch.uint8).cpu().numpy()
     return masks
@@ -49,14 +57,20 @@ def _undo(x: torch.Tensor, element: int) -> torch.Tensor:
 
 
 class Relabelled(Pairs):
-    """The images of other pairs with masks of a segmenter's own, which lie in the file ``masks`` (.npy), not in memory.
+    """The images of other pairs with masks of segmenters' own, which lie in the file ``masks`` (.npy), not in memory.
 
     A file that is there is what an interrupted run made. InputError where the images are not square, or not all of one
     size.
     """
 
     def __init__(
-        self, pairs: Pairs, model: Segmenter, masks: Path, bf16: bool = False, block: int = 512, progress: bool = True
+        self,
+        pairs: Pairs,
+        teachers: Sequence[Segmenter],
+        masks: Path,
+        bf16: bool = False,
+        block: int = 512,
+        progress: bool = True,
     ) -> None:
         self.pairs = pairs
         height, width = pairs[0].mask.shape
@@ -64,24 +78,31 @@ class Relabelled(Pairs):
             raise InputError(f"images of {height} x {width} pixels: more than one round needs square ones")
         if not masks.exists():
             unfinished = masks.with_name(f"{masks.name}.unfinished")
-            self._write(unfinished, model, (len(pairs), height, width), bf16, block, progress)
+            self._write(unfinished, teachers, (len(pairs), height, width), bf16, block, progress)
             unfinished.replace(masks)
         self.masks = np.load(masks, mmap_mode="r")
         if self.masks.shape != (len(pairs), height, width):
             raise InputError(f"{masks} holds masks of other images: delete it")
 
     def _write(
-        self, path: Path, model: Segmenter, shape: tuple[int, int, int], bf16: bool, block: int, progress: bool
+        self,
+        path: Path,
+        teachers: Sequence[Segmenter],
+        shape: tuple[int, int, int],
+        bf16: bool,
+        block: int,
+        progress: bool,
     ) -> None:
         pairs = self.pairs
-        model.eval()
+        for teacher in teachers:
+            teacher.eval()
         found = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         with tqdm(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
             for start in range(0, len(pairs), block):
                 some = pairs.fetch(range(start, min(start + block, len(pairs))))
                 if any(p.mask.shape != shape[1:] for p in some):
                     raise InputError("images of different sizes: more than one round needs images of one size")
-                found[start : start + len(some)] = relabel(model, np.stack([p.image for p in some]), bf16)
+                found[start : start + len(some)] = relabel(teachers, np.stack([p.image for p in some]), bf16)
                 bar.update(len(some))
         found.flush()
 

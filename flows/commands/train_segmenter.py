@@ -49,6 +49,9 @@ def train_segmenter(
     rounds: Annotated[
         int, typer.Option(help="After each but the last the stores are labelled anew by the segmenter.")
     ] = 1,
+    teachers: Annotated[
+        int, typer.Option(help="Segmenters (1 to 8) that label the stores together in those rounds.")
+    ] = 1,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     device: Device = "auto",
@@ -88,6 +91,7 @@ def train_segmenter(
         unlabelled=tuple(unlabelled or ()),
         consistency=consistency,
         rounds=rounds,
+        teachers=teachers,
         training=TrainingConfig(
             steps=steps,
             batch_size=batch_size,
