@@ -143,6 +143,22 @@ def test_a_second_round_learns_from_the_first_ones_labels(world: Path, tmp_path:
         train(order(world, path, rounds=0), progress=False)
 
 
+def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    both = order(world, path, pairs=(str(world / "store.zarr"), str(world / "real")), rounds=2, teachers=2)
+    train(both, progress=False)
+    _, recipe = load_segmenter(path)
+    assert (recipe["rounds"], recipe["teachers"]) == (2, 2)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    assert evaluation.overall["miou"].value > 0.8
+    for teachers in (0, 9):
+        with pytest.raises(InputError, match=f"teachers is {teachers}: expected 1 to 8"):
+            train(order(world, path, rounds=2, teachers=teachers), progress=False)
+    with pytest.raises(InputError, match="3 teachers label for another round, but rounds is 1"):
+        train(order(world, path, teachers=3), progress=False)
+
+
 def test_unlabelled_pictures_and_stores_are_learned_from(world: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     few = order(world, path, pairs=(str(world / "real"),), unlabelled=(str(world / "real"), str(world / "store.zarr")))
@@ -222,6 +238,7 @@ def test_the_commands_as_typed(
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--option", "width"), "NAME=VALUE"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--device", "cuda:99"), "cuda:99"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--validate-every", 0), "expected 1 or more"),
+        (("train-segmenter", "--pairs", world / "real", "--out", net, "--teachers", 3), "set rounds to 2"),
         (("train-segmenter", "--pairs", world / "real", "--out", net, "--backbone-weights", net), "no pretrained"),
     ):
         refused = factory(*wrong)

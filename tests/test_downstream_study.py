@@ -5,8 +5,10 @@ import io
 import json
 import sys
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,22 +70,25 @@ def test_all_methods_in_pieces(
     assert (out / "cells" / "upper_all_s0.json").exists()
     study.main(arguments)
     cells = {p.stem: json.loads(p.read_text()) for p in (out / "cells").glob("*.json")}
-    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 16
+    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 17
     assert cells["factory_n04_s0"]["agreement_with_upper"] is not None
-    for name in ("refined_n04_s0", "refined+mean-teacher_n04_s0_consistency5.0"):
+    semi = "refined+mean-teacher_n04_s0"
+    for name in ("refined_n04_s0", f"{semi}_consistency5.0", f"{semi}_consistency5.0_teachers3"):
         assert cells[name]["agreement_refined"] is not None
+    kept = {p.name for p in (out / "segmenters").iterdir()}
+    assert {"factory+real_n04_s0.safetensors", *(f"factory+real_n04_s0_{k}.safetensors" for k in (1, 2))} <= kept
     assert list(cells["real_n04_s0"]["miou_by_step"]) == ["1", "2", "3", "4"]
     table = (out / "table.md").read_text()
     assert "| 4 | " in table
     assert "lost to the generator" in table
     assert (out / "table.png").stat().st_size > 1000
-    assert len(json.loads((out / "table.json").read_text())) == 16
+    assert len(json.loads((out / "table.json").read_text())) == 17
 
     with pytest.raises(InputError, match=r"steps 4 there, 5 now.*another --out"):
         study.main([*arguments, "--seeds", "0,1", "--steps", "5"])
     done = (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns
     study.main([*arguments, "--list"])
-    assert capsys.readouterr().out.count("done  ") >= 16
+    assert capsys.readouterr().out.count("done  ") >= 17
     study.main(arguments)
     assert (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns == done
 
@@ -138,9 +143,9 @@ def test_chosen_labels_are_nested_and_from_different_pictures(
 def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     report = sys.modules["downstream_report"]
 
-    def row(method: str, miou: float, labels: int = 4, consistency: float | None = None) -> tuple[tuple, object]:
-        cell = {"method": method, "labels": labels, "pairs": 10_000, "truncation": 1.0, "keep": True}
-        key = tuple((cell | {"temperature": None, "consistency": consistency}).items())
+    def row(method: str, miou: float, labels: int = 4, **changed: Any) -> tuple[tuple, object]:
+        cell = asdict(study.Cell(method, labels, 0, **changed))
+        key = tuple((k, v) for k, v in cell.items() if k != "seed")
         return key, report.Row(key, [{"miou": miou, "iou": [miou] * 3}], np.array([miou - 0.01, miou + 0.01]))
 
     rows = dict([row("real", 0.6), row("upper", 0.9, 0), row("factory", 0.8)])
@@ -155,3 +160,7 @@ def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     )
     assert (share, low, high) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert "67 %" in "\n".join(report.main_table(rows))
+    rows |= dict([row("refined+mean-teacher", 0.85, consistency=5.0, teachers=3)])
+    assert report.pick(rows, "refined+mean-teacher", 4) is None
+    assert report.best_of_ours(rows, 4).miou == 0.85
+    assert "83 %" in "\n".join(report.main_table(rows))
