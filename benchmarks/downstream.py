@@ -9,8 +9,8 @@ When it stops, it writes table.md, table.json and table.png of all cells that ar
 Methods: ``real`` (the N labelled crops alone), ``mean-teacher`` (those, and all train crops without labels),
 ``factory`` (the N crops by inversion to an interpreter to 10,000 pairs), ``factory+real`` (pairs and the N crops),
 ``refined`` (the same again, with the pairs' labels made anew by the segmenter of ``factory+real``),
-``refined+mean-teacher`` (that, and all train crops without labels, like the baseline; with one and with three
-first-round segmenters that label the pairs together),
+``refined+mean-teacher`` (that, and all train crops without labels, like the baseline),
+``self-trained`` (the same, but three first-round segmenters label both pairs and unlabelled crops),
 ``upper`` (all train labels), ``oracle`` (generated images with the labels of the upper bound's segmenter: what is lost
 to the generator alone). All train the same network for the same steps with the same augmentation; nothing is chosen on
 val. The score after each quarter of the steps is kept too, so that a baseline that would rather stop early can be read.
@@ -29,7 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream_cells import LABELS, PAIRS, SEEDS, Cell, main_cells, variants
+from downstream_cells import LABELS, PAIRS, PICTURES, SEEDS, Cell, main_cells, variants
 from downstream_report import write_tables
 
 from factory.downstream.augment import PRESETS
@@ -168,6 +168,14 @@ class Study:
         with np.load(cache) as found:
             return ArrayPairs(pairs.images, found["masks"])
 
+    def self_labelled(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
+        """Train crops with the labels that the segmenters of ``factory+real`` give them."""
+        first = replace(cell, method="factory+real", consistency=None, teachers=1)
+        order = np.random.default_rng(cell.seed).permutation(len(self.train_set))
+        images = self.train_set.images[order[:PICTURES]]
+        teachers = [self.teacher(first, pairs, k).to(self.device) for k in range(cell.teachers)]
+        return ArrayPairs(images, relabel(teachers, images, uses_bf16("auto", self.device)))
+
     def teacher(self, first: Cell, pairs: ArrayPairs, k: int) -> Segmenter:
         """First-round segmenter k: the cell's own, or one that differs from it in its seed alone."""
         if k == 0:
@@ -222,6 +230,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     result: dict[str, Any] = {"cell": asdict(cell), "network": options.architecture, "steps": options.steps}
     checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
     pairs: Pairs
+    crops: ArrayPairs | None = None
     if cell.method in ("real", "upper", "mean-teacher"):
         pairs = real
     elif cell.method == "oracle":
@@ -230,16 +239,20 @@ def run_cell(study: Study, cell: Cell) -> None:
         generated = study.pairs_of(cell)
         result["agreement_with_upper"] = agreement(study, cell.seed, generated)
         pairs = generated
-        if "refined" in cell.method:
+        if cell.method in ("refined", "refined+mean-teacher", "self-trained"):
             result["preparation"] = clock.lap()
-            pairs = generated = study.refined(cell, generated)
+            made, generated = generated, study.refined(cell, generated)
+            pairs = generated
+            crops = study.self_labelled(cell, made) if cell.method == "self-trained" else None
             result["relabelling"] = clock.lap()
             result["agreement_refined"] = agreement(study, cell.seed, generated)
-        if cell.method != "factory":
+        if crops is not None:  # people's labels have taught the teachers: here each counts once
+            pairs = JoinedPairs([generated, crops, real], [1, max(1, round(len(generated) / len(crops))), 1])
+        elif cell.method != "factory":
             pairs = with_real(generated, real)
     unlabelled = None
-    if "mean-teacher" in cell.method:
-        semi = MeanTeacherConfig(float(cell.consistency or 5.0), batch_size=options.batch_size)
+    if cell.consistency is not None:
+        semi = MeanTeacherConfig(float(cell.consistency), batch_size=options.batch_size)
         unlabelled = Unlabelled(study.train_set, semi)
     result["preparation"] = result.get("preparation") or clock.lap()
 

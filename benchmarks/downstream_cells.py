@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 SEEDS = (0, 1, 2)
 LABELS = (4, 8, 16, 32, 64)
 PAIRS = 10_000
-TEACHERS = 3  # first-round segmenters whose labels teach the last round together
+TEACHERS = 3  # first-round segmenters that label together for the last round
+PICTURES = 3_000  # train crops that they label for self-training
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def main_cells(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
         for n in labels:
             cells += [Cell(m, n, seed) for m in ("real", "factory", "factory+real", "refined")]
             cells += [Cell(m, n, seed, consistency=5.0) for m in ("refined+mean-teacher", "mean-teacher")]
-            cells += [Cell("refined+mean-teacher", n, seed, consistency=5.0, teachers=TEACHERS)]
+            cells += [Cell("self-trained", n, seed, consistency=5.0, teachers=TEACHERS)]
     return cells
 
 
@@ -46,6 +47,7 @@ def variants(labels: tuple[int, ...], seeds: tuple[int, ...]) -> list[Cell]:
     """What one choice less, or another one, does at 16 labels; another weight of mean teacher's consistency."""
     cells, n = [], 16 if 16 in labels else labels[0]
     for seed in seeds:
+        cells += [Cell("refined+mean-teacher", n, seed, consistency=5.0, teachers=TEACHERS)]
         cells += [Cell("factory", n, seed, pairs=pairs) for pairs in (PAIRS // 100, PAIRS // 10)]
         cells += [Cell("factory", n, seed, keep=False)]
         cells += [Cell("factory", n, seed, temperature=t) for t in (0.05, 0.2)]

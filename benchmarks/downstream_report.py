@@ -14,7 +14,7 @@ from factory.downstream.metrics import scores
 
 MAIN: dict[str, tuple[str, int]] = {  # column: method and number of first-round segmenters
     **{m: (m, 1) for m in ("real", "mean-teacher", "factory", "factory+real", "refined", "refined+mean-teacher")},
-    f"refined+mean-teacher, {TEACHERS} teachers": ("refined+mean-teacher", TEACHERS),
+    "self-trained": ("self-trained", TEACHERS),
 }
 CLASSES = ("background", "nucleus", "neighbour")
 DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature", "teachers")}
