@@ -67,6 +67,7 @@ def evaluate_dataset(
     consistency: Annotated[float, Field(ge=0)] = 5.0,
     rounds: Annotated[int, Field(gt=0)] = 1,
     teachers: Annotated[int, Field(gt=0, le=8)] = 1,
+    self_training: bool = False,
     balance: bool = False,
     uncertainty_temperature: Annotated[float | None, Field(gt=0)] = None,
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
@@ -89,6 +90,7 @@ def evaluate_dataset(
         consistency: Weight of the unlabelled pictures.
         rounds: After each but the last the segmenter labels the stores anew.
         teachers: Segmenters that label the stores together in those rounds.
+        self_training: They label the unlabelled pictures too, for the last round.
         balance: Repeat smaller sources until each is seen about equally.
         uncertainty_temperature: Weigh pixels by exp(-uncertainty / this), nats.
         seed: Of weights, order and augmentation.
@@ -107,6 +109,7 @@ def evaluate_dataset(
         consistency=consistency,
         rounds=rounds,
         teachers=teachers,
+        self_training=self_training,
         training=TrainingConfig(steps=steps, batch_size=batch_size, seed=seed),
         device=device,
     )

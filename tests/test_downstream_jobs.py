@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from disc_world import discs, write_folder
 from PIL import Image
 
@@ -157,6 +158,26 @@ def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
             train(order(world, path, rounds=2, teachers=teachers), progress=False)
     with pytest.raises(InputError, match="3 teachers label for another round, but rounds is 1"):
         train(order(world, path, teachers=3), progress=False)
+
+
+def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_path: Path) -> None:
+    """Eight labelled discs and forty without labels; the first round sees the eight alone."""
+    write_folder(tmp_path / "more", n=40, seed=7)
+    settings = {"pairs": (str(world / "real"),), "unlabelled": (str(tmp_path / "more"),), "consistency": 0.0}
+    for self_training in (False, True):
+        path = tmp_path / f"{self_training}.safetensors"
+        train(order(world, path, rounds=2, self_training=self_training, **settings), progress=False)
+        _, recipe = load_segmenter(path)
+        assert recipe["self_training"] is self_training
+        evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+        assert evaluation.overall["miou"].value > 0.8
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"more", "report", "False.safetensors", "True.safetensors"}  # the masks of the pictures are gone
+    one, two = (load_segmenter(tmp_path / f"{s}.safetensors")[0].state_dict() for s in (False, True))
+    assert any(not torch.equal(one[k], two[k]) for k in one)  # other batches: the pictures took part
+    for wrong in ({"rounds": 1}, {"unlabelled": ()}):
+        with pytest.raises(InputError, match="self-training labels unlabelled pictures for another round"):
+            train(order(world, path, **{**settings, "rounds": 2, "self_training": True, **wrong}), progress=False)
 
 
 def test_unlabelled_pictures_and_stores_are_learned_from(world: Path, tmp_path: Path) -> None:

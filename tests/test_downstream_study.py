@@ -70,10 +70,10 @@ def test_all_methods_in_pieces(
     assert (out / "cells" / "upper_all_s0.json").exists()
     study.main(arguments)
     cells = {p.stem: json.loads(p.read_text()) for p in (out / "cells").glob("*.json")}
-    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 17
+    assert len(cells) == len(study.main_cells((4,), (0,)) + study.variants((4,), (0,))) == 18
     assert cells["factory_n04_s0"]["agreement_with_upper"] is not None
-    semi = "refined+mean-teacher_n04_s0"
-    for name in ("refined_n04_s0", f"{semi}_consistency5.0", f"{semi}_consistency5.0_teachers3"):
+    semi, self_trained = "refined+mean-teacher_n04_s0", "self-trained_n04_s0_consistency5.0_teachers3"
+    for name in ("refined_n04_s0", f"{semi}_consistency5.0", f"{semi}_consistency5.0_teachers3", self_trained):
         assert cells[name]["agreement_refined"] is not None
     kept = {p.name for p in (out / "segmenters").iterdir()}
     assert {"factory+real_n04_s0.safetensors", *(f"factory+real_n04_s0_{k}.safetensors" for k in (1, 2))} <= kept
@@ -82,13 +82,13 @@ def test_all_methods_in_pieces(
     assert "| 4 | " in table
     assert "lost to the generator" in table
     assert (out / "table.png").stat().st_size > 1000
-    assert len(json.loads((out / "table.json").read_text())) == 17
+    assert len(json.loads((out / "table.json").read_text())) == 18
 
     with pytest.raises(InputError, match=r"steps 4 there, 5 now.*another --out"):
         study.main([*arguments, "--seeds", "0,1", "--steps", "5"])
     done = (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns
     study.main([*arguments, "--list"])
-    assert capsys.readouterr().out.count("done  ") >= 17
+    assert capsys.readouterr().out.count("done  ") >= 18
     study.main(arguments)
     assert (out / "cells" / "real_n04_s0.json").stat().st_mtime_ns == done
 
@@ -160,7 +160,7 @@ def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     )
     assert (share, low, high) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert "67 %" in "\n".join(report.main_table(rows))
-    rows |= dict([row("refined+mean-teacher", 0.85, consistency=5.0, teachers=3)])
-    assert report.pick(rows, "refined+mean-teacher", 4) is None
+    rows |= dict([row("self-trained", 0.85, consistency=5.0, teachers=3)])
+    assert report.pick(rows, "self-trained", 4) is None
     assert report.best_of_ours(rows, 4).miou == 0.85
     assert "83 %" in "\n".join(report.main_table(rows))

@@ -47,6 +47,7 @@ class SegmenterOrder:
     consistency      largest weight of what they add to the loss
     rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
     teachers         segmenters of each round but the last, of different seeds: they label together
+    self_training    they label the unlabelled pictures too, and the last round learns from those labels as well
     """
 
     pairs: tuple[str, ...]
@@ -66,6 +67,7 @@ class SegmenterOrder:
     consistency: float = 5.0
     rounds: int = 1
     teachers: int = 1
+    self_training: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
     device: str = "auto"
 
@@ -85,6 +87,10 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         raise InputError(f"teachers is {order.teachers}: expected 1 to {MAX_TEACHERS}")
     if order.teachers > 1 and order.rounds == 1:
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
+    if order.self_training and (order.rounds == 1 or not order.unlabelled):
+        raise InputError(
+            "self-training needs pictures to label and a round to learn from them: set unlabelled and rounds"
+        )
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
     sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
@@ -92,9 +98,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     for uri, (_, others) in zip(order.pairs, sources, strict=True):
         check_same_classes(order.pairs[0], classes, uri, others)
     parts = [pairs for pairs, _ in sources]
-    largest = max(len(p) for p in parts)
-    repeats = [max(1, round(largest / max(1, len(p)))) if order.balance else 1 for p in parts]
-    pairs = _joined(parts, repeats, order.border)
+    pairs = _joined(parts, order.balance, order.border)
     validation = None
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True)
@@ -121,19 +125,21 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         own = replace(config, seed=config.seed + 100 * k)
         return train_segmenter(model, pairs, own, validation, beside[-1], device, progress, unlabelled=free)
 
+    def relabelled(part: Pairs, teachers: Sequence[Segmenter], name: str) -> Pairs:
+        """A part with the teachers' labels, which lie beside ``out`` until training is over."""
+        beside.append(order.out.with_name(f"{order.out.name}.masks{name}.npy"))
+        return Relabelled(part, teachers, beside[-1], uses_bf16(config.precision, device), progress=progress)
+
     for r in range(order.rounds - 1):  # rounds before the last serve the stores' labels alone
         teachers = [trained_on(pairs, r, k, None)[0] for k in range(order.teachers)]
-        files = [
-            order.out.with_name(f"{order.out.name}.masks{r + 1}x{order.teachers}.{k}.npy") for k in range(len(parts))
-        ]
-        beside += files
+        name = f"{r + 1}x{order.teachers}"
         labels = [
-            Relabelled(part, teachers, file, uses_bf16(config.precision, device), progress=progress)
-            if isinstance(part, StorePairs)
-            else part
-            for part, file in zip(parts, files, strict=True)
+            relabelled(part, teachers, f"{name}.{k}") if isinstance(part, StorePairs) else part
+            for k, part in enumerate(parts)
         ]
-        pairs = _joined(labels, repeats, order.border)
+        if order.self_training and unlabelled is not None and r + 2 == order.rounds:
+            labels.append(relabelled(unlabelled.images, teachers, f"{name}.unlabelled"))
+        pairs = _joined(labels, order.balance, order.border)
     trained, report = trained_on(pairs, order.rounds - 1, 0, unlabelled)
     recipe = {
         "name": order.architecture,
@@ -145,6 +151,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         "training": asdict(config),
         "rounds": order.rounds,
         "teachers": order.teachers,
+        "self_training": order.self_training,
         "history": report.history,
     }
     save_segmenter(trained, order.out, recipe)
@@ -153,7 +160,9 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     return report
 
 
-def _joined(parts: Sequence[Pairs], repeats: Sequence[int], border: bool) -> Pairs:
+def _joined(parts: Sequence[Pairs], balance: bool, border: bool) -> Pairs:
+    largest = max(len(p) for p in parts)
+    repeats = [max(1, round(largest / max(1, len(p)))) if balance else 1 for p in parts]
     pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
     return BorderWeighted(pairs) if border else pairs
 

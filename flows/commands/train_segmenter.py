@@ -52,6 +52,9 @@ def train_segmenter(
     teachers: Annotated[
         int, typer.Option(help="Segmenters (1 to 8) that label the stores together in those rounds.")
     ] = 1,
+    self_training: Annotated[
+        bool, typer.Option("--self-training", help="They label the unlabelled pictures too, for the last round.")
+    ] = False,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     device: Device = "auto",
@@ -92,6 +95,7 @@ def train_segmenter(
         consistency=consistency,
         rounds=rounds,
         teachers=teachers,
+        self_training=self_training,
         training=TrainingConfig(
             steps=steps,
             batch_size=batch_size,
