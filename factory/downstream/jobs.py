@@ -88,9 +88,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     if order.teachers > 1 and order.rounds == 1:
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
     if order.self_training and (order.rounds == 1 or not order.unlabelled):
-        raise InputError(
-            "self-training needs pictures to label and a round to learn from them: set unlabelled and rounds"
-        )
+        raise InputError("self-training labels unlabelled pictures for another round: set unlabelled, and rounds to 2")
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
     sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
