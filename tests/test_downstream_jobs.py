@@ -175,6 +175,11 @@ def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_pat
     assert left == {"more", "report", "False.safetensors", "True.safetensors"}  # the masks of the pictures are gone
     one, two = (load_segmenter(tmp_path / f"{s}.safetensors")[0].state_dict() for s in (False, True))
     assert any(not torch.equal(one[k], two[k]) for k in one)  # other batches: the pictures took part
+    colour = tmp_path / "colour"
+    colour.mkdir()
+    Image.new("RGB", (16, 16)).save(colour / "a.png")
+    with pytest.raises(InputError, match=r"pictures are \(16, 16, 3\), those of the pairs \(16, 16, 1\)"):
+        train(order(world, path, **settings | {"rounds": 2, "self_training": True, "unlabelled": (str(colour),)}))
     for wrong in ({"rounds": 1}, {"unlabelled": ()}):
         with pytest.raises(InputError, match="self-training labels unlabelled pictures for another round"):
             train(order(world, path, **{**settings, "rounds": 2, "self_training": True, **wrong}), progress=False)

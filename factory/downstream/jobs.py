@@ -113,6 +113,12 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         images = JoinedPairs([open_pictures(uri) for uri in order.unlabelled])
         unlabelled = Unlabelled(images, MeanTeacherConfig(order.consistency, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
+    if order.self_training and unlabelled is not None:
+        given, wanted = unlabelled.images[0].image.shape, pairs[0].image.shape
+        if given != wanted:
+            raise InputError(
+                f"unlabelled pictures are {given}, those of the pairs {wanted}: self-training needs them alike"
+            )
     beside: list[Path] = []
 
     def trained_on(pairs: Pairs, r: int, k: int, free: Unlabelled | None) -> tuple[Segmenter, TrainingReport]:
