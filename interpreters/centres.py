@@ -55,7 +55,9 @@ def peaks(heat: Float[np.ndarray, "height width"], sigma: float) -> Int[np.ndarr
     highest = (heat == ndimage.maximum_filter(heat, window)) & (heat >= PEAK)
     plateaus, count = ndimage.label(highest, structure=np.ones((3, 3)))
     found = ndimage.center_of_mass(highest, plateaus, np.arange(1, count + 1)) if count else []
-    return np.rint(np.array(found).reshape(-1, 2)).astype(np.int64)
+    centres = np.rint(np.array(found).reshape(-1, 2)).astype(np.int64)
+    first = np.unique(centres, axis=0, return_index=True)[1]  # a flat ring has its middle where the peak inside it is
+    return centres[np.sort(first)]
 
 
 def split_regions(
