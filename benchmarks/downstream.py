@@ -30,10 +30,21 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from downstream_cells import LABELS, PAIRS, PICTURES, SEEDS, Cell, main_cells, variants
+from downstream_parts import (
+    Clock,
+    in_memory,
+    keep,
+    network,
+    recipe,
+    segment,
+    subset,
+    training_config,
+    with_real,
+)
 from downstream_report import write_tables
 
 from factory.downstream.augment import PRESETS
-from factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
+from factory.downstream.catalogue import load_segmenter, save_segmenter
 from factory.downstream.inference import dataset_confusion, predict_pairs
 from factory.downstream.labelled import LabelledPairs, parse_mapping
 from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
@@ -42,7 +53,7 @@ from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
 from factory.downstream.relabel import relabel
 from factory.downstream.segmenter import Segmenter
 from factory.downstream.store_pairs import StorePairs
-from factory.downstream.training import TrainingConfig, train_segmenter, uses_bf16
+from factory.downstream.training import train_segmenter, uses_bf16
 from factory.errors import InputError
 from factory.files import whole_file
 from factory.generators import ImageGenerator, open_generator, resolve_device
@@ -160,21 +171,22 @@ class Study:
 
     def refined(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
         """The pairs with the labels that the segmenters of ``factory+real`` give them."""
-        first = replace(cell, method="factory+real", consistency=None, teachers=1)
-        cache = self.out / "relabelled" / f"{replace(first, teachers=cell.teachers).name}.npz"
+        cache = self.out / "relabelled" / f"{replace(first_round(cell), teachers=cell.teachers).name}.npz"
         if not cache.exists():
-            teachers = [self.teacher(first, pairs, k).to(self.device) for k in range(cell.teachers)]
-            keep(cache, masks=relabel(teachers, pairs.images, uses_bf16("auto", self.device)))
+            keep(cache, masks=self.relabelled(cell, pairs, pairs.images))
         with np.load(cache) as found:
             return ArrayPairs(pairs.images, found["masks"])
 
     def self_labelled(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
         """Train crops with the labels that the segmenters of ``factory+real`` give them."""
-        first = replace(cell, method="factory+real", consistency=None, teachers=1)
         order = np.random.default_rng(cell.seed).permutation(len(self.train_set))
         images = self.train_set.images[order[:PICTURES]]
-        teachers = [self.teacher(first, pairs, k).to(self.device) for k in range(cell.teachers)]
-        return ArrayPairs(images, relabel(teachers, images, uses_bf16("auto", self.device)))
+        return ArrayPairs(images, self.relabelled(cell, pairs, images))
+
+    def relabelled(self, cell: Cell, pairs: ArrayPairs, images: np.ndarray) -> np.ndarray:
+        """The first-round segmenters' masks of images; ``pairs`` teach those that are not there yet."""
+        teachers = [self.teacher(first_round(cell), pairs, k).to(self.device) for k in range(cell.teachers)]
+        return relabel(teachers, images, uses_bf16("auto", self.device))
 
     def teacher(self, first: Cell, pairs: ArrayPairs, k: int) -> Segmenter:
         """First-round segmenter k: the cell's own, or one that differs from it in its seed alone."""
@@ -195,6 +207,11 @@ class Study:
         images = in_memory(StorePairs(self.store(Cell("factory", self.options.labels[0], seed)), keep=False)).images
         model, _ = load_segmenter(self.upper(seed))
         return ArrayPairs(images, segment(model.to(self.device), images))
+
+
+def first_round(cell: Cell) -> Cell:
+    """The cell whose segmenter labels for this one."""
+    return replace(cell, method="factory+real", consistency=None, teachers=1)
 
 
 def inverted_crops(
@@ -276,42 +293,6 @@ def run_cell(study: Study, cell: Cell) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:
-    """Pairs and labelled crops, these repeated until they are a quarter of all."""
-    return JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
-
-
-def recipe(options: argparse.Namespace, channels: int) -> dict[str, Any]:
-    """What a kept segmenter's file says of it."""
-    about = {"name": options.architecture, "image_channels": channels, "options": options.network_options}
-    return about | {"classes": [asdict(c) for c in NUCLEI_CLASSES]}
-
-
-def network(options: argparse.Namespace, channels: int, seed: int) -> Segmenter:
-    """The study's network, untrained."""
-    torch.manual_seed(seed)
-    return build_segmenter(options.architecture, channels, len(NUCLEI_CLASSES), **options.network_options)
-
-
-def training_config(options: argparse.Namespace, seed: int) -> TrainingConfig:
-    """How every network of the study is trained."""
-    return TrainingConfig(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        augmentation=PRESETS[options.augmentation],
-        average=options.average,
-        seed=seed,
-        validate_every=max(1, options.steps // 4),
-    )
-
-
-def segment(model: Segmenter, images: np.ndarray) -> np.ndarray:
-    """A segmenter's masks of images of one size, on its device."""
-    blank = ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
-    found = predict_pairs(model, blank, bf16=uses_bf16("auto", next(model.parameters()).device))
-    return np.stack([p.argmax(0).astype(np.uint8) for _, p in found])
-
-
 def confusions(study: Study, model: Segmenter) -> np.ndarray:
     """One confusion matrix for each val crop."""
     found = predict_pairs(model, study.val_set, bf16=uses_bf16("auto", study.device))
@@ -331,40 +312,6 @@ def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> f
     model, _ = load_segmenter(path)
     some = subset(pairs, list(range(min(count, len(pairs)))))
     return float(scores(confusion(study, model, some)).miou)
-
-
-def keep(path: Path, **arrays: np.ndarray) -> None:
-    """Arrays in a file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
-        np.savez_compressed(file, **arrays)
-
-
-def subset(pairs: ArrayPairs, indices: list[int]) -> ArrayPairs:
-    """Some of the pairs."""
-    weights = None if pairs.weights is None else pairs.weights[indices]
-    names, groups = ([x[i] for i in indices] for x in (pairs.names, pairs.groups))
-    return ArrayPairs(pairs.images[indices], pairs.masks[indices], weights, names, groups)
-
-
-def in_memory(store: StorePairs) -> ArrayPairs:
-    """A store's pairs as arrays: small images are read once instead of every epoch."""
-    read = [p for start in range(0, len(store), 512) for p in store.fetch(range(start, min(start + 512, len(store))))]
-    weights = None if store.temperature is None else np.stack([p.weights for p in read if p.weights is not None])
-    return ArrayPairs(np.stack([p.image for p in read]), np.stack([p.mask for p in read]), weights)
-
-
-class Clock:
-    """Wall and processor seconds since the last lap."""
-
-    def __init__(self) -> None:
-        self.wall, self.cpu = time.monotonic(), time.process_time()
-
-    def lap(self) -> dict[str, float]:
-        wall, cpu = time.monotonic(), time.process_time()
-        lap = {"wall_s": round(wall - self.wall, 2), "cpu_s": round(cpu - self.cpu, 2)}
-        self.wall, self.cpu = wall, cpu
-        return lap
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

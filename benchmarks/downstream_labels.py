@@ -20,8 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, confusion, inverted_crops, keep, network, parse, segment, training_config
+from downstream import Study, confusion, inverted_crops, parse
 from downstream_cells import LABELS
+from downstream_parts import keep, network, segment, training_config
 
 from factory.downstream.catalogue import load_segmenter
 from factory.downstream.metrics import scores
