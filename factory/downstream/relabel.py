@@ -94,8 +94,6 @@ class Relabelled(Pairs):
         progress: bool,
     ) -> None:
         pairs = self.pairs
-        for teacher in teachers:
-            teacher.eval()
         found = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         with tqdm(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
             for start in range(0, len(pairs), block):
