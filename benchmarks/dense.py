@@ -19,19 +19,19 @@ from nuclei import load_objects
 from PIL import Image
 from scipy import ndimage
 
-from factory.centring import train_centres
-from factory.downstream.instances import Matches, average_precision, match, objects_of, panoptic_quality
-from factory.encoder import ensure_encoder
-from factory.generators import ImageGenerator, open_generator
-from factory.interpreting import InterpreterSettings, train_interpreter
-from factory.inversion import InversionSettings, load_discriminator
-from factory.real_images import invert_label_set, unlabelled
-from factory.valuing import train_values
-from interpreters.channels import ValueChannel
-from interpreters.instances import BOUNDARY, label_instances
-from interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
-from interpreters.sheet import heat
-from interpreters.values import predict_values
+from labelfactory.factory.centring import train_centres
+from labelfactory.factory.downstream.instances import Matches, average_precision, match, objects_of, panoptic_quality
+from labelfactory.factory.encoder import ensure_encoder
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.inversion import InversionSettings, load_discriminator
+from labelfactory.factory.real_images import invert_label_set, unlabelled
+from labelfactory.factory.valuing import train_values
+from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.instances import BOUNDARY, label_instances
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.sheet import heat
+from labelfactory.interpreters.values import predict_values
 
 THINGS = (1, 2)
 COUNTS = ("iou_sum", "true_positives", "false_positives", "false_negatives")

@@ -43,24 +43,24 @@ from downstream_parts import (
 )
 from downstream_report import write_tables
 
-from factory.downstream.augment import PRESETS
-from factory.downstream.catalogue import load_segmenter, save_segmenter
-from factory.downstream.inference import dataset_confusion, predict_pairs
-from factory.downstream.labelled import LabelledPairs, parse_mapping
-from factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from factory.downstream.metrics import confusion_matrix, scores
-from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
-from factory.downstream.relabel import relabel
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.store_pairs import StorePairs
-from factory.downstream.training import train_segmenter, uses_bf16
-from factory.errors import InputError
-from factory.files import whole_file
-from factory.generators import ImageGenerator, open_generator, resolve_device
-from factory.interpreting import cache_dir, train_interpreter
-from factory.order import Order
-from factory.production import prepare, produce
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.augment import PRESETS
+from labelfactory.factory.downstream.catalogue import load_segmenter, save_segmenter
+from labelfactory.factory.downstream.inference import dataset_confusion, predict_pairs
+from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
+from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
+from labelfactory.factory.downstream.metrics import confusion_matrix, scores
+from labelfactory.factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
+from labelfactory.factory.downstream.relabel import relabel
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.store_pairs import StorePairs
+from labelfactory.factory.downstream.training import train_segmenter, uses_bf16
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.generators import ImageGenerator, open_generator, resolve_device
+from labelfactory.factory.interpreting import cache_dir, train_interpreter
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 
 
 class Study:
@@ -127,7 +127,7 @@ class Study:
 
     def interpreter_settings(self, seed: int) -> Any:
         """Those of the product, with the cell's seed."""
-        from factory.interpreting import InterpreterSettings
+        from labelfactory.factory.interpreting import InterpreterSettings
 
         return InterpreterSettings(seed=seed)
 
@@ -218,10 +218,10 @@ def inverted_crops(
     study: Study, generator: ImageGenerator, n: int, seed: int
 ) -> tuple[LabelSet, np.ndarray, list[float]]:
     """The N crops' views with their latents, their reconstructions, and every view's fidelity."""
-    from factory.encoder import ensure_encoder
-    from factory.inversion import InversionSettings, load_discriminator
-    from factory.real_images import invert_label_set
-    from factory.views import with_views
+    from labelfactory.factory.encoder import ensure_encoder
+    from labelfactory.factory.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.real_images import invert_label_set
+    from labelfactory.factory.views import with_views
 
     options, crops = study.options, study.chosen(n, seed)
     samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n))

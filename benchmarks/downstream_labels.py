@@ -24,14 +24,14 @@ from downstream import Study, confusion, inverted_crops, parse
 from downstream_cells import LABELS
 from downstream_parts import keep, network, segment, training_config
 
-from factory.downstream.catalogue import load_segmenter
-from factory.downstream.metrics import scores
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.training import train_segmenter
-from factory.generators import Generated, ImageGenerator, open_generator
-from factory.interpreting import train_interpreter
-from interpreters.labelset import LabelSet, Sample
+from labelfactory.factory.downstream.catalogue import load_segmenter
+from labelfactory.factory.downstream.metrics import scores
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.training import train_segmenter
+from labelfactory.factory.generators import Generated, ImageGenerator, open_generator
+from labelfactory.factory.interpreting import train_interpreter
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 BATCH = 20
 COLUMNS = ("labels", "masks from", "mIoU on val", "agreement", "objects where upper sees ground")

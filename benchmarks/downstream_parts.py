@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.downstream.augment import PRESETS
-from factory.downstream.catalogue import build_segmenter
-from factory.downstream.inference import predict_pairs
-from factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.store_pairs import StorePairs
-from factory.downstream.training import TrainingConfig, uses_bf16
-from factory.files import whole_file
-from interpreters.labelset import NUCLEI_CLASSES
+from labelfactory.factory.downstream.augment import PRESETS
+from labelfactory.factory.downstream.catalogue import build_segmenter
+from labelfactory.factory.downstream.inference import predict_pairs
+from labelfactory.factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.store_pairs import StorePairs
+from labelfactory.factory.downstream.training import TrainingConfig, uses_bf16
+from labelfactory.factory.files import whole_file
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 
 
 def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:

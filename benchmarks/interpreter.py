@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from factory.replay import Replay
-from factory.stylegan2_ada.networks import Generator
-from interpreters import Prediction, Recipe, StyleInterpreter
+from labelfactory.factory.replay import Replay
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.interpreters import Prediction, Recipe, StyleInterpreter
 
 CHANNEL_BASE = {64: 16384, 128: 16384, 256: 16384, 512: 32768, 1024: 32768}
 LABELLED = 16

@@ -18,17 +18,24 @@ import numpy as np
 import torch
 from nuclei import load_nuclei
 
-from factory.downstream.metrics import confusion_matrix, scores
-from factory.encoder import ensure_encoder
-from factory.generators import open_generator
-from factory.interpreting import InterpreterSettings, train_interpreter
-from factory.inversion import InversionSettings, invert, load_discriminator
-from factory.real_images import invert_label_set, unlabelled
-from factory.views import with_views
-from interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints, mean_error, pck, predict_keypoints
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet
-from interpreters.regression import FeatureRegressor
-from interpreters.sheet import comparison_sheet
+from labelfactory.factory.downstream.metrics import confusion_matrix, scores
+from labelfactory.factory.encoder import ensure_encoder
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.real_images import invert_label_set, unlabelled
+from labelfactory.factory.views import with_views
+from labelfactory.interpreters.keypoints import (
+    AXIS_KEYPOINTS,
+    axis_keypoints,
+    fit_keypoints,
+    mean_error,
+    pck,
+    predict_keypoints,
+)
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor
+from labelfactory.interpreters.sheet import comparison_sheet
 
 TRAIN, TEST = 16, 48
 THRESHOLDS = (1.0, 2.0, 3.0, 5.0)

@@ -15,10 +15,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose storage.py hides the package
 
-from factory.order import Order
-from factory.planning import Calibration, Fleet, calibrate, simulate, sizes
-from flows.runners import Execution
-from storage import DatasetSpec
+from labelfactory.factory.order import Order
+from labelfactory.factory.planning import Calibration, Fleet, calibrate, simulate, sizes
+from labelfactory.flows.runners import Execution
+from labelfactory.storage import DatasetSpec
 
 BILLION = 10**9
 FLEETS = [(10**7, 16), (10**7, 64), (10**8, 64), (BILLION, 64), (BILLION, 256), (BILLION, 1024)]

@@ -17,16 +17,22 @@ import numpy as np
 import torch
 from nuclei import load_nuclei
 
-from factory.downstream.inference import predict as segment
-from factory.downstream.metrics import confusion_matrix, scores
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.training import TrainingConfig, train_segmenter
-from factory.downstream.unet import UNet
-from factory.generators import open_generator
-from factory.interpreting import InterpreterSettings, train_interpreter
-from factory.sampling import latents
-from factory.selection import blank_samples, candidate_seeds, choose_diverse, describe_candidates, sample_label_set
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.factory.downstream.inference import predict as segment
+from labelfactory.factory.downstream.metrics import confusion_matrix, scores
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
+from labelfactory.factory.downstream.unet import UNet
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.selection import (
+    blank_samples,
+    candidate_seeds,
+    choose_diverse,
+    describe_candidates,
+    sample_label_set,
+)
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
 TEST_IMAGES, CANDIDATES, TRUNCATION = 200, 512, 0.8
 BUDGETS, SEEDS = (4, 8, 16), range(5)

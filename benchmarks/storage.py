@@ -53,7 +53,7 @@ def load_data(folder: Path) -> dict[str, np.ndarray]:
 
 
 def the_spec(samples: int) -> Any:
-    from storage import ClassInfo, DatasetSpec
+    from labelfactory.storage import ClassInfo, DatasetSpec
 
     classes = tuple(ClassInfo(f"class {i}", (40 * i, 255 - 40 * i, 128)) for i in range(CLASSES))
     return DatasetSpec(
@@ -91,7 +91,7 @@ class Clock:
 def write_store(
     folder: Path, data: dict[str, np.ndarray], uri: str = "", options: dict | None = None
 ) -> tuple[float, float]:
-    from storage import create_store, sample_seeds
+    from labelfactory.storage import create_store, sample_seeds
 
     spec, count = the_spec(len(data["image"])), len(data["image"])
     latent = np.random.default_rng(1).standard_normal((count, 512), dtype=np.float32)
@@ -153,8 +153,8 @@ def consume(batches: Any, samples: int) -> tuple[float, float]:
 
 
 def read_store(folder: Path, samples: int) -> tuple[float, float]:
-    from storage import open_dataset
-    from storage.torch_dataset import StreamDataset
+    from labelfactory.storage import open_dataset
+    from labelfactory.storage.torch_dataset import StreamDataset
 
     dataset = open_dataset(str(folder / "store"), keep=False)
     stream = StreamDataset(dataset, batch_size=BATCH)
@@ -236,8 +236,8 @@ def s3_traffic(folder: Path) -> dict[str, float]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from storage_servers import s3_server
 
-    from storage import open_dataset
-    from storage.torch_dataset import StreamDataset
+    from labelfactory.storage import open_dataset
+    from labelfactory.storage.torch_dataset import StreamDataset
 
     data = load_data(folder)
     samples, uri = len(data["image"]), "s3://bucket/store"

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from factory.errors import InputError, WorkError
+from labelfactory.errors import InputError, WorkError
 
 if TYPE_CHECKING:
-    from factory.generators import Generated, ImageGenerator, open_generator
-    from factory.order import Order
-    from factory.production import Job, make_shard, prepare, produce
+    from labelfactory.factory.generators import Generated, ImageGenerator, open_generator
+    from labelfactory.factory.order import Order
+    from labelfactory.factory.production import Job, make_shard, prepare, produce
 
 __all__ = [
     "Generated",
@@ -35,5 +35,5 @@ def __getattr__(name: str) -> Any:
 
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(f"factory.{module}"), name)
-    raise AttributeError(f"module 'factory' has no attribute {name!r}")
+            return getattr(importlib.import_module(f"labelfactory.factory.{module}"), name)
+    raise AttributeError(f"module 'labelfactory.factory' has no attribute {name!r}")

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, mse_loss
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.files import whole_file
-from factory.generators import ImageGenerator
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.interpreters.shapes import Float
 
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
 STATISTICS_SAMPLES = 4096

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from factory.errors import WorkError
+from labelfactory.errors import WorkError
 
 
 @contextmanager

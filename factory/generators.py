@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factory.errors import InputError
-from factory.replay import Replay
-from factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
-from factory.stylegan2_ada.networks import set_precision
-from interpreters.crop import Crop
-from interpreters.labelset import LabelSet
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.replay import Replay
+from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
+from labelfactory.factory.stylegan2_ada.networks import set_precision
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.shapes import Float, UInt8
 
 BUILTIN = "builtin:"
 MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px
@@ -32,7 +32,7 @@ class Generated(NamedTuple):
 
 def builtin_names() -> list[str]:
     """Names that may follow ``builtin:``."""
-    root = resources.files("factory") / "models"
+    root = resources.files("labelfactory.factory") / "models"
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
 
 
@@ -42,7 +42,7 @@ def builtin_path(uri: str, part: str) -> Path:
     if name not in builtin_names():
         known = ", ".join(BUILTIN + n for n in builtin_names()) or "none"
         raise InputError(f"{uri}: no such bundled model; expected {known}, or a path or URL of a checkpoint")
-    return Path(str(resources.files("factory") / "models" / name / part))
+    return Path(str(resources.files("labelfactory.factory") / "models" / name / part))
 
 
 def resolve_device(device: str) -> torch.device:

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from factory.errors import InputError
-from factory.generators import BUILTIN, ImageGenerator, builtin_path
-from factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
-from factory.views import picture_numbers
-from interpreters import Recipe, StyleInterpreter
-from interpreters.labelset import LabelSet
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import BUILTIN, ImageGenerator, builtin_path
+from labelfactory.factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
+from labelfactory.factory.views import picture_numbers
+from labelfactory.interpreters import Recipe, StyleInterpreter
+from labelfactory.interpreters.labelset import LabelSet
 
 TRAINING_VERSION = 2  # counts up whenever the same settings would train other weights
 

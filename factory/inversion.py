@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 
-from factory.encoder import Encoder, w_statistics
-from factory.errors import InputError
-from factory.generators import BUILTIN, ImageGenerator, builtin_path
-from factory.stylegan2_ada.checkpoint import load_checkpoint
-from factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
-from factory.stylegan2_ada.precision import ALL, best_precision
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.encoder import Encoder, w_statistics
+from labelfactory.factory.generators import BUILTIN, ImageGenerator, builtin_path
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
+from labelfactory.factory.stylegan2_ada.precision import ALL, best_precision
+from labelfactory.interpreters.shapes import Float, UInt8
 
 
 @dataclass(frozen=True)

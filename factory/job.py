@@ -7,15 +7,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.errors import InputError, WorkError
-from factory.files import whole_file
-from factory.generators import ImageGenerator, open_generator
-from factory.interpreting import cache_dir
-from factory.regressors import load_regressor
-from interpreters import StyleInterpreter
-from interpreters.crop import Crop
-from interpreters.regression import FeatureRegressor
-from storage import DatasetSpec, Store, open_store
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.interpreting import cache_dir
+from labelfactory.factory.regressors import load_regressor
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.regression import FeatureRegressor
+from labelfactory.storage import DatasetSpec, Store, open_store
 
 REGRESSORS = {"keypoints": "regressor_sha256", "values": "value_sha256", "centres": "centre_sha256"}
 """The order's fields that name a regressor's file, and the spec's that state its hash."""

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.recording import feature_maps
-from factory.views import picture_numbers
-from interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
-from interpreters.labelset import LabelSet
-from interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.recording import feature_maps
+from labelfactory.factory.views import picture_numbers
+from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 
 
 def with_axis_keypoints(labels: LabelSet, class_name: str) -> LabelSet:

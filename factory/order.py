@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, get_origin, get_type_hints
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 MAX_SEED = 2**64 - 1
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.errors import InputError
-from factory.order import Order
-from factory.production import BATCH, open_output, prepare, render_shard
-from storage import DatasetSpec
+from labelfactory.errors import InputError
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import BATCH, open_output, prepare, render_shard
+from labelfactory.storage import DatasetSpec
 
 # Requests that one shard costs on an object store, by its commit protocol (storage/store.py, factory/production.py):
 # two looks at its record, the claim, the record and the root document before writing, the claim's owner twice.

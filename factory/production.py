@@ -15,20 +15,20 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator, open_generator
-from factory.host_copy import HostCopy
-from factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
-from factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
-from factory.order import Order
-from factory.regressors import load_regressor
-from factory.sampling import latents
-from interpreters import StyleInterpreter
-from interpreters.crop import Crop
-from interpreters.instances import BOUNDARY, label_instances
-from interpreters.keypoints import predict_keypoints
-from interpreters.values import channels_of, predict_values
-from storage import (
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.host_copy import HostCopy
+from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
+from labelfactory.factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
+from labelfactory.factory.order import Order
+from labelfactory.factory.regressors import load_regressor
+from labelfactory.factory.sampling import latents
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.instances import BOUNDARY, label_instances
+from labelfactory.interpreters.keypoints import predict_keypoints
+from labelfactory.interpreters.values import channels_of, predict_values
+from labelfactory.storage import (
     ClassInfo,
     CommitRecord,
     DatasetSpec,

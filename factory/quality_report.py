@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from factory.errors import InputError
-from factory.files import whole_file
-from factory.generators import BUILTIN, open_generator
-from factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.generators import BUILTIN, open_generator
+from labelfactory.factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
+from labelfactory.interpreters.shapes import Float
 
 
 def kept_generators(run: Path) -> list[str]:

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from factory.encoder import Encoder
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.inversion import InversionSettings, invert
-from factory.stylegan2_ada.networks import Discriminator
-from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
-from interpreters.pictures import read_image
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.encoder import Encoder
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.inversion import InversionSettings, invert
+from labelfactory.factory.stylegan2_ada.networks import Discriminator
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.pictures import read_image
+from labelfactory.interpreters.shapes import UInt8
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 

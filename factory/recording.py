@@ -13,11 +13,11 @@ import zarr
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.sampling import latents
-from interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.sampling import latents
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.interpreters.shapes import UInt8
 
 SCHEMA = "labelfactory-features"
 VERSION = 1

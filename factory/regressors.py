@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from interpreters.regression import FeatureRegressor
-from interpreters.values import channels_of
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.interpreters.regression import FeatureRegressor
+from labelfactory.interpreters.values import channels_of
 
 
 def load_regressor(path: str | Path, generator: ImageGenerator, kind: str) -> FeatureRegressor:

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator, open_generator
-from factory.recording import sample_latent
-from factory.sampling import latents
-from interpreters import StyleInterpreter
-from interpreters.crop import Crop
-from interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
-from interpreters.lookup import pooled
-from interpreters.shapes import Float, Int
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.recording import sample_latent
+from labelfactory.factory.sampling import latents
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.lookup import pooled
+from labelfactory.interpreters.shapes import Float, Int
 
 Strategy = Literal["random", "kmeans", "uncertain"]
 STRATEGIES: tuple[Strategy, ...] = ("random", "kmeans", "uncertain")

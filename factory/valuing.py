@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.recording import feature_maps
-from factory.views import picture_numbers
-from interpreters.labelset import LabelSet
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from interpreters.values import channels_of, fit_values, value_regressor
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.recording import feature_maps
+from labelfactory.factory.views import picture_numbers
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.values import channels_of, fit_values, value_regressor
 
 
 def train_values(

@@ -10,9 +10,9 @@ from itertools import product
 
 import numpy as np
 
-from factory.errors import InputError
-from factory.stylegan2_ada.presets import AMPLIFY
-from interpreters.labelset import LabelSet, Sample
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.presets import AMPLIFY
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 # (mirrored, quarter turns) of each view, the picture itself first
 VIEWS = {name: tuple(product((False, True)[:flips], range(turns))) for name, (flips, turns) in AMPLIFY.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 WORKSPACE, ALLOW = "LABELFACTORY_WORKSPACE", "LABELFACTORY_ALLOW"
 

@@ -8,7 +8,8 @@ import traceback
 
 import typer
 
-import flows.commands
+import labelfactory.flows.commands
+from labelfactory.errors import InputError, WorkError
 
 app = typer.Typer(
     name="factory",
@@ -17,28 +18,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in pkgutil.iter_modules(flows.commands.__path__):
-    function = getattr(importlib.import_module(f"flows.commands.{module.name}"), module.name)
+for module in pkgutil.iter_modules(labelfactory.flows.commands.__path__):
+    function = getattr(importlib.import_module(f"labelfactory.flows.commands.{module.name}"), module.name)
     app.command(name=module.name.replace("_", "-"))(function)
 
 
 def exit_code(error: BaseException) -> int:
     """2 where the call was wrong, 1 where the work failed."""
-    from flows.faults import WRONG_CALL
-
-    return 2 if isinstance(error, WRONG_CALL) else 1
+    return getattr(error, "exit_code", 1)
 
 
 def describe(error: BaseException) -> str:
     """One line for the person at the terminal."""
-    import factory.errors
-    import storage.errors
-    from flows.faults import WRONG_CALL
-
     text = " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command resumes"
-    if isinstance(error, (*WRONG_CALL, factory.errors.WorkError, storage.errors.WorkError)):
+    if isinstance(error, (InputError, WorkError)):
         return text
     return f"{type(error).__name__}: {text} (LABELFACTORY_DEBUG=1 shows where)"
 

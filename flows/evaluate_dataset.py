@@ -8,12 +8,12 @@ from prefect.artifacts import create_image_artifact, create_link_artifact, creat
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
-from factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, train
-from factory.downstream.report import markdown
-from factory.downstream.training import TrainingConfig
-from flows.access import permitted, permitted_path
-from flows.faults import explained
-from flows.reports import as_data_url
+from labelfactory.factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, train
+from labelfactory.factory.downstream.report import markdown
+from labelfactory.factory.downstream.training import TrainingConfig
+from labelfactory.flows.access import permitted, permitted_path
+from labelfactory.flows.faults import explained
+from labelfactory.flows.reports import as_data_url
 
 
 class EvaluationResult(BaseModel):

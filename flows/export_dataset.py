@@ -7,9 +7,9 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
-from factory.errors import InputError
-from flows.access import permitted_path
-from flows.faults import explained
+from labelfactory.errors import InputError
+from labelfactory.flows.access import permitted_path
+from labelfactory.flows.faults import explained
 
 
 class ExportResult(BaseModel):
@@ -40,8 +40,8 @@ def export_dataset(
         max_uncertainty: Only samples of at most this score, in nats.
         check: Re-read everything that was written.
     """
-    from storage import open_dataset
-    from storage.exports import export
+    from labelfactory.storage import open_dataset
+    from labelfactory.storage.exports import export
 
     source, folder = permitted_path("store", store), permitted_path("out", out)
     if "://" in folder:

@@ -9,17 +9,9 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-import factory.errors
-import interpreters.errors
-import storage.errors
-from factory.errors import WorkError
+from labelfactory.errors import InputError, WorkError
 
-WRONG_CALL = (factory.errors.InputError, interpreters.errors.InputError, storage.errors.InputError)
-PASSING = (
-    factory.errors.WorkError,
-    storage.errors.WorkError,
-    OSError,
-)  # OSError: connections and timeouts are its kinds
+PASSING = (WorkError, OSError)  # OSError: connections and timeouts are its kinds
 BACKOFF_S = (2, 8, 30, 120)  # before each further try; the last one repeats
 
 
@@ -35,7 +27,7 @@ class OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "prefect.task_runs" and record.levelno < logging.WARNING:
             return False
-        if record.exc_info and isinstance(record.exc_info[1], (*WRONG_CALL, *PASSING)):
+        if record.exc_info and isinstance(record.exc_info[1], (InputError, *PASSING)):
             record.exc_info = record.exc_text = None
         return True
 
@@ -46,7 +38,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
 
 def is_passing(error: BaseException) -> bool:
     """True for what a disk, a network or a server did: it may be well a moment later. Wrong input never is."""
-    return isinstance(error, PASSING) and not isinstance(error, (*WRONG_CALL, StoppedError))
+    return isinstance(error, PASSING) and not isinstance(error, (InputError, StoppedError))
 
 
 def retries(count: int = 3) -> dict[str, Any]:
@@ -80,7 +72,7 @@ def explained(flow: str, parameters: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, WRONG_CALL):
+        if isinstance(error, InputError):
             raise
         cause = " ".join(str(error).split()) or type(error).__name__
         if not is_passing(error):

@@ -10,14 +10,14 @@ from prefect.futures import as_completed
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from factory.order import Order
-from factory.production import Job, open_output, prepare
-from flows.access import permitted
-from flows.faults import explained, retries, worth_retrying
-from flows.groups import forget_stop, make_group, stop_groups
-from flows.parameters import flow_takes_order, permitted_order
-from flows.reports import publish_report
-from flows.runners import Execution, make_runner
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import Job, open_output, prepare
+from labelfactory.flows.access import permitted
+from labelfactory.flows.faults import explained, retries, worth_retrying
+from labelfactory.flows.groups import forget_stop, make_group, stop_groups
+from labelfactory.flows.parameters import flow_takes_order, permitted_order
+from labelfactory.flows.reports import publish_report
+from labelfactory.flows.runners import Execution, make_runner
 
 
 class DatasetResult(BaseModel):

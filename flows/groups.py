@@ -7,10 +7,10 @@ this one travels by its name.
 import threading
 import time
 
-from factory.errors import WorkError
-from factory.production import Job, make_shard
-from flows.faults import StoppedError
-from storage import open_store
+from labelfactory.errors import WorkError
+from labelfactory.factory.production import Job, make_shard
+from labelfactory.flows.faults import StoppedError
+from labelfactory.storage import open_store
 
 _stops: dict[str, threading.Event] = {}  # flow run -> set where its threads have to leave their shard
 

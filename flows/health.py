@@ -3,8 +3,8 @@
 import os
 import sys
 
-from flows.running import note_path, running_api_url
-from flows.server import healthy
+from labelfactory.flows.running import note_path, running_api_url
+from labelfactory.flows.server import healthy
 
 
 def main() -> int:

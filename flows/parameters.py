@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Annotated, Any, Protocol, TypeVar
 
-from factory.order import Parameter, parameters
-from flows.access import permitted
+from labelfactory.factory.order import Parameter, parameters
+from labelfactory.flows.access import permitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

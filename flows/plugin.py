@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prefect.plugins import HookContext, SetupResult, register_hook
 
-from flows.running import running_api_url
+from labelfactory.flows.running import running_api_url
 
 DEPLOYMENTS = (
     "generate-dataset",

@@ -14,8 +14,8 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from factory.production import Job
-from storage import contact_sheet, open_store
+from labelfactory.factory.production import Job
+from labelfactory.storage import contact_sheet, open_store
 
 ROWS = 200  # of the table of shards; the rest is summed up
 PICTURE_PIXELS, PICTURE_QUALITY = 1200, 70  # of the sheet inside the UI: some 100 kB
@@ -55,8 +55,8 @@ def publish_report(job: Job, made: int, kept: int) -> str:
     create_markdown_artifact(
         key="dataset",
         markdown=f"**{job.spec.count:,} pairs** in `{job.out}`, {kept:,} of them to keep; {made} shards made by this "
-        f"run.\n\nLook at them: `{place}`\n\nRead them:\n\n```python\nimport storage\n"
-        f"dataset = storage.open_dataset({job.out!r})\n```\n",
+        f"run.\n\nLook at them: `{place}`\n\nRead them:\n\n```python\nimport labelfactory\n"
+        f"dataset = labelfactory.open_dataset({job.out!r})\n```\n",
     )
     return place
 

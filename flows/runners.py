@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, Field
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 # Ray replaces 127.0.0.1 by the machine's address and listens everywhere, except where it is told that its machine can
 # be no part of a cluster: its default on macOS and Windows.

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from factory.errors import InputError, WorkError
+from labelfactory.errors import InputError, WorkError
 
 POOL = "factory"
 HEARTBEAT_S, ZOMBIE_S = 30, 90
@@ -69,12 +69,11 @@ def environment(api_url: str, **more: str) -> dict[str, str]:
 
 
 def deployments_file(given: Path | None = None) -> Path:
-    """prefect.yaml: the one given, of the working directory, or of the source tree."""
-    tried = [given] if given else [Path("prefect.yaml"), Path(__file__).parent.parent / "prefect.yaml"]
-    for path in tried:
-        if path.is_file():
-            return path.absolute()
-    raise InputError(f"{tried[0]}: no such file; run this where prefect.yaml is, or name it with --deployments")
+    """The prefect.yaml that is given, or the package's own."""
+    path = given or Path(__file__).with_name("prefect.yaml")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a prefect.yaml with --deployments, or leave it out for ours")
+    return path.absolute()
 
 
 def prepare_server(api_url: str, deployments: Path, slots: int) -> None:

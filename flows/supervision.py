@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from factory.errors import WorkError
+from labelfactory.errors import WorkError
 
 RESTARTS, WINDOW_S = 5, 600.0  # more deaths than this within the window: something is wrong that a restart cannot mend
 GRACE_S = 30.0

@@ -7,9 +7,9 @@ from prefect import flow, runtime
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from pydantic import BaseModel, Field
 
-from flows.access import permitted, permitted_path
-from flows.faults import explained
-from flows.reports import as_data_url
+from labelfactory.flows.access import permitted, permitted_path
+from labelfactory.flows.faults import explained
+from labelfactory.flows.reports import as_data_url
 
 
 class GeneratorResult(BaseModel):
@@ -45,7 +45,7 @@ def train_generator(
         seed: Of weights and of everything random.
         device: auto, cpu or cuda.
     """
-    from flows.commands.train_generator import train_generator as train
+    from labelfactory.flows.commands.train_generator import train_generator as train
 
     folder = Path(permitted_path("out", out))
     source, start = permitted_path("data", data), permitted("resume", resume)

@@ -7,11 +7,11 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
-from factory.generators import open_generator
-from factory.interpreting import InterpreterSettings, load_labels
-from factory.interpreting import train_interpreter as train
-from flows.access import permitted_path
-from flows.faults import explained
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.interpreting import InterpreterSettings, load_labels
+from labelfactory.factory.interpreting import train_interpreter as train
+from labelfactory.flows.access import permitted_path
+from labelfactory.flows.faults import explained
 
 
 class InterpreterResult(BaseModel):

@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.errors import InputError
-from flows.access import ALLOW, WORKSPACE
-from flows.running import note_path
-from flows.server import POOL, environment, healthy, port_taken, prefect, prepare_server, wait_until_healthy
-from flows.supervision import Child, Supervisor
+from labelfactory.errors import InputError
+from labelfactory.flows.access import ALLOW, WORKSPACE
+from labelfactory.flows.running import note_path
+from labelfactory.flows.server import (
+    POOL,
+    environment,
+    healthy,
+    port_taken,
+    prefect,
+    prepare_server,
+    wait_until_healthy,
+)
+from labelfactory.flows.supervision import Child, Supervisor
 
 ANSWER_TIMEOUT_S = 60.0  # of a server that is configured: it may be starting beside us
 START_TIMEOUT_S = 180.0  # the first start creates the database

@@ -6,8 +6,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, Field
 
-from factory.errors import WorkError
-from flows.access import permitted_path
+from labelfactory.errors import WorkError
+from labelfactory.flows.access import permitted_path
 
 ROWS = 200
 
@@ -33,7 +33,7 @@ def verify_dataset(
         store: Path or URL of a store.
         workers: Threads that read, hash and decode.
     """
-    from storage import verify
+    from labelfactory.storage import verify
 
     where = permitted_path("store", store)
     report = verify(where, workers=workers)

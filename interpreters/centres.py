@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpreters.errors import InputError
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from interpreters.shapes import Float, Int
+from labelfactory.errors import InputError
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.shapes import Float, Int
 
 PEAK = 0.3  # height from which a peak counts as a centre; a perfect heatmap's is 1
 UNKNOWN = -1  # in maps of object numbers: not labelled

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interpreters.checked_json import checked, field
-from interpreters.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field
 
 MAX_CHANNELS = 16
 HALF_MAX = 65504.0  # stores keep values as float16

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from interpreters.errors import InputError
+from labelfactory.errors import InputError
 
 _NAMES: dict[Any, str] = {
     dict: "an object",

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from interpreters.checked_json import checked, field
-from interpreters.errors import InputError
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.interpreters.shapes import UInt8
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 255  # ids 0 to 254; 255 is "not labelled"

@@ -10,8 +10,8 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from interpreters.errors import InputError
-from interpreters.shapes import Shaped
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Shaped
 
 
 @dataclass(frozen=True)

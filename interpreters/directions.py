@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from interpreters.shapes import Float
-from interpreters.workers import Workers
+from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.workers import Workers
 
 
 def strongest(

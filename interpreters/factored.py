@@ -13,14 +13,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from interpreters.crop import Crop, whole
-from interpreters.folding import Folded
-from interpreters.levels import split_levels
-from interpreters.lookup import interpolation_matrix
-from interpreters.prediction import Prediction
-from interpreters.shapes import Float
-from interpreters.uncertainty import image_score, streamed_vote
-from interpreters.workers import Workers
+from labelfactory.interpreters.crop import Crop, whole
+from labelfactory.interpreters.folding import Folded
+from labelfactory.interpreters.levels import split_levels
+from labelfactory.interpreters.lookup import interpolation_matrix
+from labelfactory.interpreters.prediction import Prediction
+from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.uncertainty import image_score, streamed_vote
+from labelfactory.interpreters.workers import Workers
 
 TILE = 32  # pixels a side; with 1,280 float32 units a tile is 5 MB and stays in cache
 LARGE_TILE = 256  # where there is no cache to stay in, but a price on every call

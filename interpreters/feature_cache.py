@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpreters.shapes import Float
+from labelfactory.interpreters.shapes import Float
 
 
 class FeatureCache:

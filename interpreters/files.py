@@ -13,10 +13,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from interpreters.errors import InputError
+from labelfactory.errors import InputError
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 FORMAT = "labelfactory-interpreter"
 VERSION = 2
@@ -76,7 +76,7 @@ def load(path: Path) -> "StyleInterpreter":
 
 def from_bytes(content: bytes, name: str) -> "StyleInterpreter":
     """The interpreter in a file's bytes; ``name`` begins the message where they hold none."""
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
     if len(content) > MAX_BYTES:
         raise InputError(f"{name}: more than {MAX_BYTES >> 20} MiB; expected an interpreter saved by this program")

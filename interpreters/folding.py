@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from interpreters.shapes import Float
+from labelfactory.interpreters.shapes import Float
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
-    from interpreters.regression import FeatureRegressor
+    from labelfactory.interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.regression import FeatureRegressor
 
 
 @dataclass(frozen=True)

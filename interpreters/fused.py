@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from interpreters.crop import Crop
-from interpreters.folding import Folded
-from interpreters.levels import Level, split_levels
-from interpreters.prediction import Prediction
-from interpreters.shapes import Float, Int
-from interpreters.uncertainty import image_score
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.folding import Folded
+from labelfactory.interpreters.levels import Level, split_levels
+from labelfactory.interpreters.prediction import Prediction
+from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.uncertainty import image_score
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 TILE_H, TILE_W = 8, 16
 TAPS = 16  # the smallest depth of a tensor core product
@@ -108,7 +108,7 @@ def _launch(
     mask: Tensor,
     uncertainty: Tensor,
 ) -> None:
-    from interpreters.triton_kernel import label_tiles
+    from labelfactory.interpreters.triton_kernel import label_tiles
 
     dtype, device = projected.dtype, projected.device
     count, height, width = mask.shape

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpreters import factored, files, fused, reference, training
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.folding import FoldCache, Folded
-from interpreters.layers import MemberStack
-from interpreters.prediction import Prediction
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters import factored, files, fused, reference, training
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.folding import FoldCache, Folded
+from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.prediction import Prediction
+from labelfactory.interpreters.shapes import Float
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.shapes import Float
 
 VISIBLE = 0.3  # peak height from which a keypoint counts as there; a perfect heatmap's is 1
 

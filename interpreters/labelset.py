@@ -17,14 +17,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from interpreters.channels import ValueChannel, check_channels, parse_channel
-from interpreters.checked_json import checked, field, read_json
-from interpreters.classes import IGNORE_INDEX, NUCLEI_CLASSES, OKABE_ITO, LabelClass, check_classes, parse_class
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.folders import new_folder
-from interpreters.pictures import one_line, read_image, read_mask, save_mask
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.channels import ValueChannel, check_channels, parse_channel
+from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.classes import (
+    IGNORE_INDEX,
+    NUCLEI_CLASSES,
+    OKABE_ITO,
+    LabelClass,
+    check_classes,
+    parse_class,
+)
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.folders import new_folder
+from labelfactory.interpreters.pictures import one_line, read_image, read_mask, save_mask
+from labelfactory.interpreters.shapes import Float, UInt8
 
 __all__ = ["IGNORE_INDEX", "NUCLEI_CLASSES", "OKABE_ITO", "LabelClass", "LabelSet", "Sample"]
 

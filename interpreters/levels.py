@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpreters.folding import Folded
-from interpreters.shapes import Float
+from labelfactory.interpreters.folding import Folded
+from labelfactory.interpreters.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from interpreters.classes import LabelClass, palette
-from interpreters.errors import InputError
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import LabelClass, palette
+from labelfactory.interpreters.shapes import UInt8
 
 
 def save_mask(path: Path, mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.shapes import Float, UInt8
 
 
 @dataclass(frozen=True)

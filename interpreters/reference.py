@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, interpolate, relu
 
-from interpreters.crop import Crop, whole
-from interpreters.prediction import Prediction
-from interpreters.shapes import Float
-from interpreters.uncertainty import image_score, js_divergence, majority_vote
+from labelfactory.interpreters.crop import Crop, whole
+from labelfactory.interpreters.prediction import Prediction
+from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.uncertainty import image_score, js_divergence, majority_vote
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 
 def member_logits(model: "StyleInterpreter", member: int, x: Float[Tensor, "pixels channels"]) -> Tensor:

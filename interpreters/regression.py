@@ -17,13 +17,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from tqdm import tqdm
 
-from interpreters import factored
-from interpreters.crop import Crop, whole
-from interpreters.errors import InputError
-from interpreters.folding import FoldCache, Folded
-from interpreters.layers import MemberStack
-from interpreters.lookup import hypercolumns
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters import factored
+from labelfactory.interpreters.crop import Crop, whole
+from labelfactory.interpreters.folding import FoldCache, Folded
+from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.lookup import hypercolumns
+from labelfactory.interpreters.shapes import Float
 
 FORMAT = "labelfactory-regressor"
 KINDS = ("keypoints", "values", "centres")

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpreters.errors import InputError
-from interpreters.feature_cache import FeatureCache
-from interpreters.lookup import hypercolumns
-from interpreters.shapes import Int, UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.feature_cache import FeatureCache
+from labelfactory.interpreters.lookup import hypercolumns
+from labelfactory.interpreters.shapes import Int, UInt8
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 
 SILENT = 1e30  # standard deviation that divides a channel down to nothing

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from interpreters.directions import strongest
-from interpreters.errors import InputError
-from interpreters.feature_cache import FeatureCache
-from interpreters.layers import MemberStack
-from interpreters.sampling import channel_statistics, collect
-from interpreters.shapes import Float, Int
-from interpreters.workers import Workers
+from labelfactory.errors import InputError
+from labelfactory.interpreters.directions import strongest
+from labelfactory.interpreters.feature_cache import FeatureCache
+from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.sampling import channel_statistics, collect
+from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.workers import Workers
 
 if TYPE_CHECKING:
-    from interpreters.interpreter import StyleInterpreter
+    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 
 PIXELS_A_VIEW = 256

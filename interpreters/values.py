@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpreters.channels import ValueChannel, check_channels, parse_channel
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters.channels import ValueChannel, check_channels, parse_channel
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from storage.errors import InputError
+from labelfactory.errors import InputError
 
 
 class Claim(ABC):
@@ -82,9 +82,9 @@ def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Bac
         raise InputError("the store's location is empty: expected a folder or a URL such as s3://bucket/name")
     scheme, separator, rest = str(uri).partition("://")
     if not separator or scheme in ("file", "local"):
-        from storage.local import LocalBackend
+        from labelfactory.storage.local import LocalBackend
 
         return LocalBackend(rest if separator else str(uri))
-    from storage.remote import RemoteBackend
+    from labelfactory.storage.remote import RemoteBackend
 
     return RemoteBackend(str(uri), storage_options)

@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.backend import Backend, Source
-from storage.errors import InputError, WorkError
-from storage.local import LocalBackend
-from storage.records import CommitRecord, FileInfo
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, Source
+from labelfactory.storage.local import LocalBackend
+from labelfactory.storage.records import CommitRecord, FileInfo
 
 
 class CachedSource(Source):

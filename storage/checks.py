@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float16, Shaped, UInt8
 from PIL import Image
 
-from storage.errors import InputError
-from storage.seeds import sample_seeds
-from storage.shards import dtype_of
-from storage.spec import DatasetSpec
+from labelfactory.errors import InputError
+from labelfactory.storage.seeds import sample_seeds
+from labelfactory.storage.shards import dtype_of
+from labelfactory.storage.spec import DatasetSpec
 
 
 def mask_pixels(mask: UInt8[np.ndarray, "n y x"]) -> list[int]:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Shaped
 
-from storage.backend import Backend, open_backend
-from storage.errors import InputError, WorkError
-from storage.metadata import ROOT
-from storage.reader import SampleReader
-from storage.records import MANIFEST, CommitRecord, Manifest, commit_path
-from storage.shards import decode_shard
-from storage.spec import DatasetSpec
-from storage.store import read_spec
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, open_backend
+from labelfactory.storage.metadata import ROOT
+from labelfactory.storage.reader import SampleReader
+from labelfactory.storage.records import MANIFEST, CommitRecord, Manifest, commit_path
+from labelfactory.storage.shards import decode_shard
+from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.store import read_spec
 
 
 class Dataset:
@@ -116,7 +116,7 @@ def open_dataset(
         dataset.reader.array(name)
     dataset.fields = tuple(fields)
     if cache is not None:
-        from storage.cache import CachedSource
+        from labelfactory.storage.cache import CachedSource
 
         dataset.reader = SampleReader(CachedSource(backend, cache, dataset.records()), spec)
     chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from storage.errors import WorkError
-from storage.metadata import metadata_documents, model_paths, root_attributes
-from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest
-from storage.shards import decode_shard, encode_shard
-from storage.spec import DatasetSpec
-from storage.store import Store, read_software, wait_for_claim
+from labelfactory.errors import WorkError
+from labelfactory.storage.metadata import metadata_documents, model_paths, root_attributes
+from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest
+from labelfactory.storage.shards import decode_shard, encode_shard
+from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.store import Store, read_software, wait_for_claim
 
 
 def keep_mask(scores: Float32[np.ndarray, "sample"], quantile: float) -> Bool[np.ndarray, "sample"]:

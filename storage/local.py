@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.backend import Backend, Claim
-from storage.errors import InputError, WorkError
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, Claim
 
 TEMPORARY, CLAIMS = "_tmp", "_claims"
 

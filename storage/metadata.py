@@ -4,9 +4,9 @@ import importlib.metadata
 import math
 from typing import Any
 
-from storage.documents import canonical
-from storage.seeds import SEED_RULE
-from storage.spec import ArraySpec, DatasetSpec
+from labelfactory.storage.documents import canonical
+from labelfactory.storage.seeds import SEED_RULE
+from labelfactory.storage.spec import ArraySpec, DatasetSpec
 
 SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
 ROOT = "zarr.json"

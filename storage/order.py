@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from storage.errors import InputError
+from labelfactory.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storage.documents import seal, sha256, unseal
+from labelfactory.storage.documents import seal, sha256, unseal
 
 COMMIT_KIND, MANIFEST_KIND = "labelfactory.commit", "labelfactory.manifest"
 MANIFEST = "manifest.json"

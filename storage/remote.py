@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from storage.backend import Backend, Claim
-from storage.errors import InputError, WorkError
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, Claim
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.1

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from storage.backend import open_backend
-from storage.checks import mask_pixels
-from storage.documents import sha256
-from storage.errors import InputError, WorkError
-from storage.finalize import finalize
-from storage.metadata import ROOT, interpreter_path, metadata_documents, model_paths
-from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
-from storage.shards import decode_shard
-from storage.store import Store
-from storage.verify import Report, find_spec
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import open_backend
+from labelfactory.storage.checks import mask_pixels
+from labelfactory.storage.documents import sha256
+from labelfactory.storage.finalize import finalize
+from labelfactory.storage.metadata import ROOT, interpreter_path, metadata_documents, model_paths
+from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.shards import decode_shard
+from labelfactory.storage.store import Store
+from labelfactory.storage.verify import Report, find_spec
 
 MakeShard = Callable[[int], Mapping[str, np.ndarray]]
 

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from storage.dataset import Dataset, open_dataset
-from storage.errors import InputError, WorkError
-from storage.show import class_shares, panels, sections, triptychs, uncertainty_top, value_reach
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.dataset import Dataset, open_dataset
+from labelfactory.storage.show import class_shares, panels, sections, triptychs, uncertainty_top, value_reach
 
 MASKS_LOOKED_AT = 512  # for how many samples show each class; evenly spread over the set
 BARS = 40

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import UInt64
 
-from storage.errors import InputError
+from labelfactory.errors import InputError
 
 SEED_RULE = (
     "seed[i] = first raw 64-bit word of NumPy's Philox(key=[dataset_seed, i]); "

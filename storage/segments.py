@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt16
 from scipy import ndimage
 
-from storage.spec import DatasetSpec
+from labelfactory.storage.spec import DatasetSpec
 
 _EIGHT = np.ones((3, 3), dtype=bool)
 

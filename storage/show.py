@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from storage.dataset import Dataset, open_dataset
-from storage.errors import InputError, WorkError
-from storage.spec import DatasetSpec
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.dataset import Dataset, open_dataset
+from labelfactory.storage.spec import DatasetSpec
 
 INK, PAPER, FAINT = (24, 27, 31), (255, 255, 255), (110, 116, 124)
 OVERLAY = 0.5

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from storage.documents import canonical, sha256
-from storage.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.storage.documents import canonical, sha256
 
 SHARD_BYTES = 50e6
 MAX_CLASSES = 255

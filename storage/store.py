@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from storage.backend import Backend, Claim, Source, open_backend
-from storage.checks import check_shard
-from storage.errors import InputError, WorkError
-from storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
-from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
-from storage.shards import encode_shard
-from storage.spec import DatasetSpec
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, Claim, Source, open_backend
+from labelfactory.storage.checks import check_shard
+from labelfactory.storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
+from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.shards import encode_shard
+from labelfactory.storage.spec import DatasetSpec
 
 POLL_S, LONGEST_POLL_S = 0.05, 2.0
 _LOCK_WAIT_S = 120.0
@@ -206,7 +206,7 @@ class Store:
 
     def finalize(self) -> Manifest:
         """Computes ``keep`` over the whole set and writes the manifest; see ``storage.finalize``."""
-        from storage.finalize import finalize
+        from labelfactory.storage.finalize import finalize
 
         return finalize(self)
 

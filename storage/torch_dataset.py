@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from storage.dataset import Dataset
-from storage.errors import InputError
-from storage.order import Plan, Shuffle, plan_epoch
+from labelfactory.errors import InputError
+from labelfactory.storage.dataset import Dataset
+from labelfactory.storage.order import Plan, Shuffle, plan_epoch
 
 CHANNELED = ("image", "value", "value_uncertainty")
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from storage.backend import Backend, open_backend
-from storage.checks import mask_pixels, value_problem
-from storage.errors import InputError, WorkError
-from storage.finalize import keep_files, keep_mask
-from storage.metadata import ROOT, metadata_documents, model_paths
-from storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
-from storage.seeds import sample_seeds
-from storage.shards import decode_shard
-from storage.spec import DatasetSpec
-from storage.store import Store, read_spec, spec_of
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.backend import Backend, open_backend
+from labelfactory.storage.checks import mask_pixels, value_problem
+from labelfactory.storage.finalize import keep_files, keep_mask
+from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
+from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.seeds import sample_seeds
+from labelfactory.storage.shards import decode_shard
+from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.store import Store, read_spec, spec_of
 
 RULED = ("mask", "seed", "uncertainty_score")  # the arrays whose content must obey a rule together
 

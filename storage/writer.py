@@ -7,9 +7,9 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Shaped
 
-from storage.errors import InputError
-from storage.records import CommitRecord
-from storage.store import Store
+from labelfactory.errors import InputError
+from labelfactory.storage.records import CommitRecord
+from labelfactory.storage.store import Store
 
 
 class ShardWriter:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from command_line import Factory
     from tiny_world import TinyWorld
 
-    from factory.generators import ImageGenerator
+    from labelfactory.factory.generators import ImageGenerator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -71,8 +71,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 16 x 16 grey generator and discriminator, as a file."""
     import torch
 
-    from factory.stylegan2_ada.checkpoint import save_safetensors
-    from factory.stylegan2_ada.networks import Discriminator, Generator
+    from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+    from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
 
     torch.manual_seed(0)
     sizes = {"img_resolution": 16, "img_channels": 1, "channel_base": 128, "channel_max": 12}
@@ -91,7 +91,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
-    from factory.generators import open_generator
+    from labelfactory.factory.generators import open_generator
 
     return open_generator(str(tiny_checkpoint), "cpu")
 
@@ -101,7 +101,7 @@ def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """The command line in this process: a new one would spend seconds on imports."""
     from command_line import Result
 
-    from flows.cli import main
+    from labelfactory.flows.cli import main
 
     def call(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["factory", *map(str, arguments)])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from flows.supervision import descendants
+from labelfactory.flows.supervision import descendants
 
 
 def is_loopback(address: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.supervision import descendants
+from labelfactory.flows.supervision import descendants
 
 
 def free_port() -> int:
@@ -60,7 +60,7 @@ class RunningFactory:
         }
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [python, "-m", "flows.cli", "up", "--port", str(self.port), "--workspace", str(workspace)],
+                [python, "-m", "labelfactory", "up", "--port", str(self.port), "--workspace", str(workspace)],
                 cwd=folder,
                 env=self.environment,
                 stdout=log,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from storage_data import fill, make_spec, tree
 
-from storage import DatasetSpec, create_store, open_store, verify
+from labelfactory.storage import DatasetSpec, create_store, open_store, verify
 
 FAST = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a process that dies leaves the same there as on a disk
 SMALL, GROWN = make_spec(count=6), make_spec(count=11)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from storage import ClassInfo, DatasetSpec, Store, ValueInfo, sample_seeds
+from labelfactory.storage import ClassInfo, DatasetSpec, Store, ValueInfo, sample_seeds
 
 SPEC = DatasetSpec(
     count=10,

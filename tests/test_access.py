@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.errors import InputError
-from flows.access import Access, permitted_path
+from labelfactory.errors import InputError
+from labelfactory.flows.access import Access, permitted_path
 
 
 @pytest.fixture

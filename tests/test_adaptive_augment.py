@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from factory.errors import InputError
-from factory.stylegan2_ada import augment_color as color
-from factory.stylegan2_ada.adaptive_augment import PIPES, AdaController, AugmentPipe, Draws, augment
-from factory.stylegan2_ada.augment_geometry import affine_warp, blit, lowpass, reflect
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada import augment_color as color
+from labelfactory.factory.stylegan2_ada.adaptive_augment import PIPES, AdaController, AugmentPipe, Draws, augment
+from labelfactory.factory.stylegan2_ada.augment_geometry import affine_warp, blit, lowpass, reflect
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from factory.downstream.augment import DIHEDRAL, NONE, STRONG, Augmentation, Batch, augment, dihedral, gaussian_blur
+from labelfactory.factory.downstream.augment import (
+    DIHEDRAL,
+    NONE,
+    STRONG,
+    Augmentation,
+    Batch,
+    augment,
+    dihedral,
+    gaussian_blur,
+)
 
 
 def make(n: int = 16, height: int = 16, width: int = 16) -> Batch:

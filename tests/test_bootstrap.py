@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from factory.downstream.bootstrap import interval, resampled_sums
-from factory.downstream.metrics import scores
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.bootstrap import interval, resampled_sums
+from labelfactory.factory.downstream.metrics import scores
 
 
 def test_the_interval_of_a_mean_is_that_of_the_central_limit_theorem() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from factory.downstream.catalogue import SEGMENTERS, build_segmenter, load_segmenter, save_segmenter
-from factory.downstream.transformers_models import ARCHITECTURES
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.catalogue import SEGMENTERS, build_segmenter, load_segmenter, save_segmenter
+from labelfactory.factory.downstream.transformers_models import ARCHITECTURES
 
 RECIPE = {
     "name": "unet",

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from interpreter_world import calm
 
-from interpreters.centres import UNKNOWN, centre_heat, fit_centres, peaks, split_regions
-from interpreters.errors import InputError
-from interpreters.instances import label_instances
-from interpreters.regression import FeatureRegressor
+from labelfactory.errors import InputError
+from labelfactory.interpreters.centres import UNKNOWN, centre_heat, fit_centres, peaks, split_regions
+from labelfactory.interpreters.instances import label_instances
+from labelfactory.interpreters.regression import FeatureRegressor
 
 SIGMA = 2.0
 

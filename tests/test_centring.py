@@ -9,15 +9,15 @@ from command_line import Factory
 from PIL import Image
 from tiny_world import TinyWorld
 
-from factory.centring import objects_in_masks, read_objects, train_centres
-from factory.errors import InputError
-from factory.order import Order
-from factory.production import prepare, produce, render_shard
-from factory.regressors import load_regressor
-from interpreters.instances import label_instances
-from interpreters.labelset import LabelClass, LabelSet
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from storage import open_dataset
+from labelfactory.errors import InputError
+from labelfactory.factory.centring import objects_in_masks, read_objects, train_centres
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.regressors import load_regressor
+from labelfactory.interpreters.instances import label_instances
+from labelfactory.interpreters.labelset import LabelClass, LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.storage import open_dataset
 
 FAST = RegressionRecipe(pixels_per_image=64, batch_size=64, steps=20)
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_format import Golden, Module, official_modules, official_pickle
 
-from factory.errors import InputError
-from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
-from factory.stylegan2_ada.networks import Discriminator, Generator
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
+from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
 
 TINY = {
     "z_dim": 4,

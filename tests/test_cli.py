@@ -10,7 +10,7 @@ from command_line import Factory, Result
 from PIL import Image
 from tiny_world import TinyWorld
 
-from interpreters.labelset import LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 
 
 def assert_refused(result: Result, *words: str) -> None:
@@ -98,7 +98,7 @@ def test_help_names_every_command(factory: Factory) -> None:
 
 
 def test_the_installed_program_ends_with_the_exit_code() -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "generate", "--generator=builtin:no"]
+    command = [sys.executable, "-W", "ignore", "-m", "labelfactory", "generate", "--generator=builtin:no"]
     ended = subprocess.run(
         [*command, "--count=1", "--out=x", "--labels=y"], capture_output=True, text=True, timeout=120, check=False
     )

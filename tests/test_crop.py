@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from interpreter_world import calm
 from test_interpreter_factored import disturbed
 
-from interpreters.crop import Crop, whole
-from interpreters.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.interpreters.crop import Crop, whole
 
 side = st.integers(1, 40)
 

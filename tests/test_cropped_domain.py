@@ -14,26 +14,26 @@ from interpreter_world import calm
 from tiny_world import TinyWorld
 from torch.nn.functional import interpolate
 
-from factory.errors import InputError
-from factory.generators import open_generator
-from factory.interpreting import InterpreterSettings, train_interpreter
-from factory.inversion import InversionSettings, invert, load_discriminator
-from factory.keypointing import train_keypoints
-from factory.order import Order
-from factory.production import prepare, produce, render_shard
-from factory.recording import labelled_features, record_features, recorded_attributes
-from factory.sampling import latents
-from factory.selection import sample_label_set
-from factory.valuing import train_values
-from interpreters import StyleInterpreter
-from interpreters.channels import ValueChannel
-from interpreters.crop import Crop
-from interpreters.keypoints import predict_keypoints
-from interpreters.labelset import LabelSet
-from interpreters.lookup import pooled
-from interpreters.regression import RegressionRecipe
-from interpreters.values import predict_values
-from storage import open_dataset, verify
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.keypointing import train_keypoints
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.recording import labelled_features, record_features, recorded_attributes
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.selection import sample_label_set
+from labelfactory.factory.valuing import train_values
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.keypoints import predict_keypoints
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.lookup import pooled
+from labelfactory.interpreters.regression import RegressionRecipe
+from labelfactory.interpreters.values import predict_values
+from labelfactory.storage import open_dataset, verify
 
 CROP = Crop(3, 13, 2, 16)
 FAST = RegressionRecipe(pixels_per_image=64, batch_size=64, steps=20)

@@ -8,8 +8,8 @@ import pytest
 from command_line import Factory
 from PIL import Image
 
-from factory.errors import InputError
-from factory.stylegan2_ada.curves import draw_curves, join_logs, read_log
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.curves import draw_curves, join_logs, read_log
 
 PLAIN = """(11179, 64, 64, 1) uint8
 resumed 30880

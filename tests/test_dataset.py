@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from factory.errors import InputError
-from factory.stylegan2_ada import dataset as module
-from factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada import dataset as module
+from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
 
 
 def write_images(folder: Path, count: int = 32, size: tuple[int, int] = (16, 16), mode: str = "L") -> Path:

@@ -76,17 +76,19 @@ def test_the_build_steps_make_an_installation_that_runs(tmp_path):
     python = str(venv / "bin" / "python")
     check = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True)
     assert check.returncode == 0, check.stdout
-    code = "import flows, factory; print(flows.__file__, factory.__file__)"
+    code = "from labelfactory import flows, factory; print(flows.__file__, factory.__file__)"
     where = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert all(path.startswith(str(venv)) for path in where.split())  # the installed package, with its models
 
     data = tmp_path / "data"
-    for source in ("flows", "factory", "interpreters", "storage"):
+    for source in ("labelfactory", "flows", "factory", "interpreters", "storage"):
         shutil.rmtree(app / source)  # so that nothing can be taken from the sources
     factory = RunningFactory(home, data, python, app, **variables)
     try:
         factory.wait_until_up(300)
-        healthy = subprocess.run([python, "-m", "flows.health"], cwd=app, env=factory.environment, capture_output=True)
+        healthy = subprocess.run(
+            [python, "-m", "labelfactory.flows.health"], cwd=app, env=factory.environment, capture_output=True
+        )
         assert healthy.returncode == 0  # what HEALTHCHECK runs
         told = factory.prefect("deployment", "run", "generate-dataset", "--param", "count=64", "--watch", timeout=500)
         assert "Flow run finished successfully" in told
@@ -157,13 +159,15 @@ def test_the_command_of_the_image_exists():
     scripts = importlib.metadata.entry_points(group="console_scripts", name="factory")
     if not scripts:
         pytest.skip("the package is not installed (pip install -e .)")
-    done = subprocess.run([sys.executable, "-m", "flows.cli", "up", "--help"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "labelfactory", "up", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0
     assert "--workspace" in done.stdout
 
 
 def test_health_is_bad_where_nothing_answers(tmp_path, monkeypatch):
-    from flows.health import main
+    from labelfactory.flows.health import main
 
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from factory.downstream.instances import Matches, Objects, average_precision, match, objects_of, panoptic_quality
+from labelfactory.factory.downstream.instances import (
+    Matches,
+    Objects,
+    average_precision,
+    match,
+    objects_of,
+    panoptic_quality,
+)
 
 THINGS = [1, 2]
 

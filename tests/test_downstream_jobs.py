@@ -12,8 +12,9 @@ import torch
 from disc_world import discs, write_folder
 from PIL import Image
 
-from factory.downstream.catalogue import load_segmenter
-from factory.downstream.jobs import (
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.catalogue import load_segmenter
+from labelfactory.factory.downstream.jobs import (
     SegmenterOrder,
     evaluate_segmenter,
     median_frequency,
@@ -21,12 +22,11 @@ from factory.downstream.jobs import (
     predict_files,
     train,
 )
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.store_pairs import StorePairs
-from factory.downstream.training import TrainingConfig
-from factory.errors import InputError
-from flows.cli import main
-from storage import ClassInfo, DatasetSpec, create_store, sample_seeds
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.store_pairs import StorePairs
+from labelfactory.factory.downstream.training import TrainingConfig
+from labelfactory.flows.cli import main
+from labelfactory.storage import ClassInfo, DatasetSpec, create_store, sample_seeds
 
 TRAINING = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=30, precision="fp32")
 TINY = {"width": 4, "depth": 2}

@@ -15,7 +15,7 @@ import pytest
 from disc_world import discs
 from PIL import Image
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from factory.encoder import Encoder, ensure_encoder, load_encoder, save_encoder, train_encoder, w_statistics
-from factory.errors import InputError
-from factory.generators import ImageGenerator
+from labelfactory.errors import InputError
+from labelfactory.factory.encoder import (
+    Encoder,
+    ensure_encoder,
+    load_encoder,
+    save_encoder,
+    train_encoder,
+    w_statistics,
+)
+from labelfactory.factory.generators import ImageGenerator
 
 
 def unexplained(encoder: Encoder, generator: ImageGenerator) -> float:

@@ -6,9 +6,9 @@ import pytest
 from disc_world import write_folder
 from prefect.client.orchestration import get_client
 
-from factory.downstream.catalogue import load_segmenter
-from factory.errors import InputError
-from flows.evaluate_dataset import evaluate_dataset
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.catalogue import load_segmenter
+from labelfactory.flows.evaluate_dataset import evaluate_dataset
 
 
 def test_it_trains_tests_and_leaves_artifacts(prefect_server: None, tmp_path: Path) -> None:

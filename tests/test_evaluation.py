@@ -12,13 +12,13 @@ from disc_world import discs
 from PIL import Image
 from torch import Tensor
 
-from factory.downstream.evaluation import Evaluation, evaluate
-from factory.downstream.figures import overlay
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.report import markdown, write_report
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.labelset import LabelClass
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.evaluation import Evaluation, evaluate
+from labelfactory.factory.downstream.figures import overlay
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.report import markdown, write_report
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.labelset import LabelClass
 
 CLASSES = (LabelClass("background", (0, 0, 0)), LabelClass("disc", (230, 159, 0), thing=True))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_api
 
-from interpreters.errors import InputError
-from interpreters.formats import coco
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats import coco
 
 
 def write(path: Path, annotations: list[dict[str, Any]], **changes: Any) -> Path:

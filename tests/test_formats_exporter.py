@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpreters.errors import InputError
-from interpreters.formats import export_label_studio, export_labelme, import_labels
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats import export_label_studio, export_labelme, import_labels
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_api
 
-from interpreters.classes import NUCLEI_CLASSES, palette
-from interpreters.errors import InputError
-from interpreters.formats import FORMATS, detect_format, import_labels, label_studio, labelme
-from interpreters.labelset import LabelSet, Sample
-from interpreters.pictures import save_mask
+from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
+from labelfactory.interpreters.formats import FORMATS, detect_format, import_labels, label_studio, labelme
+from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.interpreters.pictures import save_mask
 
 H, W = 20, 24
 NAMES = ("seed000001", "seed000002")

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from interpreters.errors import InputError
-from interpreters.formats import label_studio
-from interpreters.labelset import NUCLEI_CLASSES, LabelClass
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats import label_studio
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass
 
 BASE = {"original_width": 10, "original_height": 8, "image_rotation": 0, "from_name": "x", "to_name": "image"}
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from interpreters.errors import InputError
-from interpreters.formats import labelme
-from interpreters.labelset import NUCLEI_CLASSES
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats import labelme
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 
 
 def test_a_file_of_labelmes_own_writer(label_files: Path) -> None:

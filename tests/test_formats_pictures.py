@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpreters.classes import NUCLEI_CLASSES, palette
-from interpreters.errors import InputError
-from interpreters.formats import pictures
-from interpreters.formats.shapes import Drawing
-from interpreters.pictures import save_mask
+from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
+from labelfactory.interpreters.formats import pictures
+from labelfactory.interpreters.formats.shapes import Drawing
+from labelfactory.interpreters.pictures import save_mask
 
 MASK = np.array([[0, 1, 2], [255, 1, 0]], dtype=np.uint8)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interpreters.errors import InputError
-from interpreters.formats import import_labels
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats import import_labels
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 
 
 @pytest.fixture

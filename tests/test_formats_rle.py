@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_api
 
-from interpreters.errors import InputError
-from interpreters.formats.rle import decode_brush, decode_coco, encode_brush
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats.rle import decode_brush, decode_coco, encode_brush
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
 

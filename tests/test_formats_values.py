@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from interpreters.channels import ValueChannel
-from interpreters.errors import InputError
-from interpreters.formats import Reading, WantedChannel, import_values
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
-from interpreters.sheet import value_sheet
+from labelfactory.errors import InputError
+from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.formats import Reading, WantedChannel, import_values
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.sheet import value_sheet
 
 H, W = 12, 10
 NAMES = ("a", "b")

@@ -13,13 +13,13 @@ from listening import is_loopback, watched_sockets
 from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
 
-from factory.errors import InputError, WorkError
-from factory.job import model_key
-from factory.order import Order
-from factory.production import make_shard, open_output, prepare, produce
-from flows.generate_dataset import generate_dataset
-from flows.runners import Execution
-from storage import Store, open_store
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.job import model_key
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import make_shard, open_output, prepare, produce
+from labelfactory.flows.generate_dataset import generate_dataset
+from labelfactory.flows.runners import Execution
+from labelfactory.storage import Store, open_store
 
 COUNT, SHARD = 200, 16
 

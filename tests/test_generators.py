@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny_world import TinyWorld
 
-import factory
-from factory.errors import InputError
-from factory.generators import ImageGenerator, open_generator
-from factory.sampling import latents
-from factory.stylegan2_ada.checkpoint import Checkpoint
-from factory.stylegan2_ada.config import NetworkConfig
-from factory.stylegan2_ada.networks import Generator
+from labelfactory import factory
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint
+from labelfactory.factory.stylegan2_ada.config import NetworkConfig
+from labelfactory.factory.stylegan2_ada.networks import Generator
 
 
 def test_contract(tiny_world: TinyWorld) -> None:

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.downstream.inference import predict, predict_pairs, ramp
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.unet import UNet
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.inference import predict, predict_pairs, ramp
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.unet import UNet
 
 REACH = 32  # more than a U-Net of depth 2 sees to each side: 4 x (4 - 1) + 2 x 4 = 20
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from interpreters.errors import InputError
-from interpreters.instances import label_instances
+from labelfactory.errors import InputError
+from labelfactory.interpreters.instances import label_instances
 
 
 def test_regions_are_numbered_by_size_and_small_ones_left_out() -> None:

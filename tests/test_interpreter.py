@@ -4,7 +4,7 @@ import pytest
 import torch
 from interpreter_world import CHANNELS, scene
 
-from interpreters import InputError, Recipe, StyleInterpreter
+from labelfactory.interpreters import InputError, Recipe, StyleInterpreter
 
 
 @pytest.fixture(scope="module")

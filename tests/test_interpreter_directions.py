@@ -3,9 +3,9 @@
 import torch
 from interpreter_world import CHANNELS, scene
 
-from interpreters import Recipe, StyleInterpreter
-from interpreters.directions import strongest
-from interpreters.workers import Workers
+from labelfactory.interpreters import Recipe, StyleInterpreter
+from labelfactory.interpreters.directions import strongest
+from labelfactory.interpreters.workers import Workers
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interpreter_world import CHANNELS, SIZES, calm, scene
 
-from interpreters import InputError, Recipe, StyleInterpreter, factored
-from interpreters.folding import fold
-from interpreters.workers import Workers
+from labelfactory.interpreters import InputError, Recipe, StyleInterpreter, factored
+from labelfactory.interpreters.folding import fold
+from labelfactory.interpreters.workers import Workers
 
 
 def disturbed(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interpreter_world import CHANNELS, calm, scene
 
-from interpreters import InputError, StyleInterpreter
-from interpreters.files import ALL_CHANNELS, from_bytes
+from labelfactory.interpreters import InputError, StyleInterpreter
+from labelfactory.interpreters.files import ALL_CHANNELS, from_bytes
 
 
 @pytest.fixture(scope="module")

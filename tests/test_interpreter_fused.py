@@ -4,7 +4,7 @@ import pytest
 import torch
 from interpreter_world import scene
 
-from interpreters import Recipe, StyleInterpreter, fused
+from labelfactory.interpreters import Recipe, StyleInterpreter, fused
 
 pytest.importorskip("triton", reason="Triton is not installed")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from interpreter_world import calm
 from torch.nn.functional import interpolate
 
-from interpreters.lookup import hypercolumns, interpolation_matrix, look_up
+from labelfactory.interpreters.lookup import hypercolumns, interpolation_matrix, look_up
 
 side = st.integers(1, 24)
 

@@ -6,9 +6,9 @@ from interpreter_world import CHANNELS, scene
 from torch import nn
 from tqdm import tqdm
 
-from interpreters import InputError, Recipe, StyleInterpreter
-from interpreters.layers import MemberStack
-from interpreters.training import split, train
+from labelfactory.interpreters import InputError, Recipe, StyleInterpreter
+from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.training import split, train
 
 
 def one_member(stack: MemberStack, m: int) -> nn.Sequential:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interpreter_world import calm
 
-from interpreters import js_divergence
-from interpreters.uncertainty import image_score, majority_vote, streamed_vote
+from labelfactory.interpreters import js_divergence
+from labelfactory.interpreters.uncertainty import image_score, majority_vote, streamed_vote
 
 
 def test_members_that_agree_have_no_divergence() -> None:

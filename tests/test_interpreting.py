@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_world import TinyWorld
 
-from factory.errors import InputError
-from factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
-from interpreters import InputError as LabelError
-from interpreters import Recipe, StyleInterpreter
+from labelfactory.errors import InputError
+from labelfactory.factory.interpreting import InterpreterSettings, cache_dir, ensure_interpreter, load_labels
+from labelfactory.interpreters import InputError as LabelError
+from labelfactory.interpreters import Recipe, StyleInterpreter
 
 FAST = InterpreterSettings(members=2, recipe=Recipe(max_epochs=2))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from factory.encoder import train_encoder
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.inversion import (
+from labelfactory.errors import InputError
+from labelfactory.factory.encoder import train_encoder
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.inversion import (
     InversionSettings,
     discriminator_features,
     feature_distance,
@@ -18,7 +18,7 @@ from factory.inversion import (
     pixel_distance,
     to_float,
 )
-from factory.sampling import latents
+from labelfactory.factory.sampling import latents
 
 FAST = InversionSettings(steps=60, learning_rate=0.1, batch=4)
 

@@ -9,17 +9,17 @@ import typer
 from tiny_world import TinyWorld
 from typer.testing import CliRunner
 
-from factory.errors import InputError
-from factory.keypointing import train_keypoints, with_axis_keypoints
-from factory.order import Order
-from factory.production import prepare, produce, render_shard
-from factory.regressors import load_regressor
-from flows.commands.train_keypoints import train_keypoints as command
-from interpreters.keypoints import AXIS_KEYPOINTS
-from interpreters.labelset import LabelSet
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from storage import open_dataset
-from storage.show import triptychs
+from labelfactory.errors import InputError
+from labelfactory.factory.keypointing import train_keypoints, with_axis_keypoints
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.regressors import load_regressor
+from labelfactory.flows.commands.train_keypoints import train_keypoints as command
+from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.storage import open_dataset
+from labelfactory.storage.show import triptychs
 
 FAST = RegressionRecipe(pixels_per_image=64, batch_size=64, steps=20)
 
@@ -87,7 +87,9 @@ def test_command_trains_from_masks(tiny_world: TinyWorld, tmp_path: Path, monkey
     app = typer.Typer()
     app.command()(command)
     out = tmp_path / "p.safetensors"
-    monkeypatch.setattr("interpreters.regression.RegressionRecipe.__init__.__defaults__", (64, 64, 2e-3, 5))
+    monkeypatch.setattr(
+        "labelfactory.interpreters.regression.RegressionRecipe.__init__.__defaults__", (64, 64, 2e-3, 5)
+    )
     arguments = ["--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--out", out, "--members", 2]
     with pytest.raises(InputError, match="no sample has keypoints"):
         CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from interpreters.errors import InputError
-from interpreters.keypoints import (
+from labelfactory.errors import InputError
+from labelfactory.interpreters.keypoints import (
     VISIBLE,
     axis_keypoints,
     decode,
@@ -19,7 +19,7 @@ from interpreters.keypoints import (
     pck,
     predict_keypoints,
 )
-from interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 
 inside = st.floats(2, 14, allow_nan=False)
 

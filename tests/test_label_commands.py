@@ -9,13 +9,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from factory.generators import ImageGenerator
-from flows.commands.export_labels import export_labels
-from flows.commands.import_labels import import_labels
-from flows.commands.sample import sample
-from interpreters import StyleInterpreter
-from interpreters.labelset import LabelSet
-from interpreters.pictures import read_image
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.flows.commands.export_labels import export_labels
+from labelfactory.flows.commands.import_labels import import_labels
+from labelfactory.flows.commands.sample import sample
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.pictures import read_image
 
 
 def run(*arguments: object) -> str:

@@ -9,8 +9,8 @@ import pytest
 from disc_world import write_folder, zip_of
 from PIL import Image
 
-from factory.downstream.labelled import LabelledPairs, Pictures, parse_mapping
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.labelled import LabelledPairs, Pictures, parse_mapping
 
 
 def test_a_folder_and_its_zip_are_the_same(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     [("{", "no JSON"), ("3", "list of classes"), ('["disc"]', "classes"), ('[{"color": [0, 0, 0]}]', "name")],
 )
 def test_a_bad_list_of_classes_is_named(tmp_path: Path, content: str, says: str) -> None:
-    from interpreters.errors import InputError as LabelError
+    from labelfactory.errors import InputError as LabelError
 
     folder = write_folder(tmp_path / "real", n=1)
     (folder / "classes.json").write_text(content)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from interpreters.channels import ValueChannel
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
+from labelfactory.errors import InputError
+from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
 
 SHA = "ab" * 32
 
@@ -124,7 +124,7 @@ def test_a_failed_write_leaves_the_old_set_and_nothing_else(folder: Path, monkey
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("interpreters.labelset.save_mask", full_disk)
+    monkeypatch.setattr("labelfactory.interpreters.labelset.save_mask", full_disk)
     with pytest.raises(OSError, match="No space"):
         make(2).save(folder, overwrite=True)
     with pytest.raises(OSError, match="No space"):

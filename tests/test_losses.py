@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from factory.downstream.losses import cross_entropy, dice_loss, segmentation_loss
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.losses import cross_entropy, dice_loss, segmentation_loss
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.downstream.metrics import confusion_matrix, scores
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.metrics import confusion_matrix, scores
 
 
 def test_hand_computed_case() -> None:

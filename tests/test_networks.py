@@ -8,7 +8,7 @@ import torch
 from conftest import DATA
 from torch import Tensor
 
-from factory.stylegan2_ada.networks import (
+from labelfactory.factory.stylegan2_ada.networks import (
     Discriminator,
     Generator,
     block_resolutions,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.downstream.labelled import LabelledPairs, parse_mapping
-from factory.generators import open_generator
-from factory.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
 
 
 def val_crops(nuclei64: Path) -> LabelledPairs:

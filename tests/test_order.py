@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.errors import InputError
-from factory.order import MAX_SEED, Order, Parameter, parameters
-from flows.access import Access
-from flows.commands.generate import generate
-from flows.commands.plan import plan
-from flows.generate_dataset import generate_dataset
-from flows.parameters import permitted_order
+from labelfactory.errors import InputError
+from labelfactory.factory.order import MAX_SEED, Order, Parameter, parameters
+from labelfactory.flows.access import Access
+from labelfactory.flows.commands.generate import generate
+from labelfactory.flows.commands.plan import plan
+from labelfactory.flows.generate_dataset import generate_dataset
+from labelfactory.flows.parameters import permitted_order
 
 GIVEN = {"generator": "g.pkl", "out": "o.zarr", "count": 5, "labels": "labels"}
 

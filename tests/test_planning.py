@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_data import make_arrays, make_spec
 
-from factory.errors import InputError
-from factory.order import Order
-from factory.planning import Calibration, Fleet, calibrate, simulate, sizes
-from storage import create_store
-from storage.remote import RemoteBackend
+from labelfactory.errors import InputError
+from labelfactory.factory.order import Order
+from labelfactory.factory.planning import Calibration, Fleet, calibrate, simulate, sizes
+from labelfactory.storage import create_store
+from labelfactory.storage.remote import RemoteBackend
 
 QUIET = Fleet(workers=4, mtbf_hours=math.inf, spread=0.0, straggler_share=0.0)
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from running_factory import free_port
 
-from flows.plugin import DEPLOYMENTS, completed
-from flows.running import leave_note, note_path, remove_note, running_api_url
-from flows.server import deployments_file
+from labelfactory.flows.plugin import DEPLOYMENTS, completed
+from labelfactory.flows.running import leave_note, note_path, remove_note, running_api_url
+from labelfactory.flows.server import deployments_file
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_note_counts_while_its_writer_lives(tmp_path, monkeypatch):
 
 
 def test_a_configured_server_that_does_not_answer_is_told(tmp_path, monkeypatch):
-    from factory.errors import InputError
-    from flows import up
-    from flows.supervision import Supervisor
+    from labelfactory.errors import InputError
+    from labelfactory.flows import up
+    from labelfactory.flows.supervision import Supervisor
 
     monkeypatch.setattr(up, "ANSWER_TIMEOUT_S", 1.0)
     url = f"http://127.0.0.1:{free_port()}/api"

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from factory.errors import InputError
-from factory.stylegan2_ada.parallel import share
-from factory.stylegan2_ada.precision import best_precision
-from factory.stylegan2_ada.presets import PRESETS, Recipe, preset
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.parallel import share
+from labelfactory.factory.stylegan2_ada.precision import best_precision
+from labelfactory.factory.stylegan2_ada.presets import PRESETS, Recipe, preset
 
 
 def test_papers_rows() -> None:

@@ -11,13 +11,13 @@ import xarray
 import zarr
 from tiny_world import TinyWorld
 
-from factory.errors import InputError
-from factory.order import Order
-from factory.production import Job, make_shard, open_output, prepare, produce
-from factory.sampling import latents
-from interpreters import StyleInterpreter
-from storage import InputError as StoreError
-from storage import open_dataset, open_store, sample_seeds
+from labelfactory.errors import InputError
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import Job, make_shard, open_output, prepare, produce
+from labelfactory.factory.sampling import latents
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.storage import InputError as StoreError
+from labelfactory.storage import open_dataset, open_store, sample_seeds
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tiny_world import TinyWorld
 
-from factory.order import Order
-from factory.production import prepare, produce
-from interpreters.instances import label_instances
-from interpreters.labelset import LabelClass, LabelSet
-from storage import open_dataset
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce
+from labelfactory.interpreters.instances import label_instances
+from labelfactory.interpreters.labelset import LabelClass, LabelSet
+from labelfactory.storage import open_dataset
 
 BRIGHT = (230, 159, 0)
 

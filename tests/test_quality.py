@@ -9,18 +9,25 @@ import torch
 from torch import Tensor
 from training_world import blobs
 
-from factory.errors import InputError
-from factory.stylegan2_ada.dataset import ImageDataset
-from factory.stylegan2_ada.feature_encoder import DomainEncoder, load_encoder, save_encoder, train_encoder
-from factory.stylegan2_ada.feature_metrics import (
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.feature_encoder import DomainEncoder, load_encoder, save_encoder, train_encoder
+from labelfactory.factory.stylegan2_ada.feature_metrics import (
     diversity,
     frechet_distance,
     kernel_distance,
     nyquist_power,
     precision_recall,
 )
-from factory.stylegan2_ada.networks import Generator
-from factory.stylegan2_ada.quality import COLUMNS, Quality, Yardstick, all_images, generate_images, table_row
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.stylegan2_ada.quality import (
+    COLUMNS,
+    Quality,
+    Yardstick,
+    all_images,
+    generate_images,
+    table_row,
+)
 
 
 def normal(n: int, d: int = 4, seed: int = 0) -> Tensor:

@@ -9,14 +9,14 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-import factory.real_images
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.inversion import InversionSettings
-from factory.real_images import invert_label_set, read_images, unlabelled
-from factory.sampling import latents
-from flows.commands.invert import invert
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet
+import labelfactory.factory.real_images
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.inversion import InversionSettings
+from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
+from labelfactory.factory.sampling import latents
+from labelfactory.flows.commands.invert import invert
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_after_an_interruption_finished_latents_are_not_made_again(
 ) -> None:
     labels = unlabelled(tiny_generator, "g", *read_images(pictures / "images", tiny_generator), NUCLEI_CLASSES, 0.7)
     settings = InversionSettings(steps=3, batch=2)
-    real, seen = factory.real_images.invert, []
+    real, seen = labelfactory.factory.real_images.invert, []
 
     def interrupted(generator: ImageGenerator, images: np.ndarray, *args: object, **kwargs: object) -> object:
         if len(seen) == 1:
@@ -67,7 +67,7 @@ def test_after_an_interruption_finished_latents_are_not_made_again(
         seen.append(len(images))
         return real(generator, images, *args, **kwargs)
 
-    monkeypatch.setattr(factory.real_images, "invert", interrupted)
+    monkeypatch.setattr(labelfactory.factory.real_images, "invert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         invert_label_set(tiny_generator, labels, pictures / "scratch", None, None, settings, progress=False)
     seen.clear()

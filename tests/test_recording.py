@@ -9,11 +9,11 @@ import torch
 import zarr
 from tiny_world import TinyWorld
 
-from factory.errors import InputError
-from factory.recording import labelled_features, record_features, recorded_attributes, recorded_features
-from interpreters import InputError as LabelError
-from interpreters import StyleInterpreter
-from interpreters.labelset import LabelSet
+from labelfactory.errors import InputError
+from labelfactory.factory.recording import labelled_features, record_features, recorded_attributes, recorded_features
+from labelfactory.interpreters import InputError as LabelError
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.labelset import LabelSet
 
 
 def test_recording_equals_the_generator(tiny_world: TinyWorld, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from interpreters.crop import Crop
-from interpreters.errors import InputError
-from interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.errors import InputError
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 
 CHANNELS = (6, 4)
 FAST = RegressionRecipe(pixels_per_image=256, batch_size=128, steps=150)

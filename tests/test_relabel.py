@@ -8,12 +8,12 @@ import torch
 from disc_world import discs
 from torch import Tensor
 
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.relabel import Relabelled, relabel
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.training import TrainingConfig, train_segmenter
-from factory.downstream.unet import UNet
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.relabel import Relabelled, relabel
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
+from labelfactory.factory.downstream.unet import UNet
 
 
 class Bright(Segmenter):

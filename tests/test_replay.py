@@ -5,10 +5,10 @@ import pytest
 import torch
 from tiny_world import TinyWorld
 
-from factory.host_copy import HostCopy
-from factory.replay import Replay
-from factory.sampling import latents
-from factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.host_copy import HostCopy
+from labelfactory.factory.replay import Replay
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.stylegan2_ada.networks import Generator
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.sampling import latents
-from factory.selection import (
+from labelfactory.errors import InputError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.selection import (
     candidate_seeds,
     choose_contested,
     choose_diverse,
@@ -19,9 +19,9 @@ from factory.selection import (
     predict_masks,
     sample_label_set,
 )
-from interpreters import InputError as InterpreterInputError
-from interpreters import StyleInterpreter
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters import InputError as InterpreterInputError
+from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from interpreters.labelset import NUCLEI_CLASSES, Sample
-from interpreters.sheet import contact_sheet, overlay
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, Sample
+from labelfactory.interpreters.sheet import contact_sheet, overlay
 
 
 @pytest.mark.parametrize(("size", "channels", "count"), [((8, 6), 1, 1), ((64, 64), 1, 17), ((500, 700), 3, 3)])

@@ -9,13 +9,13 @@ import torch
 from official_format import Golden, official_pickle
 from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 
-from factory.errors import InputError
-from factory.stylegan2_ada.checkpoint import save_safetensors
-from factory.stylegan2_ada.choices import real_indices
-from factory.stylegan2_ada.dataset import ImageDataset
-from factory.stylegan2_ada.presets import Preset
-from factory.stylegan2_ada.snapshots import NAME, save_snapshot, start
-from factory.stylegan2_ada.training import first_layers
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+from labelfactory.factory.stylegan2_ada.choices import real_indices
+from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.presets import Preset
+from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot, start
+from labelfactory.factory.stylegan2_ada.training import first_layers
 
 
 @pytest.fixture(scope="module")

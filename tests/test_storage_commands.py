@@ -8,7 +8,7 @@ from PIL import Image
 from storage_data import fill, make_spec, tree
 from tiny_world import TinyWorld
 
-from storage import create_store
+from labelfactory.storage import create_store
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from storage_crash import (
 )
 from storage_data import make_arrays, make_spec, tree
 
-from storage import WorkError, create_store, verify
+from labelfactory.storage import WorkError, create_store, verify
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from storage_data import fill, make_arrays, make_spec
 
-from storage import InputError, WorkError, create_store, open_dataset
+from labelfactory.storage import InputError, WorkError, create_store, open_dataset
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from storage_data import fill, make_spec, tree
 
-from storage import ClassInfo, InputError, WorkError, create_store, open_dataset
-from storage.exports import FORMATS, export
+from labelfactory.storage import ClassInfo, InputError, WorkError, create_store, open_dataset
+from labelfactory.storage.exports import FORMATS, export
 
 CLASSES = (
     ClassInfo("background", (0, 0, 0)),

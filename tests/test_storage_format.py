@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from storage_data import VALUES, fill, make_arrays, make_spec
 
-from storage import create_store, open_store
+from labelfactory.storage import create_store, open_store
 
 PAGE = (Path(__file__).parents[1] / "docs/format.md").read_text(encoding="utf-8")
 SPEC = make_spec(

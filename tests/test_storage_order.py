@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import InputError
-from storage.order import Shuffle, plan_epoch
+from labelfactory.storage import InputError
+from labelfactory.storage.order import Shuffle, plan_epoch
 
 
 @given(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import InputError, sample_seeds
+from labelfactory.storage import InputError, sample_seeds
 
 
 @given(dataset_seed=st.integers(0, 2**64 - 1), start=st.integers(0, 2**62))

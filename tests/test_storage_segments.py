@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from storage_data import make_spec
 
-from storage.segments import compressed_run_lengths, fill_polygon, polygon, run_lengths, segments
+from labelfactory.storage.segments import compressed_run_lengths, fill_polygon, polygon, run_lengths, segments
 
 MASKS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda shape: arrays(bool, shape))
 

@@ -10,9 +10,9 @@ from storage_data import make_arrays, make_spec
 from zarr.core.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
 
-from storage import WorkError
-from storage.metadata import metadata_documents
-from storage.shards import decode_index, decode_shard, dtype_of, encode_shard, index_bytes
+from labelfactory.storage import WorkError
+from labelfactory.storage.metadata import metadata_documents
+from labelfactory.storage.shards import decode_index, decode_shard, dtype_of, encode_shard, index_bytes
 
 FULL = make_spec(keypoints=("tip",), value=True, instance=True)
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from storage_data import fill, make_spec
 
-from storage import ClassInfo, InputError, contact_sheet, create_store, html_report, open_dataset
-from storage.report import class_presence
-from storage.show import class_shares, heat, overlay, sections
+from labelfactory.storage import ClassInfo, InputError, contact_sheet, create_store, html_report, open_dataset
+from labelfactory.storage.report import class_presence
+from labelfactory.storage.show import class_shares, heat, overlay, sections
 
 
 @pytest.fixture

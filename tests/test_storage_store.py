@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
-from storage import InputError, WorkError, create_store, open_dataset, open_store, verify
+from labelfactory.storage import InputError, WorkError, create_store, open_dataset, open_store, verify
 
 
 def expected(spec, name):

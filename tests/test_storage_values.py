@@ -10,10 +10,19 @@ import torch
 from PIL import Image
 from storage_data import VALUES, fill, make_arrays, make_spec
 
-from storage import DatasetSpec, InputError, ValueInfo, contact_sheet, create_store, html_report, open_dataset, verify
-from storage.exports import export
-from storage.show import triptychs
-from storage.torch_dataset import MapDataset
+from labelfactory.storage import (
+    DatasetSpec,
+    InputError,
+    ValueInfo,
+    contact_sheet,
+    create_store,
+    html_report,
+    open_dataset,
+    verify,
+)
+from labelfactory.storage.exports import export
+from labelfactory.storage.show import triptychs
+from labelfactory.storage.torch_dataset import MapDataset
 
 SPEC = make_spec(values=VALUES, value_sha256="ef" * 32)
 
@@ -60,7 +69,7 @@ def test_verify_looks_at_what_the_numbers_say(tmp_path, monkeypatch):
     arrays = make_arrays(SPEC, 0)
     arrays["value"][0, 0, 0, 1] = 2
     with create_store(str(tmp_path / "set"), SPEC) as store:
-        monkeypatch.setattr("storage.checks.value_problem", lambda spec, value: None)
+        monkeypatch.setattr("labelfactory.storage.checks.value_problem", lambda spec, value: None)
         store.write_shard(0, arrays)
         for shard in (1, 2):
             store.write_shard(shard, make_arrays(SPEC, shard))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
-from storage import InputError, create_store, open_store, repair, verify
+from labelfactory.storage import InputError, create_store, open_store, repair, verify
 
 SPEC = make_spec(count=22, shard_size=4)
 

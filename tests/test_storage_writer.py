@@ -5,7 +5,7 @@ import threading
 import pytest
 from storage_data import fill, make_arrays, make_spec, tree
 
-from storage import InputError, ShardWriter, WorkError, create_store
+from labelfactory.storage import InputError, ShardWriter, WorkError, create_store
 
 
 def test_a_background_writer_makes_the_same_store(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
+from labelfactory.factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
 
 
 def test_logistic_losses() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.errors import WorkError
-from flows.supervision import RESTARTS, Child, Supervisor, descendants
+from labelfactory.errors import WorkError
+from labelfactory.flows.supervision import RESTARTS, Child, Supervisor, descendants
 
 # A child that starts a grandchild deaf to SIGTERM, says who both are, and waits.
 FAMILY = """

@@ -9,11 +9,11 @@ import pytest
 from training_world import blobs
 from typer.testing import CliRunner
 
-from factory.errors import InputError
-from factory.stylegan2_ada.checkpoint import load_checkpoint
-from factory.stylegan2_ada.feature_encoder import DomainEncoder, save_encoder, train_encoder
-from factory.stylegan2_ada.quality import all_images
-from flows.cli import app
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.feature_encoder import DomainEncoder, save_encoder, train_encoder
+from labelfactory.factory.stylegan2_ada.quality import all_images
+from labelfactory.flows.cli import app
 
 TINY = ["--preset", "tiny", "--batch", "4", "--precision", "float32", "--device", "cpu"]
 
@@ -48,7 +48,7 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     ]
     assert [json.loads(line)["kimg"] for line in (out / "log.jsonl").read_text().splitlines()] == [0.008, 0.012]
 
-    from factory.stylegan2_ada.dataset import ImageDataset
+    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
 
     encoder = tmp_path / "encoder.safetensors"
     save_encoder(train_encoder(all_images(ImageDataset(data)), steps=1, batch=8), encoder)
@@ -134,7 +134,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(
 
 def test_a_wrong_call_ends_in_one_line_and_exit_code_two(data: Path, tmp_path: Path) -> None:
     words = ["train-generator", "--data", str(data), "--out", str(tmp_path / "run"), "--preset", "huge"]
-    done = subprocess.run([sys.executable, "-m", "flows.cli", *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "labelfactory", *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "preset 'huge'" in done.stderr

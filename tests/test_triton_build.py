@@ -12,7 +12,7 @@ BUILD = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from interpreters.triton_kernel import label_tiles
+from labelfactory.interpreters.triton_kernel import label_tiles
 
 sizes = dict(TOP=32, MEMBERS=10, H1=128, H2=32, CLASSES_PADDED=32, TILE_H=8, TILE_W=16, TAPS=16, TOP_BLOCK=32)
 constants = sizes | {"PRECISION": "ieee"}

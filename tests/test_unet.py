@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from factory.downstream.unet import UNet, valid_size
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.unet import UNet, valid_size
 
 
 def test_the_papers_network_takes_572_and_gives_388_with_31_million_parameters() -> None:

@@ -19,7 +19,7 @@ from running_factory import RunningFactory, wait_for
 from running_postgresql import running_postgresql
 from training_world import blobs
 
-from storage import open_dataset, open_store
+from labelfactory.storage import open_dataset, open_store
 
 pytestmark = pytest.mark.skipif(
     not importlib.metadata.entry_points(group="prefect.plugins", name="labelfactory"),
@@ -104,7 +104,16 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", "up", "--port", str(port), "--workspace", str(tmp_path / "w")],
+            [
+                sys.executable,
+                "-m",
+                "labelfactory",
+                "up",
+                "--port",
+                str(port),
+                "--workspace",
+                str(tmp_path / "w"),
+            ],
             env={**os.environ, "PREFECT_HOME": str(tmp_path)},
             capture_output=True,
             text=True,

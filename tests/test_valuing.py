@@ -9,16 +9,16 @@ from command_line import Factory
 from PIL import Image
 from tiny_world import TinyWorld
 
-from factory.errors import InputError
-from factory.order import Order
-from factory.production import prepare, produce, render_shard
-from factory.regressors import load_regressor
-from factory.valuing import held_out_lines, train_values
-from interpreters.channels import ValueChannel
-from interpreters.labelset import LabelSet
-from interpreters.regression import FeatureRegressor, RegressionRecipe
-from interpreters.values import predict_values
-from storage import open_dataset, verify
+from labelfactory.errors import InputError
+from labelfactory.factory.order import Order
+from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.regressors import load_regressor
+from labelfactory.factory.valuing import held_out_lines, train_values
+from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.values import predict_values
+from labelfactory.storage import open_dataset, verify
 
 FAST = RegressionRecipe(pixels_per_image=128, batch_size=64, steps=60)
 

@@ -9,15 +9,15 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from factory.errors import InputError
-from factory.generators import ImageGenerator
-from factory.sampling import latents
-from factory.views import VIEWS, view, with_views
-from flows.commands.invert import invert
-from interpreters import Recipe, StyleInterpreter
-from interpreters.errors import InputError as LabelError
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
-from interpreters.training import split
+from labelfactory.errors import InputError
+from labelfactory.errors import InputError as LabelError
+from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.views import VIEWS, view, with_views
+from labelfactory.flows.commands.invert import invert
+from labelfactory.interpreters import Recipe, StyleInterpreter
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.training import split
 
 
 def spotted() -> Sample:

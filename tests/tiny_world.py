@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from factory.generators import ImageGenerator, open_generator
-from factory.sampling import latents
-from factory.stylegan2_ada.checkpoint import save_safetensors
-from factory.stylegan2_ada.networks import Generator
-from interpreters.labelset import LabelClass, LabelSet, Sample
+from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.interpreters.labelset import LabelClass, LabelSet, Sample
 
 CLASSES = (LabelClass("background", (0, 0, 0)), LabelClass("bright", (230, 159, 0)))
 

@@ -21,15 +21,15 @@ import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from factory.downstream.pairs import ArrayPairs
-from factory.downstream.training import TrainingConfig, train_segmenter
-from factory.downstream.unet import UNet
-from factory.generators import open_generator
-from factory.sampling import latents
-from factory.selection import sample_label_set
-from factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
-from interpreters.labelset import NUCLEI_CLASSES, LabelSet
-from interpreters.sheet import contact_sheet
+from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
+from labelfactory.factory.downstream.unet import UNet
+from labelfactory.factory.generators import open_generator
+from labelfactory.factory.sampling import latents
+from labelfactory.factory.selection import sample_label_set
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
+from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.sheet import contact_sheet
 
 MODEL = Path("factory/models/nuclei64")
 TRUNCATION = 0.8

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interpreters.shapes import Float, Int
+from labelfactory.interpreters.shapes import Float, Int
 
 
 @dataclass(frozen=True)

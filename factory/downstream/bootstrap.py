@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy import ndarray as Array
 
-from factory.errors import InputError
-from interpreters.shapes import Float, Shaped
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Float, Shaped
 
 
 def resampled_sums(

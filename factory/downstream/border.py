@@ -8,9 +8,9 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from factory.downstream.metrics import IGNORE_INDEX
-from factory.downstream.pairs import Pair, Pairs
-from interpreters.shapes import Float, Shaped, UInt8
+from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.interpreters.shapes import Float, Shaped, UInt8
 
 
 def border_weights(

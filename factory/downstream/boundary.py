@@ -4,8 +4,8 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from factory.downstream.metrics import IGNORE_INDEX
-from interpreters.shapes import Bool, Float, Shaped
+from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.interpreters.shapes import Bool, Float, Shaped
 
 
 def boundary_f(

@@ -8,13 +8,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from factory.downstream.backbones import load_backbone_weights
-from factory.downstream.deeplab import DeepLabV3Plus
-from factory.downstream.fcn import FCN
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.transformers_models import ARCHITECTURES, TransformersSegmenter
-from factory.downstream.unet import UNet
-from factory.errors import InputError
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.backbones import load_backbone_weights
+from labelfactory.factory.downstream.deeplab import DeepLabV3Plus
+from labelfactory.factory.downstream.fcn import FCN
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.transformers_models import ARCHITECTURES, TransformersSegmenter
+from labelfactory.factory.downstream.unet import UNet
 
 # name: (image channels, classes, options) -> segmenter
 SEGMENTERS: dict[str, Callable[..., Segmenter]] = {

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.downstream.backbones import ImageNetInput, ResNet, initialise
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.backbones import ImageNetInput, ResNet, initialise
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import Float
 
 # Atrous rates of the pyramid for each output stride (arXiv 1706.05587, section 3.3: doubled at stride 8).
 ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}

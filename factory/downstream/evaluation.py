@@ -10,10 +10,11 @@ import numpy as np
 from numpy import ndarray as Array
 from tqdm import tqdm
 
-from factory.downstream.bootstrap import interval
-from factory.downstream.boundary import boundary_f
-from factory.downstream.inference import predict_pairs
-from factory.downstream.instances import (
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.bootstrap import interval
+from labelfactory.factory.downstream.boundary import boundary_f
+from labelfactory.factory.downstream.inference import predict_pairs
+from labelfactory.factory.downstream.instances import (
     IOU_THRESHOLDS,
     Matches,
     average_precision,
@@ -21,12 +22,11 @@ from factory.downstream.instances import (
     objects_of,
     panoptic_quality,
 )
-from factory.downstream.metrics import IGNORE_INDEX, confusion_matrix, scores
-from factory.downstream.pairs import Pair, Pairs
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.labelset import LabelClass
-from interpreters.shapes import Float, Int, UInt8
+from labelfactory.factory.downstream.metrics import IGNORE_INDEX, confusion_matrix, scores
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.labelset import LabelClass
+from labelfactory.interpreters.shapes import Float, Int, UInt8
 
 PQ_FIELDS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
 

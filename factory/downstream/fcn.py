@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.downstream.backbones import ImageNetInput, initialise, vgg16_features
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.backbones import ImageNetInput, initialise, vgg16_features
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import Float
 
 UPSAMPLINGS = ("nearest", "bilinear", "transposed")
 POOL3, POOL4 = 17, 24  # number of layers of vgg16_features() up to and with each pooling

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy import ndarray as Array
 
-from factory.downstream.metrics import confusion_matrix
-from factory.downstream.pairs import Pair, Pairs, collate
-from factory.downstream.segmenter import Segmenter
-from factory.downstream.unet import UNet, valid_size
-from factory.errors import InputError
-from interpreters.shapes import Float, Int, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.metrics import confusion_matrix
+from labelfactory.factory.downstream.pairs import Pair, Pairs, collate
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.downstream.unet import UNet, valid_size
+from labelfactory.interpreters.shapes import Float, Int, UInt8
 
 # Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.
 ALIGN = 32

@@ -18,10 +18,10 @@ import numpy as np
 from numpy import ndarray as Array
 from PIL import Image
 
-from factory.downstream.pairs import Pair, Pairs
-from factory.errors import InputError
-from interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
-from interpreters.shapes import Shaped, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
+from labelfactory.interpreters.shapes import Shaped, UInt8
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked

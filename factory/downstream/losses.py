@@ -3,9 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from factory.downstream.metrics import IGNORE_INDEX
-from factory.errors import InputError
-from interpreters.shapes import Float, Int
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.interpreters.shapes import Float, Int
 
 LOSSES = ("ce", "dice", "ce+dice")
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factory.downstream.augment import Augmentation, Batch, augment, dihedral
-from factory.downstream.pairs import Pair, Pairs, collate, random_crop
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.augment import Augmentation, Batch, augment, dihedral
+from labelfactory.factory.downstream.pairs import Pair, Pairs, collate, random_crop
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import Float
 
 JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, noise=0.03, p=0.8)
 

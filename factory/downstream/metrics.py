@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
-from factory.errors import InputError
-from interpreters.shapes import Float, Int, Shaped
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Float, Int, Shaped
 
 IGNORE_INDEX = 255
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray as Array
 
-from factory.errors import InputError
-from interpreters.shapes import Float, Shaped, UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Float, Shaped, UInt8
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from numpy import ndarray as Array
 from tqdm import tqdm
 
-from factory.downstream.augment import dihedral
-from factory.downstream.pairs import Pair, Pairs
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.augment import dihedral
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import UInt8
 
 MAX_TEACHERS = 8  # one for each view
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from factory.errors import InputError
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Float, UInt8
 
 
 class Segmenter(nn.Module):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from factory.downstream.pairs import Pair, Pairs
-from factory.errors import InputError
-from storage import Dataset, open_dataset
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.storage import Dataset, open_dataset
 
 
 class StorePairs(Pairs):

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.downstream.augment import DIHEDRAL, Augmentation, Batch, augment
-from factory.downstream.inference import dataset_confusion
-from factory.downstream.losses import segmentation_loss
-from factory.downstream.mean_teacher import Unlabelled
-from factory.downstream.metrics import scores
-from factory.downstream.pairs import Pair, Pairs, collate, random_crop
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError, WorkError
-from factory.files import whole_file
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.downstream.augment import DIHEDRAL, Augmentation, Batch, augment
+from labelfactory.factory.downstream.inference import dataset_confusion
+from labelfactory.factory.downstream.losses import segmentation_loss
+from labelfactory.factory.downstream.mean_teacher import Unlabelled
+from labelfactory.factory.downstream.metrics import scores
+from labelfactory.factory.downstream.pairs import Pair, Pairs, collate, random_crop
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.files import whole_file
 
 Read = TypeVar("Read")
 

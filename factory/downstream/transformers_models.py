@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factory.downstream.backbones import ImageNetInput
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.backbones import ImageNetInput
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import Float
 
 ARCHITECTURES = {
     "segformer": ("SegformerConfig", "SegformerForSemanticSegmentation"),

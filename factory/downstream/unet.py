@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.downstream.segmenter import Segmenter
-from factory.errors import InputError
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.shapes import Float
 
 
 def double_conv(in_channels: int, out_channels: int, padding: int, norm: bool) -> nn.Sequential:

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from factory.stylegan2_ada.augment_geometry import reflect_pad
-from interpreters.shapes import Float
+from labelfactory.factory.stylegan2_ada.augment_geometry import reflect_pad
+from labelfactory.interpreters.shapes import Float
 
 BANDS = 4
 # Power of natural images in the four bands, lowest first: the gains are normalised to keep it.

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
-from factory.stylegan2_ada.presets import AMPLIFY, Recipe
-from interpreters.shapes import Float, Int
+from labelfactory.factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
+from labelfactory.factory.stylegan2_ada.presets import AMPLIFY, Recipe
+from labelfactory.interpreters.shapes import Float, Int
 
 
 @dataclass(frozen=True)

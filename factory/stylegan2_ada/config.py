@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 AnyConfig = TypeVar("AnyConfig", bound="_Config")
 MAX_RESOLUTION = 4096

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.errors import InputError
-from factory.files import whole_file
+from labelfactory.errors import InputError
+from labelfactory.factory.files import whole_file
 
 LOG, REPORT, PICTURE = "log.jsonl", "quality.json", "curves.png"
 Row = dict[str, float]

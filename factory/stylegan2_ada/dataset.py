@@ -13,9 +13,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.stylegan2_ada.image_files import SUFFIXES, is_image, open_source
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.image_files import SUFFIXES, is_image, open_source
+from labelfactory.interpreters.shapes import Float, UInt8
 
 FEWEST = 32
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
-from factory.stylegan2_ada.ops import LRELU_GAIN, SQRT_HALF, binomial_filter, convolve, leaky_relu
-from interpreters.shapes import Float
+from labelfactory.factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
+from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, SQRT_HALF, binomial_filter, convolve, leaky_relu
+from labelfactory.interpreters.shapes import Float
 
 
 class Conv2dLayer(nn.Module):

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.files import whole_file
-from factory.stylegan2_ada.adaptive_augment import AugmentPipe, augment
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.stylegan2_ada.adaptive_augment import AugmentPipe, augment
+from labelfactory.interpreters.shapes import Float, UInt8
 
 SIZE = 64
 Images = UInt8[Tensor, "_ channels height width"]

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.stylegan2_ada.ops import LRELU_GAIN, leaky_relu
-from interpreters.shapes import Float
+from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, leaky_relu
+from labelfactory.interpreters.shapes import Float
 
 
 def block_resolutions(resolution: int) -> list[int]:

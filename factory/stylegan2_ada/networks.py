@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from factory.stylegan2_ada.discriminator import Discriminator, minibatch_std
-from factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
-from factory.stylegan2_ada.ops import LRELU_GAIN, binomial_filter, leaky_relu, modulated_conv2d, upsample2x
-from interpreters.shapes import Float
+from labelfactory.factory.stylegan2_ada.discriminator import Discriminator, minibatch_std
+from labelfactory.factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
+from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, binomial_filter, leaky_relu, modulated_conv2d, upsample2x
+from labelfactory.interpreters.shapes import Float
 
 __all__ = ["Discriminator", "Generator", "block_resolutions", "minibatch_std", "set_precision"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factory.errors import InputError
-from factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
-from factory.stylegan2_ada.official_pickle import ModuleRecord
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
+from labelfactory.factory.stylegan2_ada.official_pickle import ModuleRecord
 
 # Parts of the architecture that this implementation has in one form only; another value in a file is refused by name.
 _FIXED = {

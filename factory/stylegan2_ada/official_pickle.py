@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import torch
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 
 @dataclass

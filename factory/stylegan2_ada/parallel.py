@@ -7,8 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from factory.errors import InputError
-from interpreters.shapes import Int
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Int
 
 
 @dataclass(frozen=True)

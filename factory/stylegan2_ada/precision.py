@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 ALL = 16  # more resolutions than any network has
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from factory.errors import InputError
+from labelfactory.errors import InputError
 
 AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}
 """How many mirrorings and quarter turns of a picture count as pictures of their own."""

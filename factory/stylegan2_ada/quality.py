@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError
-from factory.stylegan2_ada.dataset import ImageDataset
-from factory.stylegan2_ada.feature_encoder import Encoder, Images
-from factory.stylegan2_ada.feature_metrics import (
+from labelfactory.errors import InputError
+from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.feature_encoder import Encoder, Images
+from labelfactory.factory.stylegan2_ada.feature_metrics import (
     Diversity,
     diversity,
     frechet_distance,
@@ -19,9 +19,9 @@ from factory.stylegan2_ada.feature_metrics import (
     nyquist_power,
     precision_recall,
 )
-from factory.stylegan2_ada.networks import Generator
-from factory.stylegan2_ada.training_run import to_uint8
-from interpreters.shapes import Float
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.stylegan2_ada.training_run import to_uint8
+from labelfactory.interpreters.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from typing import Any
 
 import torch
 
-from factory.errors import InputError, WorkError
-from factory.files import whole_file
-from factory.stylegan2_ada.checkpoint import load_checkpoint
-from factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
-from factory.stylegan2_ada.dataset import ImageDataset
-from factory.stylegan2_ada.networks import Discriminator, Generator
-from factory.stylegan2_ada.parallel import World
-from factory.stylegan2_ada.presets import Preset, Recipe, preset
-from factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
+from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
+from labelfactory.factory.stylegan2_ada.parallel import World
+from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
+from labelfactory.factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
 
 NAME = "snapshot.pt"
 

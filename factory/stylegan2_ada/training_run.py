@@ -15,13 +15,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from factory.errors import InputError, WorkError
-from factory.stylegan2_ada.checkpoint import save_safetensors
-from factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
-from factory.stylegan2_ada.networks import Generator
-from factory.stylegan2_ada.snapshots import NAME, save_snapshot
-from factory.stylegan2_ada.training import Trainer
-from interpreters.shapes import Float, UInt8
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot
+from labelfactory.factory.stylegan2_ada.training import Trainer
+from labelfactory.interpreters.shapes import Float, UInt8
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 

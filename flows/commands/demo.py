@@ -16,8 +16,8 @@ def demo(
     """Make 1,000 pairs of nuclei with masks from the bundled model, and a contact sheet of them."""
     # A flow without a server brings one along for a moment; a busy machine starts it in more than Prefect's 20 seconds.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-    from factory.errors import InputError
-    from flows.generate_dataset import generate_dataset
+    from labelfactory.errors import InputError
+    from labelfactory.flows.generate_dataset import generate_dataset
 
     if count < 1:
         raise InputError(f"count is {count}: expected 1 or more pairs")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Device
+from labelfactory.flows.options import Device
 
 
 def evaluate(
@@ -24,9 +24,9 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score a segmenter on real, human-labelled images: tables, curves, best and worst cases."""
-    from factory.downstream.jobs import evaluate_segmenter
-    from factory.downstream.report import markdown
-    from factory.errors import InputError
+    from labelfactory.errors import InputError
+    from labelfactory.factory.downstream.jobs import evaluate_segmenter
+    from labelfactory.factory.downstream.report import markdown
 
     if numbered and map_values is None:
         raise InputError("--numbered needs --map, which says of what class an object number is")

@@ -34,12 +34,12 @@ def evaluate_generator(
     """Measure FID, KID, precision, recall and diversity, beside the same figures of real images."""
     import torch
 
-    from factory.errors import InputError
-    from factory.quality_report import Report, kept_generators, open_alike
-    from factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
-    from factory.stylegan2_ada.dataset import ImageDataset
-    from factory.stylegan2_ada.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
-    from factory.stylegan2_ada.quality import HEADING, Yardstick, all_images, table_row
+    from labelfactory.errors import InputError
+    from labelfactory.factory.quality_report import Report, kept_generators, open_alike
+    from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
+    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+    from labelfactory.factory.stylegan2_ada.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
+    from labelfactory.factory.stylegan2_ada.quality import HEADING, Yardstick, all_images, table_row
 
     if count < 16:
         raise InputError(f"count is {count}: expected 16 or more images")

@@ -17,8 +17,8 @@ def export(
     """Write a dataset as PNG pairs, COCO, YOLO, WebDataset or Hugging Face parquet; running it again resumes."""
     from tqdm import tqdm
 
-    from storage import open_dataset
-    from storage.exports import export as write
+    from labelfactory.storage import open_dataset
+    from labelfactory.storage.exports import export as write
 
     dataset = open_dataset(uri, keep=not all, max_uncertainty=max_uncertainty)
     with tqdm(total=len(dataset), desc=f"export {format}", unit="sample") as bar:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Device
+from labelfactory.flows.options import Device
 
 
 def export_labels(
@@ -25,10 +25,10 @@ def export_labels(
     """Write tasks for Label Studio or files for labelme, with current masks as predictions."""
     import numpy as np
 
-    from factory.interpreting import load_labels
-    from factory.selection import predict_masks
-    from interpreters.errors import InputError
-    from interpreters.formats import export_label_studio, export_labelme
+    from labelfactory.errors import InputError
+    from labelfactory.factory.interpreting import load_labels
+    from labelfactory.factory.selection import predict_masks
+    from labelfactory.interpreters.formats import export_label_studio, export_labelme
 
     if format not in ("label-studio", "labelme"):
         raise InputError(f"format: {format!r}; expected label-studio or labelme")

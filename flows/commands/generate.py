@@ -4,14 +4,14 @@ from typing import Any
 
 import typer
 
-from flows.parameters import command_takes_order
+from labelfactory.flows.parameters import command_takes_order
 
 
 @command_takes_order()
 def generate(**order: Any) -> None:
     """Make image-label pairs with uncertainty; running it again resumes."""
-    from factory.order import Order
-    from factory.production import prepare, produce
+    from labelfactory.factory.order import Order
+    from labelfactory.factory.production import prepare, produce
 
     manifest = produce(prepare(Order(**order)))
     typer.echo(f"{order['out']}: {manifest.count} pairs, {manifest.kept} of them to keep")

@@ -23,10 +23,10 @@ def import_labels(
     preview: Annotated[Path | None, typer.Option(help="Picture of the result. [default: preview.png in it]")] = None,
 ) -> None:
     """Read labels of any common tool, check them, and write masks, a report and a preview."""
-    from interpreters.errors import InputError
-    from interpreters.formats import import_labels as read
-    from interpreters.labelset import LabelSet
-    from interpreters.sheet import contact_sheet
+    from labelfactory.errors import InputError
+    from labelfactory.interpreters.formats import import_labels as read
+    from labelfactory.interpreters.labelset import LabelSet
+    from labelfactory.interpreters.sheet import contact_sheet
 
     if unknown not in ("refuse", "ignore", "add"):
         raise InputError(f"unknown: {unknown!r}; expected refuse, ignore or add")

@@ -26,11 +26,11 @@ def import_values(
     preview: Annotated[Path | None, typer.Option(help="Picture of the result. [default: values.png in it]")] = None,
 ) -> None:
     """Read a number per pixel and channel, check it, and write it into the label set with a preview."""
-    from interpreters.errors import InputError
-    from interpreters.formats import Reading, WantedChannel
-    from interpreters.formats import import_values as read
-    from interpreters.labelset import LabelSet
-    from interpreters.sheet import value_sheet
+    from labelfactory.errors import InputError
+    from labelfactory.interpreters.formats import Reading, WantedChannel
+    from labelfactory.interpreters.formats import import_values as read
+    from labelfactory.interpreters.labelset import LabelSet
+    from labelfactory.interpreters.sheet import value_sheet
 
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already; name a new folder")

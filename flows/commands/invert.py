@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Device
+from labelfactory.flows.options import Device
 
 
 def invert(
@@ -47,17 +47,17 @@ def invert(
     import shutil
     from dataclasses import asdict, replace
 
-    from factory.encoder import ensure_encoder
-    from factory.errors import InputError
-    from factory.generators import open_generator
-    from factory.interpreting import cache_dir
-    from factory.inversion import InversionSettings, load_discriminator
-    from factory.real_images import invert_label_set, read_images, unlabelled
-    from factory.views import with_views
-    from interpreters.crop import Crop
-    from interpreters.formats import import_labels
-    from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample
-    from interpreters.sheet import comparison_sheet
+    from labelfactory.errors import InputError
+    from labelfactory.factory.encoder import ensure_encoder
+    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.interpreting import cache_dir
+    from labelfactory.factory.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
+    from labelfactory.factory.views import with_views
+    from labelfactory.interpreters.crop import Crop
+    from labelfactory.interpreters.formats import import_labels
+    from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample
+    from labelfactory.interpreters.sheet import comparison_sheet
 
     if out.exists():
         raise InputError(f"{out}: exists already; name a new folder")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.parameters import command_takes_order
+from labelfactory.flows.parameters import command_takes_order
 
 
 @command_takes_order(without=("out", "seed"), generator="builtin:nuclei64")
@@ -33,10 +33,10 @@ def plan(
 
     import numpy as np
 
-    from factory.errors import InputError
-    from factory.order import Order
-    from factory.planning import Fleet, calibrate, simulate, sizes
-    from flows.runners import Execution
+    from labelfactory.errors import InputError
+    from labelfactory.factory.order import Order
+    from labelfactory.factory.planning import Fleet, calibrate, simulate, sizes
+    from labelfactory.flows.runners import Execution
 
     fleet = Fleet(workers, mtbf_hours, restart_s, straggler_share=straggler_share, straggler_factor=straggler_factor)
     wanted = Order(out="plan", **order)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Device
+from labelfactory.flows.options import Device
 
 
 def sample(
@@ -31,14 +31,14 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Choose images to label and write them with empty masks, seeds and a contact sheet."""
-    from factory.errors import InputError
-    from factory.generators import open_generator
-    from factory.interpreting import load_labels
-    from factory.selection import sample_label_set
-    from interpreters import StyleInterpreter
-    from interpreters.crop import Crop
-    from interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
-    from interpreters.sheet import contact_sheet
+    from labelfactory.errors import InputError
+    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.interpreting import load_labels
+    from labelfactory.factory.selection import sample_label_set
+    from labelfactory.interpreters import StyleInterpreter
+    from labelfactory.interpreters.crop import Crop
+    from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
+    from labelfactory.interpreters.sheet import contact_sheet
 
     if out.exists():
         raise InputError(f"{out}: exists already; name a new folder")

@@ -15,7 +15,7 @@ def show(
     n: Annotated[int, typer.Option("-n", help="Samples in each section.")] = 16,
 ) -> None:
     """Draw a contact sheet: first, surest and least sure samples, and what share each class has."""
-    from storage import contact_sheet, html_report, open_dataset
+    from labelfactory.storage import contact_sheet, html_report, open_dataset
 
     dataset = open_dataset(uri)
     name = uri.rstrip("/").rsplit("/", 1)[-1]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import GENERATOR, Device, Members, Seed
+from labelfactory.flows.options import GENERATOR, Device, Members, Seed
 
 
 def train_centres(
@@ -22,11 +22,11 @@ def train_centres(
     device: Device = "auto",
 ) -> None:
     """Train the ensemble that finds the centres of objects, to keep apart those that touch."""
-    from factory.centring import read_objects
-    from factory.centring import train_centres as train
-    from factory.errors import InputError
-    from factory.generators import open_generator
-    from factory.interpreting import load_labels
+    from labelfactory.errors import InputError
+    from labelfactory.factory.centring import read_objects
+    from labelfactory.factory.centring import train_centres as train
+    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.interpreting import load_labels
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

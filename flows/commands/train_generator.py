@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from factory.stylegan2_ada.presets import Recipe
+    from labelfactory.factory.stylegan2_ada.presets import Recipe
 
 
 def train_generator(
@@ -53,13 +53,13 @@ def train_generator(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several GPUs: start with torchrun.")] = "auto",
 ) -> None:
     """Train a generator on your images; stop it whenever you want, the same command goes on."""
-    from factory.errors import InputError
-    from factory.stylegan2_ada.dataset import ImageDataset
-    from factory.stylegan2_ada.parallel import join, leave
-    from factory.stylegan2_ada.precision import best_precision
-    from factory.stylegan2_ada.presets import preset as preset_of
-    from factory.stylegan2_ada.snapshots import NAME, start
-    from factory.stylegan2_ada.training_run import train
+    from labelfactory.errors import InputError
+    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+    from labelfactory.factory.stylegan2_ada.parallel import join, leave
+    from labelfactory.factory.stylegan2_ada.precision import best_precision
+    from labelfactory.factory.stylegan2_ada.presets import preset as preset_of
+    from labelfactory.factory.stylegan2_ada.snapshots import NAME, start
+    from labelfactory.factory.stylegan2_ada.training_run import train
 
     if kimg is not None and kimg <= 0:
         raise InputError(f"kimg is {kimg:g}: expected more than 0 thousand images")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import GENERATOR, Device, Members, Seed
+from labelfactory.flows.options import GENERATOR, Device, Members, Seed
 
 
 def train_interpreter(
@@ -24,12 +24,12 @@ def train_interpreter(
     device: Device = "auto",
 ) -> None:
     """Train the ensemble that reads labels (classes, or with --values numbers) from feature maps."""
-    from factory.errors import InputError
-    from factory.generators import open_generator
-    from factory.interpreting import InterpreterSettings, load_labels, train_from_recording
-    from factory.interpreting import train_interpreter as train
-    from factory.recording import record_features
-    from factory.valuing import held_out_lines, train_values
+    from labelfactory.errors import InputError
+    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.interpreting import InterpreterSettings, load_labels, train_from_recording
+    from labelfactory.factory.interpreting import train_interpreter as train
+    from labelfactory.factory.recording import record_features
+    from labelfactory.factory.valuing import held_out_lines, train_values
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

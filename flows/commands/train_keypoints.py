@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import GENERATOR, Device, Members, Seed
+from labelfactory.flows.options import GENERATOR, Device, Members, Seed
 
 
 def train_keypoints(
@@ -22,11 +22,11 @@ def train_keypoints(
     device: Device = "auto",
 ) -> None:
     """Train the ensemble that finds keypoints in feature maps."""
-    from factory.errors import InputError
-    from factory.generators import open_generator
-    from factory.interpreting import load_labels
-    from factory.keypointing import train_keypoints as train
-    from factory.keypointing import with_axis_keypoints
+    from labelfactory.errors import InputError
+    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.interpreting import load_labels
+    from labelfactory.factory.keypointing import train_keypoints as train
+    from labelfactory.factory.keypointing import with_axis_keypoints
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

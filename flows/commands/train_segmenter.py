@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Device
+from labelfactory.flows.options import Device
 
 
 def train_segmenter(
@@ -62,9 +62,9 @@ def train_segmenter(
     """Train a segmenter; running it again resumes."""
     import ast
 
-    from factory.downstream.jobs import SegmenterOrder, train
-    from factory.downstream.training import TrainingConfig
-    from factory.errors import InputError
+    from labelfactory.errors import InputError
+    from labelfactory.factory.downstream.jobs import SegmenterOrder, train
+    from labelfactory.factory.downstream.training import TrainingConfig
 
     options = {}
     for text in option or []:

@@ -16,8 +16,8 @@ def training_curves(
     ] = None,
 ) -> None:
     """Draw losses, overfitting, rate and quality over the images seen (a run draws its own, curves.png)."""
-    from factory.errors import InputError
-    from factory.stylegan2_ada.curves import draw_curves
+    from labelfactory.errors import InputError
+    from labelfactory.factory.stylegan2_ada.curves import draw_curves
 
     if quality is not None and not quality.exists():
         raise InputError(f"{quality}: no such file; expected a report of evaluate-generator")

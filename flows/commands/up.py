@@ -18,9 +18,7 @@ def up(
     workers: Annotated[
         int | None, typer.Option(help="Runs at a time. [default: one a GPU, one without]", min=1, max=64)
     ] = None,
-    deployments: Annotated[
-        Path | None, typer.Option(help="Deployments to make. [default: prefect.yaml here or of the source tree]")
-    ] = None,
+    deployments: Annotated[Path | None, typer.Option(help="Deployments to make. [default: the package's own]")] = None,
 ) -> None:
     """Start a Prefect server, deploy everything and work; Ctrl-C stops it all.
 
@@ -30,11 +28,11 @@ def up(
     from types import FrameType
     from typing import NoReturn
 
-    from factory.errors import InputError
-    from flows.running import leave_note, remove_note
-    from flows.server import deployments_file
-    from flows.supervision import Supervisor
-    from flows.up import run
+    from labelfactory.errors import InputError
+    from labelfactory.flows.running import leave_note, remove_note
+    from labelfactory.flows.server import deployments_file
+    from labelfactory.flows.supervision import Supervisor
+    from labelfactory.flows.up import run
 
     file = deployments_file(deployments)
     try:

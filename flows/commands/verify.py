@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from storage import Report
+    from labelfactory.storage import Report
 
 
 def verify(
@@ -22,7 +22,7 @@ def verify(
     device: Annotated[str, typer.Option(help="For repair: auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Compare every byte of a store with what was committed; exit code 0 only where all is as it must be."""
-    from storage import repair as mend
+    from labelfactory.storage import repair as mend
 
     report = _checked(uri, workers)
     if repair and not report.ok:
@@ -48,7 +48,7 @@ def verify(
 def _checked(uri: str, workers: int) -> "Report":
     from tqdm import tqdm
 
-    from storage import verify as check
+    from labelfactory.storage import verify as check
 
     with tqdm(desc="verify", unit="shard") as bar:
 
@@ -63,8 +63,8 @@ def _interpreter(uri: str, given: Path | None) -> Path | None:
     """The file of the dataset's interpreter on this machine: the one given, or one in the cache; by its hash."""
     import hashlib
 
-    from factory.interpreting import cache_dir
-    from storage import InputError, stored_spec
+    from labelfactory.factory.interpreting import cache_dir
+    from labelfactory.storage import InputError, stored_spec
 
     sha256 = stored_spec(uri).interpreter_sha256
     for path in [given] if given else sorted((cache_dir() / "interpreters").glob("*.safetensors")):
@@ -81,24 +81,23 @@ def _shard_maker(
     """Makes any shard again; the models are looked for (the interpreter in the store too) when one is needed."""
 
     def make(shard: int) -> dict[str, Any]:
-        import factory.errors
-        import interpreters.errors
-        from factory.production import Job, render_shard
-        from storage import WorkError, open_store
+        from labelfactory.errors import InputError, WorkError
+        from labelfactory.factory.production import Job, render_shard
+        from labelfactory.storage import open_store
 
         spec = open_store(uri).spec
         place = generator or spec.generator
         job = Job(uri, place, spec.generator_sha256, str(interpreter or "no file"), spec, True, device)
         try:
             return render_shard(job, *spec.shard_range(shard))
-        except (factory.errors.InputError, factory.errors.WorkError, interpreters.errors.InputError) as error:
+        except (InputError, WorkError) as error:
             raise WorkError(f"can only be re-made with its generator and interpreter at hand: {error}") from error
 
     return make
 
 
 def _save(path: Path, text: str) -> None:
-    from storage import InputError
+    from labelfactory.storage import InputError
 
     try:
         path.write_text(text + "\n")

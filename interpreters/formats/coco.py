@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from interpreters.checked_json import checked, field, read_json
-from interpreters.errors import InputError
-from interpreters.formats.rle import decode_coco
-from interpreters.formats.shapes import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.formats.rle import decode_coco
+from labelfactory.interpreters.formats.shapes import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
 
 
 def read(source: Path) -> Iterator[Drawing]:

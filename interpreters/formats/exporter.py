@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from interpreters.folders import new_folder
-from interpreters.formats import label_studio, labelme
-from interpreters.labelset import LabelSet, Sample
+from labelfactory.interpreters.folders import new_folder
+from labelfactory.interpreters.formats import label_studio, labelme
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 
 def export_label_studio(

@@ -13,12 +13,22 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from interpreters.checked_json import checked, field, read_json
-from interpreters.errors import InputError
-from interpreters.formats.rle import decode_brush, encode_brush
-from interpreters.formats.shapes import FAR, Bitmap, Drawing, Ellipse, Keypoint, Polygons, Region, Shape, outline
-from interpreters.labelset import LabelClass
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.formats.rle import decode_brush, encode_brush
+from labelfactory.interpreters.formats.shapes import (
+    FAR,
+    Bitmap,
+    Drawing,
+    Ellipse,
+    Keypoint,
+    Polygons,
+    Region,
+    Shape,
+    outline,
+)
+from labelfactory.interpreters.labelset import LabelClass
+from labelfactory.interpreters.shapes import UInt8
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
 

@@ -10,12 +10,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from interpreters.checked_json import checked, field, read_json
-from interpreters.errors import InputError
-from interpreters.formats.outlines import components
-from interpreters.formats.shapes import FAR, Bitmap, Drawing, Ellipse, Keypoint, Polygons, Region, Shape, outline
-from interpreters.labelset import IGNORE_INDEX, LabelClass
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.formats.outlines import components
+from labelfactory.interpreters.formats.shapes import (
+    FAR,
+    Bitmap,
+    Drawing,
+    Ellipse,
+    Keypoint,
+    Polygons,
+    Region,
+    Shape,
+    outline,
+)
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass
+from labelfactory.interpreters.shapes import UInt8
 
 IGNORE_LABEL = "__ignore__"
 BACKGROUND_LABEL = "_background_"

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass
-from interpreters.errors import InputError
-from interpreters.formats.labelme import IGNORE_LABEL
-from interpreters.formats.shapes import Bitmap, Drawing, Shape
-from interpreters.pictures import open_picture
-from interpreters.shapes import UInt8
+from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass
+from labelfactory.interpreters.formats.labelme import IGNORE_LABEL
+from labelfactory.interpreters.formats.shapes import Bitmap, Drawing, Shape
+from labelfactory.interpreters.pictures import open_picture
+from labelfactory.interpreters.shapes import UInt8
 
 Color = tuple[int, int, int]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from interpreters.errors import InputError
-from interpreters.formats.shapes import Drawing
-from interpreters.shapes import Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters.formats.shapes import Drawing
+from labelfactory.interpreters.shapes import Float
 
 
 def keypoint_names(drawings: Mapping[str, Drawing], declared: tuple[str, ...], unknown: str) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from interpreters.checked_json import checked, field
-from interpreters.errors import InputError
-from interpreters.shapes import Bool
+from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.interpreters.shapes import Bool
 
 MAX_PIXELS = 1 << 28  # a 16k x 16k picture; more is a broken file
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from interpreters.errors import InputError
-from interpreters.shapes import Bool, Float
+from labelfactory.errors import InputError
+from labelfactory.interpreters.shapes import Bool, Float
 
 FAR = 1e6  # pixels: no picture reaches further, so a coordinate beyond it is a mistake
 

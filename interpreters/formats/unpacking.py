@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interpreters.errors import InputError
+from labelfactory.errors import InputError
 
 MAX_UNPACKED = 4 << 30
 

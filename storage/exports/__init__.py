@@ -1,5 +1,5 @@
 """Dataset stores in the formats that other tools expect."""
 
-from storage.exports.engine import FORMATS, ExportReport, export
+from labelfactory.storage.exports.engine import FORMATS, ExportReport, export
 
 __all__ = ["FORMATS", "ExportReport", "export"]

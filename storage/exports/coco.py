@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from storage.dataset import Dataset
-from storage.errors import WorkError
-from storage.exports.engine import NOTES, Export, explained, in_parallel
-from storage.exports.png import _png, image_png, name_of, read_image, read_png
-from storage.segments import Segment, compressed_run_lengths, run_lengths, segments
+from labelfactory.errors import WorkError
+from labelfactory.storage.dataset import Dataset
+from labelfactory.storage.exports.engine import NOTES, Export, explained, in_parallel
+from labelfactory.storage.exports.png import _png, image_png, name_of, read_image, read_png
+from labelfactory.storage.segments import Segment, compressed_run_lengths, run_lengths, segments
 
 SEGMENTS_PER_IMAGE = 10_000  # room for annotation ids: sample * this + number
 

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from storage.dataset import Dataset
-from storage.documents import canonical, sha256
-from storage.errors import InputError, WorkError
+from labelfactory.errors import InputError, WorkError
+from labelfactory.storage.dataset import Dataset
+from labelfactory.storage.documents import canonical, sha256
 
 FORMATS = {
-    "png": "storage.exports.png:PngExport",
-    "coco": "storage.exports.coco:CocoExport",
-    "yolo": "storage.exports.yolo:YoloExport",
-    "webdataset": "storage.exports.webdataset:WebDatasetExport",
-    "parquet": "storage.exports.parquet:ParquetExport",
+    "png": "labelfactory.storage.exports.png:PngExport",
+    "coco": "labelfactory.storage.exports.coco:CocoExport",
+    "yolo": "labelfactory.storage.exports.yolo:YoloExport",
+    "webdataset": "labelfactory.storage.exports.webdataset:WebDatasetExport",
+    "parquet": "labelfactory.storage.exports.parquet:ParquetExport",
 }
 NOTES = ".export"
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
-from storage.errors import WorkError
-from storage.exports.engine import Export, in_parallel
-from storage.exports.png import image_png, mask_png, name_of, read_image, read_png
+from labelfactory.errors import WorkError
+from labelfactory.storage.exports.engine import Export, in_parallel
+from labelfactory.storage.exports.png import image_png, mask_png, name_of, read_image, read_png
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _FEATURES = {

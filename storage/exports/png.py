@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 from PIL import Image
 
-from storage.errors import WorkError
-from storage.exports.engine import Export, in_parallel
-from storage.spec import DatasetSpec
+from labelfactory.errors import WorkError
+from labelfactory.storage.exports.engine import Export, in_parallel
+from labelfactory.storage.spec import DatasetSpec
 
 
 def name_of(sample: int | np.integer) -> str:

@@ -12,9 +12,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from storage.errors import WorkError
-from storage.exports.engine import Export, in_parallel
-from storage.exports.png import VALUE_FOLDERS, image_png, mask_png, name_of, npy, read_image, read_npy, read_png
+from labelfactory.errors import WorkError
+from labelfactory.storage.exports.engine import Export, in_parallel
+from labelfactory.storage.exports.png import (
+    VALUE_FOLDERS,
+    image_png,
+    mask_png,
+    name_of,
+    npy,
+    read_image,
+    read_npy,
+    read_png,
+)
 
 
 class WebDatasetExport(Export):

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from storage.dataset import Dataset
-from storage.errors import InputError
-from storage.exports.engine import Export, in_parallel
-from storage.exports.png import image_png, name_of, read_image
-from storage.segments import fill_polygon, polygon, segments
+from labelfactory.errors import InputError
+from labelfactory.storage.dataset import Dataset
+from labelfactory.storage.exports.engine import Export, in_parallel
+from labelfactory.storage.exports.png import image_png, name_of, read_image
+from labelfactory.storage.segments import fill_polygon, polygon, segments
 
 
 class YoloExport(Export):

@@ -1,0 +1,5 @@
+"""``python -m labelfactory``: the command line."""
+
+from labelfactory.flows.cli import main
+
+main()
