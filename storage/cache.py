@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, Source
-from labelfactory.storage.local import LocalBackend
+from labelfactory.storage.backends.backend import Backend, Source
+from labelfactory.storage.backends.local import LocalBackend
 from labelfactory.storage.records import CommitRecord, FileInfo
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Shaped
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, open_backend
+from labelfactory.storage.backends.backend import Backend
+from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.metadata import ROOT
 from labelfactory.storage.reader import SampleReader
 from labelfactory.storage.records import MANIFEST, CommitRecord, Manifest, commit_path

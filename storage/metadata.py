@@ -4,9 +4,10 @@ import importlib.metadata
 import math
 from typing import Any
 
+from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.documents import canonical
 from labelfactory.storage.seeds import SEED_RULE
-from labelfactory.storage.spec import ArraySpec, DatasetSpec
+from labelfactory.storage.spec import DatasetSpec
 
 SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
 ROOT = "zarr.json"

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt64
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Source
+from labelfactory.storage.arrays import ArraySpec
+from labelfactory.storage.backends.backend import Source
 from labelfactory.storage.shards import decode_index, decode_samples, decode_shard, dtype_of, index_bytes
-from labelfactory.storage.spec import ArraySpec, DatasetSpec
+from labelfactory.storage.spec import DatasetSpec
 
 GAP_BYTES = 128 * 1024  # two samples this near are cheaper to read in one piece than in two
 SPAN_BYTES = 32 * 2**20  # no piece grows beyond this by joining

@@ -12,7 +12,7 @@ from jaxtyping import Shaped, UInt64
 from numcodecs.zstd import Zstd
 
 from labelfactory.errors import WorkError
-from labelfactory.storage.spec import ArraySpec
+from labelfactory.storage.arrays import ArraySpec
 
 _ABSENT = 2**64 - 1
 _DTYPE = {"bool": "|b1", "uint8": "|u1", "uint16": "<u2", "float16": "<f2", "float32": "<f4", "uint64": "<u8"}

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, Claim, Source, open_backend
+from labelfactory.storage.backends.backend import Backend, Claim, Source
+from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import check_shard
 from labelfactory.storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
 from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
@@ -205,8 +206,8 @@ class Store:
             )
 
     def finalize(self) -> Manifest:
-        """Computes ``keep`` over the whole set and writes the manifest; see ``storage.finalize``."""
-        from labelfactory.storage.finalize import finalize
+        """Computes ``keep`` over the whole set and writes the manifest; see ``storage.finalizing``."""
+        from labelfactory.storage.finalizing import finalize
 
         return finalize(self)
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from labelfactory.errors import InputError
 from labelfactory.storage.dataset import Dataset
-from labelfactory.storage.order import Plan, Shuffle, plan_epoch
+from labelfactory.storage.shuffle import Plan, Shuffle, plan_epoch
 
 CHANNELED = ("image", "value", "value_uncertainty")
 

@@ -14,7 +14,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.order import Order
 from labelfactory.factory.planning import Calibration, Fleet, calibrate, simulate, sizes
 from labelfactory.storage import create_store
-from labelfactory.storage.remote import RemoteBackend
+from labelfactory.storage.backends.remote import RemoteBackend
 
 QUIET = Fleet(workers=4, mtbf_hours=math.inf, spread=0.0, straggler_share=0.0)
 

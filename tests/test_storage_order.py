@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelfactory.storage import InputError
-from labelfactory.storage.order import Shuffle, plan_epoch
+from labelfactory.storage.shuffle import Shuffle, plan_epoch
 
 
 @given(

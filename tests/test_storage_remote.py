@@ -16,8 +16,8 @@ from storage_data import fill, make_arrays, make_spec, tree
 from storage_servers import s3_server
 
 from labelfactory.storage import InputError, WorkError, create_store, open_dataset, open_store, verify
-from labelfactory.storage import remote as remote_module
-from labelfactory.storage.remote import RemoteBackend
+from labelfactory.storage.backends import remote as remote_module
+from labelfactory.storage.backends.remote import RemoteBackend
 
 SPEC = make_spec()
 

@@ -11,7 +11,7 @@ from storage_data import fill, make_spec
 from torch.utils.data import DataLoader
 
 from labelfactory.storage import InputError, create_store, open_dataset
-from labelfactory.storage.order import Shuffle
+from labelfactory.storage.shuffle import Shuffle
 from labelfactory.storage.torch_dataset import MapDataset, StreamDataset, StreamLoader
 
 SHUFFLE = Shuffle(seed=3, block=2, shards_in_flight=2, window=3)
@@ -120,7 +120,7 @@ def test_fresh_worker_processes_read_the_same(dataset, method):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_remote_client_says_that_it_does_not_survive_a_fork():
-    from labelfactory.storage.remote import RemoteBackend
+    from labelfactory.storage.backends.remote import RemoteBackend
 
     backend = RemoteBackend("http://localhost:9/none")
     reader, writer = os.pipe()

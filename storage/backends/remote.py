@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import fsspec
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, Claim
+from labelfactory.storage.backends.backend import Backend, Claim
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.1

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, Claim
+from labelfactory.storage.backends.backend import Backend, Claim
 
 TEMPORARY, CLAIMS = "_tmp", "_claims"
 

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import Backend, open_backend
+from labelfactory.storage.backends.backend import Backend
+from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import mask_pixels, value_problem
-from labelfactory.storage.finalize import keep_files, keep_mask
+from labelfactory.storage.finalizing import keep_files, keep_mask
 from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
 from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from labelfactory.storage.seeds import sample_seeds

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backend import open_backend
+from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import mask_pixels
 from labelfactory.storage.documents import sha256
-from labelfactory.storage.finalize import finalize
+from labelfactory.storage.finalizing import finalize
 from labelfactory.storage.metadata import ROOT, interpreter_path, metadata_documents, model_paths
 from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.store import Store
-from labelfactory.storage.verify import Report, find_spec
+from labelfactory.storage.verifying import Report, find_spec
 
 MakeShard = Callable[[int], Mapping[str, np.ndarray]]
 
