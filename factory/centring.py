@@ -9,12 +9,12 @@ from labelfactory.errors import InputError
 from labelfactory.factory.generators import ImageGenerator
 from labelfactory.factory.recording import feature_maps
 from labelfactory.factory.views import picture_numbers
+from labelfactory.interpreters.array_types import Int
 from labelfactory.interpreters.centres import UNKNOWN, fit_centres
 from labelfactory.interpreters.instances import BOUNDARY, label_instances
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 from labelfactory.interpreters.pictures import open_picture
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
-from labelfactory.interpreters.shapes import Int
 
 
 def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "height width"]]:

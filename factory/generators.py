@@ -15,9 +15,9 @@ from labelfactory.errors import InputError
 from labelfactory.factory.replay import Replay
 from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
 from labelfactory.factory.stylegan2_ada.networks import set_precision
+from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet
-from labelfactory.interpreters.shapes import Float, UInt8
 
 BUILTIN = "builtin:"
 MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px

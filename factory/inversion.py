@@ -21,7 +21,7 @@ from labelfactory.factory.generators import BUILTIN, ImageGenerator, builtin_pat
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
 from labelfactory.factory.stylegan2_ada.precision import ALL, best_precision
-from labelfactory.interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 
 
 @dataclass(frozen=True)

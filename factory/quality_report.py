@@ -13,7 +13,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generators import BUILTIN, open_generator
 from labelfactory.factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 def kept_generators(run: Path) -> list[str]:

@@ -15,9 +15,9 @@ from labelfactory.factory.encoder import Encoder
 from labelfactory.factory.generators import ImageGenerator
 from labelfactory.factory.inversion import InversionSettings, invert
 from labelfactory.factory.stylegan2_ada.networks import Discriminator
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.pictures import read_image
-from labelfactory.interpreters.shapes import UInt8
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.generators import ImageGenerator
 from labelfactory.factory.sampling import latents
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
-from labelfactory.interpreters.shapes import UInt8
 
 SCHEMA = "labelfactory-features"
 VERSION = 1

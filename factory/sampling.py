@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 def latents(seeds: Iterable[int], z_dim: int) -> Float[np.ndarray, "samples z_dim"]:

@@ -15,10 +15,10 @@ from labelfactory.factory.generators import ImageGenerator, open_generator
 from labelfactory.factory.recording import sample_latent
 from labelfactory.factory.sampling import latents
 from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.lookup import pooled
-from labelfactory.interpreters.shapes import Float, Int
 
 Strategy = Literal["random", "kmeans", "uncertain"]
 STRATEGIES: tuple[Strategy, ...] = ("random", "kmeans", "uncertain")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
-from labelfactory.interpreters.shapes import Float, Int
 
 PEAK = 0.3  # height from which a peak counts as a centre; a perfect heatmap's is 1
 UNKNOWN = -1  # in maps of object numbers: not labelled

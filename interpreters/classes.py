@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.interpreters.shapes import UInt8
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 255  # ids 0 to 254; 255 is "not labelled"

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Shaped
+from labelfactory.interpreters.array_types import Shaped
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.workers import Workers
 
 

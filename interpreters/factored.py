@@ -13,12 +13,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
 from labelfactory.interpreters.folding import Folded
 from labelfactory.interpreters.levels import split_levels
 from labelfactory.interpreters.lookup import interpolation_matrix
 from labelfactory.interpreters.prediction import Prediction
-from labelfactory.interpreters.shapes import Float
 from labelfactory.interpreters.uncertainty import image_score, streamed_vote
 from labelfactory.interpreters.workers import Workers
 

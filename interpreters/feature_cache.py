@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 class FeatureCache:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 if TYPE_CHECKING:
     from labelfactory.interpreters.interpreter import StyleInterpreter

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folding import Folded
 from labelfactory.interpreters.levels import Level, split_levels
 from labelfactory.interpreters.prediction import Prediction
-from labelfactory.interpreters.shapes import Float, Int
 from labelfactory.interpreters.uncertainty import image_score
 
 if TYPE_CHECKING:

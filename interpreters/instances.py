@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float, Shaped, UInt8
 from labelfactory.interpreters.centres import split_regions
-from labelfactory.interpreters.shapes import Float, Shaped, UInt8
 
 BOUNDARY = "boundary"  # the class of this name separates touching objects
 MOST = 2**16 - 1  # ids are 16-bit

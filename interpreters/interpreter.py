@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters import factored, files, fused, reference, training
+from labelfactory.interpreters import factored, fused, reference, training
+from labelfactory.interpreters import interpreter_file as files
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folding import FoldCache, Folded
 from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.prediction import Prediction
-from labelfactory.interpreters.shapes import Float
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30

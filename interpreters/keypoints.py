@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
-from labelfactory.interpreters.shapes import Float
 
 VISIBLE = 0.3  # peak height from which a keypoint counts as there; a perfect heatmap's is 1
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.channels import ValueChannel, check_channels, parse_channel
 from labelfactory.interpreters.checked_json import checked, field, read_json
 from labelfactory.interpreters.classes import (
@@ -31,7 +32,6 @@ from labelfactory.interpreters.classes import (
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folders import new_folder
 from labelfactory.interpreters.pictures import one_line, read_image, read_mask, save_mask
-from labelfactory.interpreters.shapes import Float, UInt8
 
 __all__ = ["IGNORE_INDEX", "NUCLEI_CLASSES", "OKABE_ITO", "LabelClass", "LabelSet", "Sample"]
 

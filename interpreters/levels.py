@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.folding import Folded
-from labelfactory.interpreters.shapes import Float
 
 
 @dataclass(frozen=True)

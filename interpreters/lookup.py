@@ -6,8 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.shapes import Float, Int
 
 
 def source_taps(positions: Int[Tensor, "n"], source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import LabelClass, palette
-from labelfactory.interpreters.shapes import UInt8
 
 
 def save_mask(path: Path, mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 
 
 @dataclass(frozen=True)

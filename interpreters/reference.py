@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, interpolate, relu
 
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
 from labelfactory.interpreters.prediction import Prediction
-from labelfactory.interpreters.shapes import Float
 from labelfactory.interpreters.uncertainty import image_score, js_divergence, majority_vote
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters import factored
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
 from labelfactory.interpreters.folding import FoldCache, Folded
 from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.lookup import hypercolumns
-from labelfactory.interpreters.shapes import Float
 
 FORMAT = "labelfactory-regressor"
 KINDS = ("keypoints", "values", "centres")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass, palette
 from labelfactory.interpreters.labelset import Sample
-from labelfactory.interpreters.shapes import Float, UInt8
 
 CELL = 160  # pixels a picture is shown with, about
 GAP = 6

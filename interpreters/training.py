@@ -11,11 +11,11 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.directions import strongest
 from labelfactory.interpreters.feature_cache import FeatureCache
 from labelfactory.interpreters.layers import MemberStack
-from labelfactory.interpreters.sampling import channel_statistics, collect
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.pixels import channel_statistics, collect
 from labelfactory.interpreters.workers import Workers
 
 if TYPE_CHECKING:

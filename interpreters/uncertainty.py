@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 TOP_FRACTION = 0.1  # of an image's pixels; DatasetGAN section 3.2 ranks images by their most contested pixels
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.channels import ValueChannel, check_channels, parse_channel
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
-from labelfactory.interpreters.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from labelfactory.interpreters.formats.drawing import fill_polygon
 from labelfactory.interpreters.formats.outlines import components, trace
-from labelfactory.interpreters.formats.shapes import fill_polygon
 
 
 def draw(mask: np.ndarray) -> np.ndarray:

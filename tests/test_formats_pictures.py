@@ -9,7 +9,7 @@ from PIL import Image
 from labelfactory.errors import InputError
 from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
 from labelfactory.interpreters.formats import pictures
-from labelfactory.interpreters.formats.shapes import Drawing
+from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.pictures import save_mask
 
 MASK = np.array([[0, 1, 2], [255, 1, 0]], dtype=np.uint8)

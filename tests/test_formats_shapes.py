@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.formats.shapes import Bitmap, Ellipse, Polygons, fill_polygon, outline
+from labelfactory.interpreters.formats.drawing import Bitmap, Ellipse, Polygons, fill_polygon, outline
 
 coordinate = st.floats(-5, 15, allow_nan=False).map(lambda v: round(v, 3)) | st.integers(-3, 12).map(float)
 polygon = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interpreter_world import CHANNELS, calm, scene
 
 from labelfactory.interpreters import InputError, StyleInterpreter
-from labelfactory.interpreters.files import ALL_CHANNELS, from_bytes
+from labelfactory.interpreters.interpreter_file import ALL_CHANNELS, from_bytes
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 
 from labelfactory.interpreters import InputError, StyleInterpreter
 from labelfactory.interpreters.feature_cache import FeatureCache
-from labelfactory.interpreters.sampling import channel_statistics, choose_pixels, collect, regions
+from labelfactory.interpreters.pixels import channel_statistics, choose_pixels, collect, regions
 
 masks = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31)).map(
     lambda t: torch.randint(0, 3, t[:2], generator=torch.Generator().manual_seed(t[2]), dtype=torch.uint8)

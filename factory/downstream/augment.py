@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 # Channel statistics of ImageNet, which torchvision's weights expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Float, Shaped
+from labelfactory.interpreters.array_types import Float, Shaped
 
 
 def resampled_sums(

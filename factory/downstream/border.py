@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from labelfactory.factory.downstream.metrics import IGNORE_INDEX
 from labelfactory.factory.downstream.pairs import Pair, Pairs
-from labelfactory.interpreters.shapes import Float, Shaped, UInt8
+from labelfactory.interpreters.array_types import Float, Shaped, UInt8
 
 
 def border_weights(

@@ -5,7 +5,7 @@ from numpy import ndarray as Array
 from scipy import ndimage
 
 from labelfactory.factory.downstream.metrics import IGNORE_INDEX
-from labelfactory.interpreters.shapes import Bool, Float, Shaped
+from labelfactory.interpreters.array_types import Bool, Float, Shaped
 
 
 def boundary_f(

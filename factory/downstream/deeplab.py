@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.backbones import ImageNetInput, ResNet, initialise
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 # Atrous rates of the pyramid for each output stride (arXiv 1706.05587, section 3.3: doubled at stride 8).
 ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}

@@ -25,8 +25,8 @@ from labelfactory.factory.downstream.instances import (
 from labelfactory.factory.downstream.metrics import IGNORE_INDEX, confusion_matrix, scores
 from labelfactory.factory.downstream.pairs import Pair, Pairs
 from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.interpreters.labelset import LabelClass
-from labelfactory.interpreters.shapes import Float, Int, UInt8
 
 PQ_FIELDS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
 

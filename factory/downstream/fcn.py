@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.backbones import ImageNetInput, initialise, vgg16_features
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 UPSAMPLINGS = ("nearest", "bilinear", "transposed")
 POOL3, POOL4 = 17, 24  # number of layers of vgg16_features() up to and with each pooling

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from labelfactory.factory.downstream.evaluation import Case, Evaluation
 from labelfactory.factory.downstream.instances import IOU_THRESHOLDS
+from labelfactory.interpreters.array_types import Shaped, UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, palette
-from labelfactory.interpreters.shapes import Shaped, UInt8
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6b7280"
 MAX_NAMED = 20  # more classes than this are drawn without numbers in the cells

@@ -8,7 +8,7 @@ from numpy import ndarray as Array
 from scipy import ndimage
 
 from labelfactory.factory.downstream.metrics import IGNORE_INDEX
-from labelfactory.interpreters.shapes import Float, Int, Shaped
+from labelfactory.interpreters.array_types import Float, Int, Shaped
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
 RECALLS = np.linspace(0, 1, 101)

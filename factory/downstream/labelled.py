@@ -20,8 +20,8 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.interpreters.array_types import Shaped, UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
-from labelfactory.interpreters.shapes import Shaped, UInt8
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked

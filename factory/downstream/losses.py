@@ -5,7 +5,7 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.metrics import IGNORE_INDEX
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 LOSSES = ("ce", "dice", "ce+dice")
 

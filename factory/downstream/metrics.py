@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Float, Int, Shaped
+from labelfactory.interpreters.array_types import Float, Int, Shaped
 
 IGNORE_INDEX = 255
 

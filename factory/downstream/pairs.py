@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Float, Shaped, UInt8
+from labelfactory.interpreters.array_types import Float, Shaped, UInt8
 
 
 @dataclass(frozen=True)

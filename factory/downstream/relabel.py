@@ -13,7 +13,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.downstream.augment import dihedral
 from labelfactory.factory.downstream.pairs import Pair, Pairs
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import UInt8
+from labelfactory.interpreters.array_types import UInt8
 
 MAX_TEACHERS = 8  # one for each view
 

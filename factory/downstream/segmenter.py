@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 
 
 class Segmenter(nn.Module):

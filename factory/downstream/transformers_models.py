@@ -10,7 +10,7 @@ from torch import Tensor
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.backbones import ImageNetInput
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 ARCHITECTURES = {
     "segformer": ("SegformerConfig", "SegformerForSemanticSegmentation"),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 def double_conv(in_channels: int, out_channels: int, padding: int, norm: bool) -> nn.Sequential:

@@ -15,7 +15,7 @@ from torch import Tensor
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada import augment_color as color
 from labelfactory.factory.stylegan2_ada.augment_geometry import affine_warp, blit
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 # Strengths of appendix B: standard deviations (of log2 for factors), largest shift in image widths.
 SHIFT_MAX, SCALE_STD, ANISO_STD, FRACTION_STD = 0.125, 0.2, 0.2, 0.125

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.stylegan2_ada.augment_geometry import reflect_pad
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 BANDS = 4
 # Power of natural images in the four bands, lowest first: the gains are normalised to keep it.

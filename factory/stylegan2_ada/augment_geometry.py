@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 TAPS = 12  # of the resampling filter, at the doubled resolution
 _HALO = TAPS // 4  # pixels that the filter reaches beyond an edge

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labelfactory.factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
 from labelfactory.factory.stylegan2_ada.presets import AMPLIFY, Recipe
-from labelfactory.interpreters.shapes import Float, Int
+from labelfactory.interpreters.array_types import Float, Int
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.image_files import SUFFIXES, is_image, open_source
-from labelfactory.interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 
 FEWEST = 32
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch

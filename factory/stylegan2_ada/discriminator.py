@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from labelfactory.factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
 from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, SQRT_HALF, binomial_filter, convolve, leaky_relu
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 class Conv2dLayer(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float, Shaped
+from labelfactory.interpreters.array_types import Float, Shaped
 
 Features = Float[Tensor, "_ features"]
 _CHUNK = 2048

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 Logits = Float[Tensor, "batch 1"]
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, leaky_relu
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 def block_resolutions(resolution: int) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from labelfactory.factory.stylegan2_ada.discriminator import Discriminator, minibatch_std
 from labelfactory.factory.stylegan2_ada.mapping import FullyConnected, Mapping, block_resolutions, channels_at
 from labelfactory.factory.stylegan2_ada.ops import LRELU_GAIN, binomial_filter, leaky_relu, modulated_conv2d, upsample2x
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 __all__ = ["Discriminator", "Generator", "block_resolutions", "minibatch_std", "set_precision"]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 SQRT_HALF = math.sqrt(0.5)
 LRELU_GAIN = math.sqrt(2)

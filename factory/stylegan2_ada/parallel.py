@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Int
+from labelfactory.interpreters.array_types import Int
 
 
 @dataclass(frozen=True)

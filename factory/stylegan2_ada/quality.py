@@ -21,7 +21,7 @@ from labelfactory.factory.stylegan2_ada.feature_metrics import (
 )
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.factory.stylegan2_ada.training_run import to_uint8
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from labelfactory.factory.stylegan2_ada.losses import logistic_fake, logistic_re
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
 from labelfactory.factory.stylegan2_ada.parallel import World, share
 from labelfactory.factory.stylegan2_ada.presets import Recipe
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
 
 ADA_INTERVAL = 4  # minibatches between two moves of p (StyleGAN2-ADA, section 3.1)
 

@@ -21,7 +21,7 @@ from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot
 from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.interpreters.shapes import Float, UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 

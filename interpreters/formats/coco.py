@@ -8,8 +8,8 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.formats.drawing import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
 from labelfactory.interpreters.formats.rle import decode_coco
-from labelfactory.interpreters.formats.shapes import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
 
 
 def read(source: Path) -> Iterator[Drawing]:

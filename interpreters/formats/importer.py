@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import read_json
 from labelfactory.interpreters.formats import coco, label_studio, labelme, pictures
+from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
-from labelfactory.interpreters.formats.shapes import Drawing
 from labelfactory.interpreters.formats.unpacking import unpacked
 from labelfactory.interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
-from labelfactory.interpreters.shapes import UInt8
 
 Format = Literal["auto", "png", "labelme", "coco", "label-studio", "cvat"]
 FORMATS: tuple[Format, ...] = ("auto", "png", "labelme", "coco", "label-studio", "cvat")

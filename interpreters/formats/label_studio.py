@@ -14,9 +14,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field, read_json
-from labelfactory.interpreters.formats.rle import decode_brush, encode_brush
-from labelfactory.interpreters.formats.shapes import (
+from labelfactory.interpreters.formats.drawing import (
     FAR,
     Bitmap,
     Drawing,
@@ -27,8 +27,8 @@ from labelfactory.interpreters.formats.shapes import (
     Shape,
     outline,
 )
+from labelfactory.interpreters.formats.rle import decode_brush, encode_brush
 from labelfactory.interpreters.labelset import LabelClass
-from labelfactory.interpreters.shapes import UInt8
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
 

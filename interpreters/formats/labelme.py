@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field, read_json
-from labelfactory.interpreters.formats.outlines import components
-from labelfactory.interpreters.formats.shapes import (
+from labelfactory.interpreters.formats.drawing import (
     FAR,
     Bitmap,
     Drawing,
@@ -24,8 +24,8 @@ from labelfactory.interpreters.formats.shapes import (
     Shape,
     outline,
 )
+from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass
-from labelfactory.interpreters.shapes import UInt8
 
 IGNORE_LABEL = "__ignore__"
 BACKGROUND_LABEL = "_background_"

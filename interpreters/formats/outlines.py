@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from labelfactory.interpreters.formats.shapes import fill_polygon
-from labelfactory.interpreters.shapes import Bool, Int, UInt8
+from labelfactory.interpreters.array_types import Bool, Int, UInt8
+from labelfactory.interpreters.formats.drawing import fill_polygon
 
 
 def components(mask: UInt8[np.ndarray, "height width"]) -> Iterator[tuple[int, Int[np.ndarray, "corners 2"]]]:

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass
+from labelfactory.interpreters.formats.drawing import Bitmap, Drawing, Shape
 from labelfactory.interpreters.formats.labelme import IGNORE_LABEL
-from labelfactory.interpreters.formats.shapes import Bitmap, Drawing, Shape
 from labelfactory.interpreters.pictures import open_picture
-from labelfactory.interpreters.shapes import UInt8
 
 Color = tuple[int, int, int]
 

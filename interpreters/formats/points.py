@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.formats.shapes import Drawing
-from labelfactory.interpreters.shapes import Float
+from labelfactory.interpreters.array_types import Float
+from labelfactory.interpreters.formats.drawing import Drawing
 
 
 def keypoint_names(drawings: Mapping[str, Drawing], declared: tuple[str, ...], unknown: str) -> tuple[str, ...]:

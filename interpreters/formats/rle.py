@@ -3,8 +3,8 @@
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Bool
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.interpreters.shapes import Bool
 
 MAX_PIXELS = 1 << 28  # a 16k x 16k picture; more is a broken file
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Bool, Float
 from labelfactory.interpreters.channels import ValueChannel, check_channels
 from labelfactory.interpreters.formats.unpacking import unpacked
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import one_line, open_picture
-from labelfactory.interpreters.shapes import Bool, Float
 
 SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 NUMBERS = ("L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes of one number per pixel

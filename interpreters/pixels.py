@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Int, UInt8
 from labelfactory.interpreters.feature_cache import FeatureCache
 from labelfactory.interpreters.lookup import hypercolumns
-from labelfactory.interpreters.shapes import Int, UInt8
 
 if TYPE_CHECKING:
     from labelfactory.interpreters.interpreter import StyleInterpreter

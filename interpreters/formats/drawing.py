@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.shapes import Bool, Float
+from labelfactory.interpreters.array_types import Bool, Float
 
 FAR = 1e6  # pixels: no picture reaches further, so a coordinate beyond it is a mistake
 
