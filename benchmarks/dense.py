@@ -22,7 +22,8 @@ from scipy import ndimage
 from labelfactory.factory.centring import train_centres
 from labelfactory.factory.downstream.instances import Matches, average_precision, match, objects_of, panoptic_quality
 from labelfactory.factory.encoder import ensure_encoder
-from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
 from labelfactory.factory.inversion import InversionSettings, load_discriminator
 from labelfactory.factory.real_images import invert_label_set, unlabelled

@@ -44,6 +44,8 @@ from downstream_parts import (
 from downstream_report import write_tables
 
 from labelfactory.errors import InputError
+from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.device import resolve_device
 from labelfactory.factory.downstream.augment import PRESETS
 from labelfactory.factory.downstream.catalogue import load_segmenter, save_segmenter
 from labelfactory.factory.downstream.inference import dataset_confusion, predict_pairs
@@ -55,9 +57,10 @@ from labelfactory.factory.downstream.relabel import relabel
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import train_segmenter, uses_bf16
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.generators import ImageGenerator, open_generator, resolve_device
-from labelfactory.factory.interpreting import cache_dir, train_interpreter
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.interpreting import train_interpreter
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample

@@ -29,7 +29,8 @@ from labelfactory.factory.downstream.metrics import scores
 from labelfactory.factory.downstream.pairs import ArrayPairs
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.downstream.training import train_segmenter
-from labelfactory.factory.generators import Generated, ImageGenerator, open_generator
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import Generated, ImageGenerator
 from labelfactory.factory.interpreting import train_interpreter
 from labelfactory.interpreters.labelset import LabelSet, Sample
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from labelfactory.factory.replay import Replay
+from labelfactory.factory.cuda_graph import Replay
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.interpreters import Prediction, Recipe, StyleInterpreter
 

@@ -20,7 +20,7 @@ from nuclei import load_nuclei
 
 from labelfactory.factory.downstream.metrics import confusion_matrix, scores
 from labelfactory.factory.encoder import ensure_encoder
-from labelfactory.factory.generators import open_generator
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
 from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.real_images import invert_label_set, unlabelled

@@ -22,9 +22,9 @@ from labelfactory.factory.downstream.metrics import confusion_matrix, scores
 from labelfactory.factory.downstream.pairs import ArrayPairs
 from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
 from labelfactory.factory.downstream.unet import UNet
-from labelfactory.factory.generators import open_generator
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.latents import latents
 from labelfactory.factory.selection import (
     blank_samples,
     candidate_seeds,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from labelfactory.errors import InputError, WorkError
 
 if TYPE_CHECKING:
-    from labelfactory.factory.generators import Generated, ImageGenerator, open_generator
+    from labelfactory.factory.families import open_generator
+    from labelfactory.factory.generator import Generated, ImageGenerator
     from labelfactory.factory.order import Order
     from labelfactory.factory.production import Job, make_shard, prepare, produce
 

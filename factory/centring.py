@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.recording import feature_maps
 from labelfactory.factory.views import picture_numbers
 from labelfactory.interpreters.array_types import Int

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.interpreters.array_types import Float
 
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving

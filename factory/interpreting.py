@@ -11,7 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import BUILTIN, ImageGenerator, builtin_path
+from labelfactory.factory.bundled import BUILTIN, builtin_path
+from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
 from labelfactory.factory.views import picture_numbers
 from labelfactory.interpreters import Recipe, StyleInterpreter
@@ -33,13 +35,6 @@ class InterpreterSettings:
             raise InputError(f"{self.members} members: expected 1 to 64")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"interpreter seed {self.seed}: expected 0 to 2**63 - 1")
-
-
-def cache_dir() -> Path:
-    """Where trained interpreters are kept: $LABELFACTORY_CACHE, else the user's cache folder."""
-    if chosen := os.environ.get("LABELFACTORY_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labelfactory"
 
 
 def load_labels(source: str | Path) -> LabelSet:

@@ -16,8 +16,10 @@ from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.bundled import BUILTIN, builtin_path
 from labelfactory.factory.encoder import Encoder, w_statistics
-from labelfactory.factory.generators import BUILTIN, ImageGenerator, builtin_path
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.pixels import to_float
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
 from labelfactory.factory.stylegan2_ada.precision import ALL, best_precision
@@ -79,11 +81,6 @@ def load_discriminator(uri: str, device: torch.device) -> Discriminator | None:
     source = builtin_path(uri, "generator.safetensors") if uri.startswith(BUILTIN) else uri
     discriminator = load_checkpoint(source).discriminator
     return None if discriminator is None else discriminator.to(device).eval().requires_grad_(False)
-
-
-def to_float(images: UInt8[np.ndarray, "batch height width channels"], device: torch.device) -> Tensor:
-    """uint8 pictures as the networks see them: [batch, channels, height, width] in [-1, 1]."""
-    return (torch.from_numpy(images.copy()).to(device).permute(0, 3, 1, 2).float() - 127.5) / 127.5
 
 
 def pixel_distance(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.generators import ImageGenerator, open_generator
-from labelfactory.factory.interpreting import cache_dir
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.regressors import load_regressor
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop

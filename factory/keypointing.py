@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.recording import feature_maps
 from labelfactory.factory.views import picture_numbers
 from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints

@@ -1,41 +1,12 @@
 """What somebody asks the factory for. Command line, deployed flow and plan take their parameters from these fields."""
 
-import re
-from dataclasses import dataclass, field, fields
-from functools import cache
-from typing import Annotated, Any, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter, parameters
 
 MAX_SEED = 2**64 - 1
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What a person needs to know of a field, and what its value may be.
-
-    place    a path, URL or ``builtin:NAME``: a deployed run may only use those that its operator allows
-    pattern  what the whole text has to match
-    """
-
-    help: str
-    at_least: int | float | None = None
-    at_most: int | float | None = None
-    pattern: str | None = None
-    place: bool = False
-
-    def check(self, name: str, value: Any) -> None:
-        """InputError for a value out of range; None always passes."""
-        if value is None:
-            return
-        low, high = self.at_least, self.at_most
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            expected = f"{low} or more" if high is None else f"{low} to {high}"
-            raise InputError(f"{name} is {value}: expected {expected}")
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
-            raise InputError(f"{name} is {value}: expected {self.help}")
-        if self.place and not value:
-            raise InputError(f"{name} is empty: expected a path or URL")
 
 
 @dataclass(frozen=True)
@@ -102,11 +73,3 @@ class Order:
             parameter.check(name, getattr(self, name))
         if (self.interpreter is None) == (self.labels is None):
             raise InputError("give either an interpreter file or a label set, not both and not neither")
-
-
-@cache
-def parameters() -> dict[str, tuple[Any, Any, Parameter]]:
-    """Fields that a person may give: name to type, default (or dataclasses.MISSING) and what is said of it."""
-    hints = get_type_hints(Order, include_extras=True)
-    described = [(entry, hints[entry.name]) for entry in fields(Order) if get_origin(hints[entry.name]) is Annotated]
-    return {entry.name: (hint.__origin__, entry.default, hint.__metadata__[0]) for entry, hint in described}

@@ -16,13 +16,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.host_copy import HostCopy
 from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
 from labelfactory.factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
+from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
 from labelfactory.factory.regressors import load_regressor
-from labelfactory.factory.sampling import latents
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.instances import BOUNDARY, label_instances

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.bundled import BUILTIN
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.generators import BUILTIN, open_generator
 from labelfactory.factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
 from labelfactory.interpreters.array_types import Float
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.encoder import Encoder
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.inversion import InversionSettings, invert
 from labelfactory.factory.stylegan2_ada.networks import Discriminator
 from labelfactory.interpreters.array_types import UInt8

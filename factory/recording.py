@@ -14,8 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.interpreters.values import channels_of
 

@@ -11,9 +11,10 @@ import torch
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator, open_generator
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.factory.recording import sample_latent
-from labelfactory.factory.sampling import latents
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop

@@ -3,7 +3,7 @@
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.recording import feature_maps
 from labelfactory.factory.views import picture_numbers
 from labelfactory.interpreters.labelset import LabelSet

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Annotated, Any, Protocol, TypeVar
 
-from labelfactory.factory.order import Parameter, parameters
+from labelfactory.factory.parameter import Parameter, parameters
 from labelfactory.flows.access import permitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])

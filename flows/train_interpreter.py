@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
-from labelfactory.factory.generators import open_generator
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, load_labels
 from labelfactory.factory.interpreting import train_interpreter as train
 from labelfactory.flows.access import permitted_path

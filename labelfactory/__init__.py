@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labelfactory.errors import InputError, WorkError
-    from labelfactory.factory.generators import Generated, ImageGenerator, open_generator
+    from labelfactory.factory.families import open_generator
+    from labelfactory.factory.generator import Generated, ImageGenerator
     from labelfactory.factory.order import Order
     from labelfactory.factory.production import prepare, produce
     from labelfactory.interpreters import Prediction, StyleInterpreter
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "labelfactory.errors": ("InputError", "WorkError"),
-    "labelfactory.factory.generators": ("Generated", "ImageGenerator", "open_generator"),
+    "labelfactory.factory.generator": ("Generated", "ImageGenerator", "open_generator"),
     "labelfactory.factory.order": ("Order",),
     "labelfactory.factory.production": ("prepare", "produce"),
     "labelfactory.interpreters": ("Prediction", "StyleInterpreter"),

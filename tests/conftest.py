@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from command_line import Factory
     from tiny_world import TinyWorld
 
-    from labelfactory.factory.generators import ImageGenerator
+    from labelfactory.factory.generator import ImageGenerator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -91,7 +91,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
-    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.families import open_generator
 
     return open_generator(str(tiny_checkpoint), "cpu")
 

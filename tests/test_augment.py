@@ -3,16 +3,8 @@
 import pytest
 import torch
 
-from labelfactory.factory.downstream.augment import (
-    DIHEDRAL,
-    NONE,
-    STRONG,
-    Augmentation,
-    Batch,
-    augment,
-    dihedral,
-    gaussian_blur,
-)
+from labelfactory.factory.downstream.augment import DIHEDRAL, NONE, STRONG, Augmentation, Batch, augment, gaussian_blur
+from labelfactory.factory.symmetry import dihedral
 
 
 def make(n: int = 16, height: int = 16, width: int = 16) -> Batch:

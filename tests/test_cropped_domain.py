@@ -15,14 +15,14 @@ from tiny_world import TinyWorld
 from torch.nn.functional import interpolate
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import open_generator
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
 from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.keypointing import train_keypoints
+from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
 from labelfactory.factory.recording import labelled_features, record_features, recorded_attributes
-from labelfactory.factory.sampling import latents
 from labelfactory.factory.selection import sample_label_set
 from labelfactory.factory.valuing import train_values
 from labelfactory.interpreters import StyleInterpreter

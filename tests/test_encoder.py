@@ -15,7 +15,7 @@ from labelfactory.factory.encoder import (
     train_encoder,
     w_statistics,
 )
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 
 
 def unexplained(encoder: Encoder, generator: ImageGenerator) -> float:

@@ -9,8 +9,9 @@ from tiny_world import TinyWorld
 
 from labelfactory import factory
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator, open_generator
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint
 from labelfactory.factory.stylegan2_ada.config import NetworkConfig
 from labelfactory.factory.stylegan2_ada.networks import Generator

@@ -8,7 +8,7 @@ import torch
 
 from labelfactory.errors import InputError
 from labelfactory.factory.encoder import train_encoder
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.inversion import (
     InversionSettings,
     discriminator_features,
@@ -16,9 +16,9 @@ from labelfactory.factory.inversion import (
     invert,
     load_discriminator,
     pixel_distance,
-    to_float,
 )
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.latents import latents
+from labelfactory.factory.pixels import to_float
 
 FAST = InversionSettings(steps=60, learning_rate=0.1, batch=4)
 

@@ -9,7 +9,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.flows.commands.export_labels import export_labels
 from labelfactory.flows.commands.import_labels import import_labels
 from labelfactory.flows.commands.sample import sample

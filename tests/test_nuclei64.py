@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
-from labelfactory.factory.generators import open_generator
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
 
 

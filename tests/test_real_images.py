@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 import labelfactory.factory.real_images
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.inversion import InversionSettings
+from labelfactory.factory.latents import latents
 from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
-from labelfactory.factory.sampling import latents
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.latents import latents
 
 SEEDS = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generators import ImageGenerator
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.factory.selection import (
     candidate_seeds,
     choose_contested,

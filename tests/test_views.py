@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from labelfactory.errors import InputError
 from labelfactory.errors import InputError as LabelError
-from labelfactory.factory.generators import ImageGenerator
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.factory.views import VIEWS, view, with_views
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters import Recipe, StyleInterpreter

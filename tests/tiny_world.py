@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from labelfactory.factory.generators import ImageGenerator, open_generator
-from labelfactory.factory.sampling import latents
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.latents import latents
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.interpreters.labelset import LabelClass, LabelSet, Sample

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float, Int
 
 
@@ -74,13 +75,6 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
         grain = torch.randn(x.shape, generator=generator).to(x.device)
         x = x + deviation.to(x.device)[:, None, None, None] * grain
     return Batch(x.clamp(0, 1).contiguous(memory_format=torch.channels_last), mask, weights)
-
-
-def dihedral(x: Tensor, element: int) -> Tensor:
-    """One of the eight symmetries of the square, on the last two axes: transposed first (4 to 7), then turned."""
-    if element >= 4:
-        x = x.transpose(-1, -2)
-    return torch.rot90(x, element % 4, (-2, -1))
 
 
 def _dihedral(x: Tensor, mask: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

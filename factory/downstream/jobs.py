@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.device import resolve_device
 from labelfactory.factory.downstream.augment import PRESETS
 from labelfactory.factory.downstream.border import BorderWeighted
 from labelfactory.factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
@@ -26,7 +27,6 @@ from labelfactory.factory.downstream.report import write_report
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
-from labelfactory.factory.generators import resolve_device
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import save_mask
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.augment import Augmentation, Batch, augment, dihedral
+from labelfactory.factory.downstream.augment import Augmentation, Batch, augment
 from labelfactory.factory.downstream.pairs import Pair, Pairs, collate, random_crop
 from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float
 
 JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, noise=0.03, p=0.8)

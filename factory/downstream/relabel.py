@@ -10,9 +10,9 @@ from numpy import ndarray as Array
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.augment import dihedral
 from labelfactory.factory.downstream.pairs import Pair, Pairs
 from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.symmetry import dihedral, undo_dihedral
 from labelfactory.interpreters.array_types import UInt8
 
 MAX_TEACHERS = 8  # one for each view
@@ -45,15 +45,9 @@ def relabel(
             view = dihedral(part, element).permute(0, 2, 3, 1)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 found = teacher.probabilities(view.contiguous())
-            total += _undo(found.float(), element)
+            total += undo_dihedral(found.float(), element)
         masks[start : start + batch_size] = total.argmax(1).to(torch.uint8).cpu().numpy()
     return masks
-
-
-def _undo(x: torch.Tensor, element: int) -> torch.Tensor:
-    """The inverse of ``dihedral``: turned back first, then transposed back."""
-    x = torch.rot90(x, -(element % 4), (-2, -1))
-    return x.transpose(-1, -2) if element >= 4 else x
 
 
 class Relabelled(Pairs):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from labelfactory.factory.stylegan2_ada.adaptive_augment import AugmentPipe, Draws
-from labelfactory.factory.stylegan2_ada.presets import AMPLIFY, Recipe
+from labelfactory.factory.stylegan2_ada.presets import Recipe
+from labelfactory.factory.symmetry import AMPLIFY
 from labelfactory.interpreters.array_types import Float, Int
 
 

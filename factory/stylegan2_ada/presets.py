@@ -4,9 +4,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from labelfactory.errors import InputError
-
-AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}
-"""How many mirrorings and quarter turns of a picture count as pictures of their own."""
+from labelfactory.factory.symmetry import AMPLIFY
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
 from labelfactory.factory.stylegan2_ada.feature_encoder import Encoder, Images
 from labelfactory.factory.stylegan2_ada.feature_metrics import (
@@ -20,7 +21,6 @@ from labelfactory.factory.stylegan2_ada.feature_metrics import (
     precision_recall,
 )
 from labelfactory.factory.stylegan2_ada.networks import Generator
-from labelfactory.factory.stylegan2_ada.training_run import to_uint8
 from labelfactory.interpreters.array_types import Float
 
 

@@ -16,12 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot
 from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.interpreters.array_types import Float
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 
@@ -120,11 +121,6 @@ def sample_sheet(
         images.append(to_uint8(generator(z_part.to(device), c_given, truncation_psi=psi, noise_mode="const")).cpu())
     grid = torch.cat([torch.cat(list(row), dim=2) for row in images], dim=1)
     return Image.fromarray(grid[0].numpy() if grid.shape[0] == 1 else grid.permute(1, 2, 0).numpy())
-
-
-def to_uint8(images: Float[Tensor, "batch channels height width"]) -> UInt8[Tensor, "batch channels height width"]:
-    """[-1, 1] to 0 … 255, as sampling does it."""
-    return (images.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
 def _require_finite(trainer: Trainer, stats: dict[str, float], out: Path) -> None:

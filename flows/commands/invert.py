@@ -48,9 +48,9 @@ def invert(
     from dataclasses import asdict, replace
 
     from labelfactory.errors import InputError
+    from labelfactory.factory.cache import cache_dir
     from labelfactory.factory.encoder import ensure_encoder
-    from labelfactory.factory.generators import open_generator
-    from labelfactory.factory.interpreting import cache_dir
+    from labelfactory.factory.families import open_generator
     from labelfactory.factory.inversion import InversionSettings, load_discriminator
     from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
     from labelfactory.factory.views import with_views

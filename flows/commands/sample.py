@@ -32,7 +32,7 @@ def sample(
 ) -> None:
     """Choose images to label and write them with empty masks, seeds and a contact sheet."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.families import open_generator
     from labelfactory.factory.interpreting import load_labels
     from labelfactory.factory.selection import sample_label_set
     from labelfactory.interpreters import StyleInterpreter

@@ -25,7 +25,7 @@ def train_centres(
     from labelfactory.errors import InputError
     from labelfactory.factory.centring import read_objects
     from labelfactory.factory.centring import train_centres as train
-    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.families import open_generator
     from labelfactory.factory.interpreting import load_labels
 
     if not out.parent.is_dir():

@@ -25,7 +25,7 @@ def train_interpreter(
 ) -> None:
     """Train the ensemble that reads labels (classes, or with --values numbers) from feature maps."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.families import open_generator
     from labelfactory.factory.interpreting import InterpreterSettings, load_labels, train_from_recording
     from labelfactory.factory.interpreting import train_interpreter as train
     from labelfactory.factory.recording import record_features

@@ -23,7 +23,7 @@ def train_keypoints(
 ) -> None:
     """Train the ensemble that finds keypoints in feature maps."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.generators import open_generator
+    from labelfactory.factory.families import open_generator
     from labelfactory.factory.interpreting import load_labels
     from labelfactory.factory.keypointing import train_keypoints as train
     from labelfactory.factory.keypointing import with_axis_keypoints

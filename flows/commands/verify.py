@@ -63,7 +63,7 @@ def _interpreter(uri: str, given: Path | None) -> Path | None:
     """The file of the dataset's interpreter on this machine: the one given, or one in the cache; by its hash."""
     import hashlib
 
-    from labelfactory.factory.interpreting import cache_dir
+    from labelfactory.factory.cache import cache_dir
     from labelfactory.storage import InputError, stored_spec
 
     sha256 = stored_spec(uri).interpreter_sha256

@@ -1,10 +1,7 @@
 """Any generator behind one small interface: ``open_generator(uri).generate(z)`` gives images and their feature maps."""
 
 import copy
-import os
 from collections.abc import Callable
-from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +9,13 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.replay import Replay
-from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
+from labelfactory.factory.cuda_graph import Replay
+from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint
 from labelfactory.factory.stylegan2_ada.networks import set_precision
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet
 
-BUILTIN = "builtin:"
 MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px
 
 
@@ -28,36 +24,6 @@ class Generated(NamedTuple):
 
     images: UInt8[Tensor, "batch height width channels"]
     feature_maps: list[Tensor]
-
-
-def builtin_names() -> list[str]:
-    """Names that may follow ``builtin:``."""
-    root = resources.files("labelfactory.factory") / "models"
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
-
-
-def builtin_path(uri: str, part: str) -> Path:
-    """The file or folder ``part`` of the bundled model ``builtin:NAME``; InputError lists the names that exist."""
-    name = uri.removeprefix(BUILTIN)
-    if name not in builtin_names():
-        known = ", ".join(BUILTIN + n for n in builtin_names()) or "none"
-        raise InputError(f"{uri}: no such bundled model; expected {known}, or a path or URL of a checkpoint")
-    return Path(str(resources.files("labelfactory.factory") / "models" / name / part))
-
-
-def resolve_device(device: str) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from None
-    if chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"device {device!r}: expected auto, cpu, cuda or cuda:N")
-    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
-        raise InputError(f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto")
-    return chosen
 
 
 class ImageGenerator:
@@ -102,7 +68,7 @@ class ImageGenerator:
         return view
 
     def replayed(self) -> "ImageGenerator":
-        """The same generator, on a CUDA device launched as one graph for each batch size (factory/replay.py).
+        """The same generator, on a CUDA device launched as one graph for each batch size (factory/cuda_graph.py).
 
         Its feature maps are good until it is called again; its images stay.
         """
@@ -184,17 +150,3 @@ class ImageGenerator:
         condition = torch.zeros(batch, self.c_dim, device=self.device)
         condition[:, class_index] = 1
         return condition
-
-
-def open_generator(
-    uri: str | os.PathLike[str], device: str = "auto", sha256: str | None = None, precision: str = "float32"
-) -> ImageGenerator:
-    """Opens ``builtin:NAME``, or a path or fsspec URL of an official ``.pkl`` or our ``.safetensors``.
-
-    Raises InputError, in one line, for an unknown name, a file that is no such checkpoint, a wrong ``sha256``, or a
-    device that this machine lacks.
-    """
-    chosen = resolve_device(device)
-    name = os.fspath(uri)
-    source = builtin_path(name, "generator.safetensors") if name.startswith(BUILTIN) else name
-    return ImageGenerator(load_checkpoint(source, sha256), chosen, precision)
