@@ -20,8 +20,8 @@ from PIL import Image
 from scipy import ndimage
 
 from labelfactory.factory.centring import train_centres
-from labelfactory.factory.downstream.instances import Matches, average_precision, match, objects_of, panoptic_quality
 from labelfactory.factory.encoder import ensure_encoder
+from labelfactory.factory.evaluation.instances import Matches, average_precision, match, objects_of, panoptic_quality
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter

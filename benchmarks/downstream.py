@@ -51,12 +51,12 @@ from labelfactory.factory.downstream.catalogue import load_segmenter, save_segme
 from labelfactory.factory.downstream.inference import dataset_confusion, predict_pairs
 from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.downstream.metrics import confusion_matrix, scores
 from labelfactory.factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.downstream.relabel import relabel
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import train_segmenter, uses_bf16
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator

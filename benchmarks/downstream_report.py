@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from downstream_cells import TEACHERS, Cell
 
-from labelfactory.factory.downstream.bootstrap import resampled_sums
-from labelfactory.factory.downstream.metrics import scores
+from labelfactory.factory.evaluation.bootstrap import resampled_sums
+from labelfactory.factory.evaluation.metrics import scores
 
 MAIN: dict[str, tuple[str, int]] = {  # column: method and number of first-round segmenters
     **{m: (m, 1) for m in ("real", "mean-teacher", "factory", "factory+real", "refined", "refined+mean-teacher")},

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from nuclei import load_nuclei
 
-from labelfactory.factory.downstream.metrics import confusion_matrix, scores
 from labelfactory.factory.encoder import ensure_encoder
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
 from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator

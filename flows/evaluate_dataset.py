@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
 from labelfactory.factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, train
-from labelfactory.factory.downstream.report import markdown
 from labelfactory.factory.downstream.training import TrainingConfig
+from labelfactory.factory.evaluation.report import markdown
 from labelfactory.flows.access import permitted, permitted_path
 from labelfactory.flows.faults import explained
 from labelfactory.flows.reports import as_data_url

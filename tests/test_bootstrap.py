@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.bootstrap import interval, resampled_sums
-from labelfactory.factory.downstream.metrics import scores
+from labelfactory.factory.evaluation.bootstrap import interval, resampled_sums
+from labelfactory.factory.evaluation.metrics import scores
 
 
 def test_the_interval_of_a_mean_is_that_of_the_central_limit_theorem() -> None:

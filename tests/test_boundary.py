@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelfactory.factory.downstream.boundary import boundary_f, outline
+from labelfactory.factory.evaluation.boundary import boundary_f, outline
 
 
 def square(size: int, left: int, right: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelfactory.factory.downstream.instances import (
+from labelfactory.factory.evaluation.instances import (
     Matches,
     Objects,
     average_precision,

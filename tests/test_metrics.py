@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.metrics import confusion_matrix, scores
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 
 
 def test_hand_computed_case() -> None:

@@ -15,18 +15,18 @@ from labelfactory.factory.device import resolve_device
 from labelfactory.factory.downstream.augment import PRESETS
 from labelfactory.factory.downstream.border import BorderWeighted
 from labelfactory.factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
-from labelfactory.factory.downstream.evaluation import Evaluation, evaluate
-from labelfactory.factory.downstream.figures import overlay
 from labelfactory.factory.downstream.inference import predict
 from labelfactory.factory.downstream.labelled import Files, LabelledPairs, Pictures, decode_image, parse_mapping
 from labelfactory.factory.downstream.losses import LOSSES
 from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
 from labelfactory.factory.downstream.pairs import JoinedPairs, Pairs
 from labelfactory.factory.downstream.relabel import MAX_TEACHERS, Relabelled
-from labelfactory.factory.downstream.report import write_report
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
+from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
+from labelfactory.factory.evaluation.figures import overlay
+from labelfactory.factory.evaluation.report import write_report
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import save_mask
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Float, Int
 
 LOSSES = ("ce", "dice", "ce+dice")

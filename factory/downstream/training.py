@@ -20,9 +20,9 @@ from labelfactory.factory.downstream.augment import DIHEDRAL, Augmentation, Batc
 from labelfactory.factory.downstream.inference import dataset_confusion
 from labelfactory.factory.downstream.losses import segmentation_loss
 from labelfactory.factory.downstream.mean_teacher import Unlabelled
-from labelfactory.factory.downstream.metrics import scores
 from labelfactory.factory.downstream.pairs import Pair, Pairs, collate, random_crop
 from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.files import whole_file
 
 Read = TypeVar("Read")

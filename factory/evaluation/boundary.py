@@ -4,7 +4,7 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Bool, Float, Shaped
 
 

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from labelfactory.factory.downstream.evaluation import Evaluation, Score
-from labelfactory.factory.downstream.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
+from labelfactory.factory.evaluation.evaluation import Evaluation, Score
+from labelfactory.factory.evaluation.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
 
 NAMES = {
     "miou": "mIoU",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy import ndarray as Array
 from PIL import Image, ImageDraw
 
-from labelfactory.factory.downstream.evaluation import Case, Evaluation
-from labelfactory.factory.downstream.instances import IOU_THRESHOLDS
+from labelfactory.factory.evaluation.evaluation import Case, Evaluation
+from labelfactory.factory.evaluation.instances import IOU_THRESHOLDS
 from labelfactory.interpreters.array_types import Shaped, UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, palette
 

@@ -11,10 +11,12 @@ from numpy import ndarray as Array
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.bootstrap import interval
-from labelfactory.factory.downstream.boundary import boundary_f
 from labelfactory.factory.downstream.inference import predict_pairs
-from labelfactory.factory.downstream.instances import (
+from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.evaluation.bootstrap import interval
+from labelfactory.factory.evaluation.boundary import boundary_f
+from labelfactory.factory.evaluation.instances import (
     IOU_THRESHOLDS,
     Matches,
     average_precision,
@@ -22,9 +24,7 @@ from labelfactory.factory.downstream.instances import (
     objects_of,
     panoptic_quality,
 )
-from labelfactory.factory.downstream.metrics import IGNORE_INDEX, confusion_matrix, scores
-from labelfactory.factory.downstream.pairs import Pair, Pairs
-from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.evaluation.metrics import IGNORE_INDEX, confusion_matrix, scores
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.interpreters.labelset import LabelClass
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from labelfactory.factory.downstream.metrics import IGNORE_INDEX
+from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Float, Int, Shaped
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
