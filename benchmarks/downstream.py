@@ -46,15 +46,11 @@ from downstream_report import write_tables
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
-from labelfactory.factory.downstream.augment import PRESETS
 from labelfactory.factory.downstream.catalogue import load_segmenter, save_segmenter
 from labelfactory.factory.downstream.inference import dataset_confusion, predict_pairs
-from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.downstream.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.downstream.relabel import relabel
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import train_segmenter, uses_bf16
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
@@ -62,6 +58,10 @@ from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.interpreting import train_interpreter
 from labelfactory.factory.order import Order
+from labelfactory.factory.pairs.augment import PRESETS
+from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
+from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
+from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.production import prepare, produce
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 

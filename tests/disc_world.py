@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from labelfactory.factory.downstream.pairs import ArrayPairs, Pair
+from labelfactory.factory.pairs.pairs import ArrayPairs, Pair
 
 CLASSES = [{"name": "background", "color": [0, 0, 0]}, {"name": "disc", "color": [230, 159, 0], "thing": True}]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from labelfactory.factory.downstream.augment import DIHEDRAL, NONE, STRONG, Augmentation, Batch, augment, gaussian_blur
+from labelfactory.factory.pairs.augment import DIHEDRAL, NONE, STRONG, Augmentation, Batch, augment, gaussian_blur
 from labelfactory.factory.symmetry import dihedral
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from labelfactory.factory.downstream.border import BorderWeighted, border_weights, connected_objects
-from labelfactory.factory.downstream.pairs import ArrayPairs
+from labelfactory.factory.pairs.border import BorderWeighted, border_weights, connected_objects
+from labelfactory.factory.pairs.pairs import ArrayPairs
 
 
 def test_border_weights_follow_equation_2() -> None:

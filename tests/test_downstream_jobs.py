@@ -14,17 +14,11 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.catalogue import load_segmenter
-from labelfactory.factory.downstream.jobs import (
-    SegmenterOrder,
-    evaluate_segmenter,
-    median_frequency,
-    open_source,
-    predict_files,
-    train,
-)
-from labelfactory.factory.downstream.pairs import ArrayPairs
-from labelfactory.factory.downstream.store_pairs import StorePairs
+from labelfactory.factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, predict_files, train
 from labelfactory.factory.downstream.training import TrainingConfig
+from labelfactory.factory.pairs.opening import median_frequency, open_source
+from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.flows.cli import main
 from labelfactory.storage import ClassInfo, DatasetSpec, create_store, sample_seeds
 

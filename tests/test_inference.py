@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.inference import predict, predict_pairs, ramp
-from labelfactory.factory.downstream.pairs import ArrayPairs
 from labelfactory.factory.downstream.unet import UNet
+from labelfactory.factory.pairs.pairs import ArrayPairs
 
 REACH = 32  # more than a U-Net of depth 2 sees to each side: 4 x (4 - 1) + 2 x 4 = 20
 

@@ -10,7 +10,7 @@ from disc_world import write_folder, zip_of
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.labelled import LabelledPairs, Pictures, parse_mapping
+from labelfactory.factory.pairs.labelled import LabelledPairs, Pictures, parse_mapping
 
 
 def test_a_folder_and_its_zip_are_the_same(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from labelfactory.factory.downstream.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 
 
 def val_crops(nuclei64: Path) -> LabelledPairs:

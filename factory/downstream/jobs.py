@@ -12,21 +12,22 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
-from labelfactory.factory.downstream.augment import PRESETS
-from labelfactory.factory.downstream.border import BorderWeighted
 from labelfactory.factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
 from labelfactory.factory.downstream.inference import predict
-from labelfactory.factory.downstream.labelled import Files, LabelledPairs, Pictures, decode_image, parse_mapping
 from labelfactory.factory.downstream.losses import LOSSES
 from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.downstream.pairs import JoinedPairs, Pairs
 from labelfactory.factory.downstream.relabel import MAX_TEACHERS, Relabelled
 from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.store_pairs import StorePairs
 from labelfactory.factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
 from labelfactory.factory.evaluation.figures import overlay
 from labelfactory.factory.evaluation.report import write_report
+from labelfactory.factory.pairs.augment import PRESETS
+from labelfactory.factory.pairs.border import BorderWeighted
+from labelfactory.factory.pairs.labelled import Files, LabelledPairs, decode_image, parse_mapping
+from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
+from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
+from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import save_mask
 
@@ -230,61 +231,8 @@ def predict_files(
     return len(names)
 
 
-def open_source(
-    uri: str, keep: bool = True, temperature: float | None = None, limit: int | None = None
-) -> tuple[Pairs, tuple[LabelClass, ...]]:
-    """A labelled folder or zip, or a dataset store, and its classes."""
-    path = Path(uri)
-    if path.is_file() or (path.is_dir() and (path / "images").is_dir()):
-        labelled = LabelledPairs(path)
-        if labelled.classes is None:
-            raise InputError(
-                f'{uri} names no classes: put classes.json beside images/, like [{{"name": "background"}}, '
-                '{"name": "nucleus", "thing": true}]'
-            )
-        return labelled, labelled.classes
-    if "://" not in uri and not (path / "zarr.json").is_file():
-        raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")
-    store = StorePairs(uri, keep, temperature, limit)
-    classes = store.dataset.spec.classes
-    return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)
-
-
-def open_pictures(uri: str) -> Pairs:
-    """The images of a folder, a zip or a dataset store; labels are not needed."""
-    path = Path(uri)
-    if "://" in uri or (path / "zarr.json").is_file():
-        return StorePairs(uri, keep=False)
-    return Pictures(path)
-
-
-def median_frequency(pairs: Pairs, num_classes: int, images: int = 512) -> tuple[float, ...]:
-    """Median class frequency over each class's own (Eigen and Fergus, ICCV 2015, section 6.3.2), from some images.
-
-    A class's frequency is its share of the pixels of the images that it occurs in; one that occurs nowhere weighs 1.
-    """
-    chosen = np.linspace(0, len(pairs) - 1, min(images, len(pairs))).astype(int).tolist()
-    pixels, present = np.zeros(num_classes), np.zeros(num_classes)
-    for pair in pairs.fetch(chosen):
-        counts = np.bincount(pair.mask.ravel(), minlength=256)[:num_classes]
-        pixels += counts
-        present += np.where(counts > 0, counts.sum(), 0)
-    frequency = np.divide(pixels, present, out=np.full(num_classes, np.nan), where=present > 0)
-    weights = np.nan_to_num(np.nanmedian(frequency) / frequency, nan=1.0)
-    return tuple(float(w) for w in weights)
-
-
 def classes_of(recipe: dict[str, Any]) -> tuple[LabelClass, ...]:
     """The classes that a segmenter was trained for."""
     return tuple(
         LabelClass(c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["thing"]) for c in recipe["classes"]
     )
-
-
-def check_same_classes(first: str, classes: Sequence[LabelClass], second: str, others: Sequence[LabelClass]) -> None:
-    """InputError unless both name the same classes in the same order."""
-    ours, theirs = [c.name for c in classes], [c.name for c in others]
-    if ours != theirs:
-        raise InputError(
-            f"{second} has classes {', '.join(theirs)}; {first} has {', '.join(ours)}: they must be the same, in order"
-        )

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.downstream.inference import predict_pairs
-from labelfactory.factory.downstream.pairs import Pair, Pairs
 from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.evaluation.bootstrap import interval
 from labelfactory.factory.evaluation.boundary import boundary_f
@@ -25,6 +24,7 @@ from labelfactory.factory.evaluation.instances import (
     panoptic_quality,
 )
 from labelfactory.factory.evaluation.metrics import IGNORE_INDEX, confusion_matrix, scores
+from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.interpreters.labelset import LabelClass
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from labelfactory.factory.downstream.pairs import Pair, Pairs
 from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
+from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.interpreters.array_types import Float, Shaped, UInt8
 
 

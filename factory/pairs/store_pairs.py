@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.storage import Dataset, open_dataset
 
 

@@ -19,7 +19,7 @@ from numpy import ndarray as Array
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.pairs import Pair, Pairs
+from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.interpreters.array_types import Shaped, UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
 
