@@ -46,12 +46,6 @@ from downstream_report import write_tables
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
-from labelfactory.factory.downstream.catalogue import load_segmenter, save_segmenter
-from labelfactory.factory.downstream.inference import dataset_confusion, predict_pairs
-from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.downstream.relabel import relabel
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import train_segmenter, uses_bf16
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
@@ -63,6 +57,12 @@ from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.production import prepare, produce
+from labelfactory.factory.segmenters.catalogue import load_segmenter, save_segmenter
+from labelfactory.factory.segmenters.inference import dataset_confusion, predict_pairs
+from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled
+from labelfactory.factory.segmenters.relabel import relabel
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import train_segmenter, uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 
 

@@ -24,14 +24,14 @@ from downstream import Study, confusion, inverted_crops, parse
 from downstream_cells import LABELS
 from downstream_parts import keep, network, segment, training_config
 
-from labelfactory.factory.downstream.catalogue import load_segmenter
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import train_segmenter
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import Generated, ImageGenerator
 from labelfactory.factory.interpreting import train_interpreter
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.catalogue import load_segmenter
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 BATCH = 20

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelfactory.factory.downstream.catalogue import build_segmenter
-from labelfactory.factory.downstream.inference import predict_pairs
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import TrainingConfig, uses_bf16
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.pairs.augment import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
+from labelfactory.factory.segmenters.catalogue import build_segmenter
+from labelfactory.factory.segmenters.inference import predict_pairs
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import TrainingConfig, uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 
 

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from nuclei import load_nuclei
 
-from labelfactory.factory.downstream.inference import predict as segment
-from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
-from labelfactory.factory.downstream.unet import UNet
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
 from labelfactory.factory.latents import latents
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.inference import predict as segment
+from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.selection import (
     blank_samples,
     candidate_seeds,

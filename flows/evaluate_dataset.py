@@ -8,9 +8,11 @@ from prefect.artifacts import create_image_artifact, create_link_artifact, creat
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
 
-from labelfactory.factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, train
-from labelfactory.factory.downstream.training import TrainingConfig
 from labelfactory.factory.evaluation.report import markdown
+from labelfactory.factory.segmenters.order import SegmenterOrder
+from labelfactory.factory.segmenters.predicting import evaluate_segmenter
+from labelfactory.factory.segmenters.rounds import train
+from labelfactory.factory.segmenters.training import TrainingConfig
 from labelfactory.flows.access import permitted, permitted_path
 from labelfactory.flows.faults import explained
 from labelfactory.flows.reports import as_data_url

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.catalogue import SEGMENTERS, build_segmenter, load_segmenter, save_segmenter
-from labelfactory.factory.downstream.transformers_models import ARCHITECTURES
+from labelfactory.factory.segmenters.catalogue import SEGMENTERS, build_segmenter, load_segmenter, save_segmenter
+from labelfactory.factory.segmenters.transformers_models import ARCHITECTURES
 
 RECIPE = {
     "name": "unet",

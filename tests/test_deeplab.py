@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import ResNet, load_backbone_weights
-from labelfactory.factory.downstream.deeplab import DeepLabV3Plus
+from labelfactory.factory.segmenters.backbones import ResNet, load_backbone_weights
+from labelfactory.factory.segmenters.deeplab import DeepLabV3Plus
 
 # torchvision's documentation; its classifier has 1,000 x (2,048 + 1).
 RESNET_PARAMETERS = {50: 25_557_032, 101: 44_549_160}

@@ -13,12 +13,14 @@ from disc_world import discs, write_folder
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.catalogue import load_segmenter
-from labelfactory.factory.downstream.jobs import SegmenterOrder, evaluate_segmenter, predict_files, train
-from labelfactory.factory.downstream.training import TrainingConfig
 from labelfactory.factory.pairs.opening import median_frequency, open_source
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
+from labelfactory.factory.segmenters.catalogue import load_segmenter
+from labelfactory.factory.segmenters.order import SegmenterOrder
+from labelfactory.factory.segmenters.predicting import evaluate_segmenter, predict_files
+from labelfactory.factory.segmenters.rounds import train
+from labelfactory.factory.segmenters.training import TrainingConfig
 from labelfactory.flows.cli import main
 from labelfactory.storage import ClassInfo, DatasetSpec, create_store, sample_seeds
 

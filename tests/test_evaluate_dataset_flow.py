@@ -7,7 +7,7 @@ from disc_world import write_folder
 from prefect.client.orchestration import get_client
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.catalogue import load_segmenter
+from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.flows.evaluate_dataset import evaluate_dataset
 
 

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
 from labelfactory.factory.evaluation.figures import overlay
 from labelfactory.factory.evaluation.report import markdown, write_report
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.labelset import LabelClass
 
 CLASSES = (LabelClass("background", (0, 0, 0)), LabelClass("disc", (230, 159, 0), thing=True))

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import load_backbone_weights
-from labelfactory.factory.downstream.fcn import FCN, Upsample
+from labelfactory.factory.segmenters.backbones import load_backbone_weights
+from labelfactory.factory.segmenters.fcn import FCN, Upsample
 
 # torchvision's vgg16 state dict: the layers that have weights, and its parameter count from its own documentation.
 VGG16_CONVS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512}
@@ -67,7 +67,7 @@ def test_only_the_last_upsampling_is_fixed() -> None:
 
 
 def test_scores_start_at_zero_and_one_step_lowers_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelfactory.factory.downstream.fcn.nn.Conv2d", _Thin)
+    monkeypatch.setattr("labelfactory.factory.segmenters.fcn.nn.Conv2d", _Thin)
     torch.manual_seed(0)
     net = FCN(3, 8, dropout=0.0)
     x, y = torch.rand(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32))

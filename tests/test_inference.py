@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.inference import predict, predict_pairs, ramp
-from labelfactory.factory.downstream.unet import UNet
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.inference import predict, predict_pairs, ramp
+from labelfactory.factory.segmenters.unet import UNet
 
 REACH = 32  # more than a U-Net of depth 2 sees to each side: 4 x (4 - 1) + 2 x 4 = 20
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.losses import cross_entropy, dice_loss, segmentation_loss
+from labelfactory.factory.segmenters.losses import cross_entropy, dice_loss, segmentation_loss
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

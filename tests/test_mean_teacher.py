@@ -9,13 +9,13 @@ import torch
 from disc_world import Interrupted, StopsAfter, discs
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.inference import dataset_confusion
-from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled, jitter, ramp_up
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
-from labelfactory.factory.downstream.unet import UNet
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.inference import dataset_confusion
+from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled, jitter, ramp_up
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.symmetry import dihedral
 
 CONFIG = TrainingConfig(steps=150, batch_size=8, learning_rate=1e-2, average=0.7, precision="fp32")

@@ -9,11 +9,11 @@ from disc_world import discs
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.relabel import Relabelled, relabel
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import TrainingConfig, train_segmenter
-from labelfactory.factory.downstream.unet import UNet
 from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.relabel import Relabelled, relabel
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.unet import UNet
 
 
 class Bright(Segmenter):

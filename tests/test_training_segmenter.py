@@ -9,12 +9,12 @@ import torch
 from disc_world import Interrupted, StopsAfter, discs
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.downstream.inference import dataset_confusion
-from labelfactory.factory.downstream.training import TrainingConfig, learning_rate, random_crop, train_segmenter
-from labelfactory.factory.downstream.unet import UNet
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.pairs.augment import NONE
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pair
+from labelfactory.factory.segmenters.inference import dataset_confusion
+from labelfactory.factory.segmenters.training import TrainingConfig, learning_rate, random_crop, train_segmenter
+from labelfactory.factory.segmenters.unet import UNet
 
 CONFIG = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=20, precision="fp32")
 

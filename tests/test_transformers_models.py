@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.catalogue import load_segmenter, save_segmenter
-from labelfactory.factory.downstream.transformers_models import TransformersSegmenter
+from labelfactory.factory.segmenters.catalogue import load_segmenter, save_segmenter
+from labelfactory.factory.segmenters.transformers_models import TransformersSegmenter
 
 pytest.importorskip("transformers", reason="the optional extra is not installed: pip install labelfactory[hf]")
 # The library warns about its own deprecations; they are not ours to fix.

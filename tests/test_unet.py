@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.unet import UNet, valid_size
+from labelfactory.factory.segmenters.unet import UNet, valid_size
 
 
 def test_the_papers_network_takes_572_and_gives_388_with_31_million_parameters() -> None:

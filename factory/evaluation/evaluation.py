@@ -11,8 +11,6 @@ from numpy import ndarray as Array
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.inference import predict_pairs
-from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.evaluation.bootstrap import interval
 from labelfactory.factory.evaluation.boundary import boundary_f
 from labelfactory.factory.evaluation.instances import (
@@ -25,6 +23,8 @@ from labelfactory.factory.evaluation.instances import (
 )
 from labelfactory.factory.evaluation.metrics import IGNORE_INDEX, confusion_matrix, scores
 from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.segmenters.inference import predict_pairs
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.interpreters.labelset import LabelClass
 

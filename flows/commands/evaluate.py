@@ -25,8 +25,8 @@ def evaluate(
 ) -> None:
     """Score a segmenter on real, human-labelled images: tables, curves, best and worst cases."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.downstream.jobs import evaluate_segmenter
     from labelfactory.factory.evaluation.report import markdown
+    from labelfactory.factory.segmenters.predicting import evaluate_segmenter
 
     if numbered and map_values is None:
         raise InputError("--numbered needs --map, which says of what class an object number is")

@@ -18,7 +18,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Write a mask for every picture: overlapping tiles, mirrored borders, blended seams."""
-    from labelfactory.factory.downstream.jobs import predict_files
+    from labelfactory.factory.segmenters.predicting import predict_files
 
     count = predict_files(segmenter, images, out, overlays, tile, precision, device)
     typer.echo(f"{out}: {count} masks")

@@ -63,8 +63,9 @@ def train_segmenter(
     import ast
 
     from labelfactory.errors import InputError
-    from labelfactory.factory.downstream.jobs import SegmenterOrder, train
-    from labelfactory.factory.downstream.training import TrainingConfig
+    from labelfactory.factory.segmenters.order import SegmenterOrder
+    from labelfactory.factory.segmenters.rounds import train
+    from labelfactory.factory.segmenters.training import TrainingConfig
 
     options = {}
     for text in option or []:

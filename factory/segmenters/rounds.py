@@ -1,76 +1,25 @@
-"""Each downstream task as one plain function: train on pairs, predict a folder, evaluate on human labels."""
+"""A segmenter's training, round by round: teachers label anew what the last round learns from."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
-from labelfactory.factory.downstream.catalogue import build_segmenter, load_segmenter, save_segmenter
-from labelfactory.factory.downstream.inference import predict
-from labelfactory.factory.downstream.losses import LOSSES
-from labelfactory.factory.downstream.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.downstream.relabel import MAX_TEACHERS, Relabelled
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
-from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
-from labelfactory.factory.evaluation.figures import overlay
-from labelfactory.factory.evaluation.report import write_report
 from labelfactory.factory.pairs.augment import PRESETS
 from labelfactory.factory.pairs.border import BorderWeighted
-from labelfactory.factory.pairs.labelled import Files, LabelledPairs, decode_image, parse_mapping
 from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
 from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
-from labelfactory.interpreters.classes import LabelClass
-from labelfactory.interpreters.pictures import save_mask
-
-CLASS_WEIGHTS = ("none", "median-frequency")
-
-
-@dataclass(frozen=True)
-class SegmenterOrder:
-    """What to train and on what.
-
-    pairs            stores of ours, or folders or zips with images/ and masks/; several are joined
-    balance          repeat smaller sources so that each is seen about equally often
-    validation       a labelled folder, zip or store for early stopping and the choice of the best weights
-    temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
-    keep             leave out what a store's uncertainty filter drops
-    border           U-Net's border weight map
-    unlabelled       folders or zips of pictures, or stores: the last round learns from them by mean teacher
-    consistency      largest weight of what they add to the loss
-    rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
-    teachers         segmenters of each round but the last, of different seeds: they label together
-    self_training    they label the unlabelled pictures too, and the last round learns from those labels as well
-    """
-
-    pairs: tuple[str, ...]
-    out: Path
-    architecture: str = "unet-small"
-    options: dict[str, Any] = field(default_factory=dict)
-    backbone_weights: Path | None = None
-    validation: str | None = None
-    balance: bool = False
-    limit: int | None = None
-    keep: bool = True
-    temperature: float | None = None
-    border: bool = False
-    class_weights: str = "none"
-    augmentation: str = "dihedral"
-    unlabelled: tuple[str, ...] = ()
-    consistency: float = 5.0
-    rounds: int = 1
-    teachers: int = 1
-    self_training: bool = False
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    device: str = "auto"
+from labelfactory.factory.segmenters.catalogue import build_segmenter, save_segmenter
+from labelfactory.factory.segmenters.losses import LOSSES
+from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled
+from labelfactory.factory.segmenters.order import CLASS_WEIGHTS, SegmenterOrder
+from labelfactory.factory.segmenters.relabel import MAX_TEACHERS, Relabelled
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
 
 
 def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
@@ -170,69 +119,3 @@ def _joined(parts: Sequence[Pairs], balance: bool, border: bool) -> Pairs:
     repeats = [max(1, round(largest / max(1, len(p)))) if balance else 1 for p in parts]
     pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
     return BorderWeighted(pairs) if border else pairs
-
-
-def evaluate_segmenter(
-    segmenter: Path,
-    images: Path,
-    out: Path,
-    masks: Path | None = None,
-    mapping: str | None = None,
-    numbered: bool = False,
-    tile: int = 512,
-    precision: str = "auto",
-    device: str = "auto",
-    progress: bool = True,
-) -> tuple[Evaluation, dict[str, Path]]:
-    """Score a segmenter on what people labelled and write the report into the folder ``out``."""
-    model, recipe = load_segmenter(segmenter)
-    classes = classes_of(recipe)
-    pairs = LabelledPairs(images, masks, None if mapping is None else parse_mapping(mapping), numbered)
-    if pairs.classes is not None and mapping is None:
-        check_same_classes(str(segmenter), classes, str(images), pairs.classes)
-    if pairs.classes is not None and len(pairs.classes) == len(classes):
-        classes = pairs.classes  # people's own colours, and which classes are objects
-    where = resolve_device(device)
-    model.to(where)
-    result = evaluate(model, pairs, classes, uses_bf16(precision, where), tile, progress=progress)
-    trained_on = ", ".join(f"{t['pairs']:,} pairs of {t['source']}" for t in recipe.get("trained_on", []))
-    about = f"{recipe['name']}" + (f", trained on {trained_on}" if trained_on else "") + f"; evaluated on {images}"
-    return result, write_report(result, out, f"{segmenter.stem} on {images.stem}", about, recipe.get("history"))
-
-
-def predict_files(
-    segmenter: Path,
-    images: Path,
-    out: Path,
-    overlays: bool = True,
-    tile: int = 512,
-    precision: str = "auto",
-    device: str = "auto",
-    progress: bool = True,
-) -> int:
-    """Write ``out/masks/NAME.png`` (8-bit indexed), and ``out/overlays``, for each picture of a folder or zip."""
-    model, recipe = load_segmenter(segmenter)
-    classes = classes_of(recipe)
-    if images.is_file() and images.suffix.lower() != ".zip":
-        read, names = (lambda name: images.read_bytes()), {images.stem: images.name}
-    else:
-        files = Files(images)
-        read, names = files.read, files.images()
-    where = resolve_device(device)
-    model.to(where)
-    for folder in ("masks", "overlays") if overlays else ("masks",):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    for stem, name in tqdm(sorted(names.items()), unit="image", disable=not progress):
-        image = decode_image(read(name), name)
-        mask = predict(model, image, tile, bf16=uses_bf16(precision, where)).argmax(0).astype(np.uint8)
-        save_mask(out / "masks" / f"{stem}.png", mask, classes)
-        if overlays:
-            Image.fromarray(overlay(image, mask, classes)).save(out / "overlays" / f"{stem}.png")
-    return len(names)
-
-
-def classes_of(recipe: dict[str, Any]) -> tuple[LabelClass, ...]:
-    """The classes that a segmenter was trained for."""
-    return tuple(
-        LabelClass(c["name"], (c["color"][0], c["color"][1], c["color"][2]), c["thing"]) for c in recipe["classes"]
-    )

@@ -9,12 +9,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import load_backbone_weights
-from labelfactory.factory.downstream.deeplab import DeepLabV3Plus
-from labelfactory.factory.downstream.fcn import FCN
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.transformers_models import ARCHITECTURES, TransformersSegmenter
-from labelfactory.factory.downstream.unet import UNet
+from labelfactory.factory.segmenters.backbones import load_backbone_weights
+from labelfactory.factory.segmenters.deeplab import DeepLabV3Plus
+from labelfactory.factory.segmenters.fcn import FCN
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.transformers_models import ARCHITECTURES, TransformersSegmenter
+from labelfactory.factory.segmenters.unet import UNet
 
 # name: (image channels, classes, options) -> segmenter
 SEGMENTERS: dict[str, Callable[..., Segmenter]] = {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
 # Channel statistics of ImageNet, which torchvision's weights expect.

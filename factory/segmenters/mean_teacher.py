@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.pairs.augment import Augmentation, Batch, augment
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float
 

@@ -10,8 +10,8 @@ from numpy import ndarray as Array
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.segmenter import Segmenter
 from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import dihedral, undo_dihedral
 from labelfactory.interpreters.array_types import UInt8
 

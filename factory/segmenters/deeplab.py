@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import ImageNetInput, ResNet, initialise
-from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.segmenters.backbones import ImageNetInput, ResNet, initialise
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
 # Atrous rates of the pyramid for each output stride (arXiv 1706.05587, section 3.3: doubled at stride 8).

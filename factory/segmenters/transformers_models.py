@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import ImageNetInput
-from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.segmenters.backbones import ImageNetInput
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
 ARCHITECTURES = {

@@ -7,10 +7,10 @@ import torch
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.segmenter import Segmenter
-from labelfactory.factory.downstream.unet import UNet, valid_size
 from labelfactory.factory.evaluation.metrics import confusion_matrix
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate
+from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.unet import UNet, valid_size
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 
 # Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.

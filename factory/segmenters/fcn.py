@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.downstream.backbones import ImageNetInput, initialise, vgg16_features
-from labelfactory.factory.downstream.segmenter import Segmenter
+from labelfactory.factory.segmenters.backbones import ImageNetInput, initialise, vgg16_features
+from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
 UPSAMPLINGS = ("nearest", "bilinear", "transposed")
