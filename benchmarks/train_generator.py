@@ -15,10 +15,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from labelfactory.factory.stylegan2_ada.parallel import join
-from labelfactory.factory.stylegan2_ada.precision import best_precision
 from labelfactory.factory.stylegan2_ada.presets import preset
 from labelfactory.factory.stylegan2_ada.training import Trainer, new_networks
+from labelfactory.factory.training.parallel import join
+from labelfactory.factory.training.precision import best_precision
 
 
 class RandomImages:

@@ -22,7 +22,7 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.pixels import to_float
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
-from labelfactory.factory.stylegan2_ada.precision import ALL, best_precision
+from labelfactory.factory.training.precision import ALL, best_precision
 from labelfactory.interpreters.array_types import Float, UInt8
 
 

@@ -13,7 +13,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.stylegan2_ada.quality import Quality, Yardstick, generate_images
+from labelfactory.factory.training.quality import Quality, Yardstick, generate_images
 from labelfactory.interpreters.array_types import Float
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada import augment_color as color
-from labelfactory.factory.stylegan2_ada.adaptive_augment import PIPES, AdaController, AugmentPipe, Draws, augment
-from labelfactory.factory.stylegan2_ada.augment_geometry import affine_warp, blit, lowpass, reflect
+from labelfactory.factory.training import augment_color as color
+from labelfactory.factory.training.adaptive_augment import PIPES, AdaController, AugmentPipe, Draws, augment
+from labelfactory.factory.training.augment_geometry import affine_warp, blit, lowpass, reflect
 
 
 def rng(seed: int = 0) -> torch.Generator:

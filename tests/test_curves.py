@@ -9,7 +9,7 @@ from command_line import Factory
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.curves import draw_curves, join_logs, read_log
+from labelfactory.factory.training.curves import draw_curves, join_logs, read_log
 
 PLAIN = """(11179, 64, 64, 1) uint8
 resumed 30880

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada import dataset as module
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.training import dataset as module
+from labelfactory.factory.training.dataset import ImageDataset
 
 
 def write_images(folder: Path, count: int = 32, size: tuple[int, int] = (16, 16), mode: str = "L") -> Path:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.parallel import share
-from labelfactory.factory.stylegan2_ada.precision import best_precision
 from labelfactory.factory.stylegan2_ada.presets import PRESETS, Recipe, preset
+from labelfactory.factory.training.parallel import share
+from labelfactory.factory.training.precision import best_precision
 
 
 def test_papers_rows() -> None:

@@ -10,24 +10,17 @@ from torch import Tensor
 from training_world import blobs
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
-from labelfactory.factory.stylegan2_ada.feature_encoder import DomainEncoder, load_encoder, save_encoder, train_encoder
-from labelfactory.factory.stylegan2_ada.feature_metrics import (
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.feature_encoder import DomainEncoder, load_encoder, save_encoder, train_encoder
+from labelfactory.factory.training.feature_metrics import (
     diversity,
     frechet_distance,
     kernel_distance,
     nyquist_power,
     precision_recall,
 )
-from labelfactory.factory.stylegan2_ada.networks import Generator
-from labelfactory.factory.stylegan2_ada.quality import (
-    COLUMNS,
-    Quality,
-    Yardstick,
-    all_images,
-    generate_images,
-    table_row,
-)
+from labelfactory.factory.training.quality import COLUMNS, Quality, Yardstick, all_images, generate_images, table_row
 
 
 def normal(n: int, d: int = 4, seed: int = 0) -> Tensor:

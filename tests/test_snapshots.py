@@ -11,11 +11,11 @@ from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
-from labelfactory.factory.stylegan2_ada.choices import real_indices
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.draws import real_indices
 from labelfactory.factory.stylegan2_ada.presets import Preset
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import first_layers
+from labelfactory.factory.training.dataset import ImageDataset
 
 
 @pytest.fixture(scope="module")

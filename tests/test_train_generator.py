@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
-from labelfactory.factory.stylegan2_ada.feature_encoder import DomainEncoder, save_encoder, train_encoder
-from labelfactory.factory.stylegan2_ada.quality import all_images
+from labelfactory.factory.training.feature_encoder import DomainEncoder, save_encoder, train_encoder
+from labelfactory.factory.training.quality import all_images
 from labelfactory.flows.cli import app
 
 TINY = ["--preset", "tiny", "--batch", "4", "--precision", "float32", "--device", "cpu"]
@@ -48,7 +48,7 @@ def test_a_run_leaves_a_generator_goes_on_and_is_measured(data: Path, tmp_path: 
     ]
     assert [json.loads(line)["kimg"] for line in (out / "log.jsonl").read_text().splitlines()] == [0.008, 0.012]
 
-    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+    from labelfactory.factory.training.dataset import ImageDataset
 
     encoder = tmp_path / "encoder.safetensors"
     save_encoder(train_encoder(all_images(ImageDataset(data)), steps=1, batch=8), encoder)

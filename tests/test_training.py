@@ -18,12 +18,12 @@ from training_world import blobs, curve, new_run
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.stylegan2_ada import training_run
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
-from labelfactory.factory.stylegan2_ada.choices import draw_choices
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.draws import draw_choices
 from labelfactory.factory.stylegan2_ada.presets import Preset
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import Trainer
 from labelfactory.factory.stylegan2_ada.training_run import train
+from labelfactory.factory.training.dataset import ImageDataset
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

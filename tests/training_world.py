@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
-from labelfactory.factory.stylegan2_ada.parallel import World, join, leave
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, start
 from labelfactory.factory.stylegan2_ada.training import Trainer
 from labelfactory.factory.stylegan2_ada.training_run import train
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.parallel import World, join, leave
 
 NETWORK = {"z_dim": 8, "w_dim": 8, "mapping_layers": 1, "channel_base": 32, "channel_max": 8}
 RECIPE = Recipe(batch=8, mbstd_group=4, learning_rate=0.002, r1_gamma=1.0, r1_interval=4, ema_kimg=0.1, ada_kimg=0.5)

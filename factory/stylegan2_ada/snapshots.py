@@ -9,11 +9,11 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
-from labelfactory.factory.stylegan2_ada.parallel import World
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
 from labelfactory.factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.parallel import World
 
 NAME = "snapshot.pt"
 

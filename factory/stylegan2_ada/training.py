@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.adaptive_augment import AdaController, AugmentPipe, augment
-from labelfactory.factory.stylegan2_ada.augment_geometry import blit
-from labelfactory.factory.stylegan2_ada.choices import Choices, FakeChoices, draw_choices, real_indices, seed_of
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
+from labelfactory.factory.stylegan2_ada.draws import Choices, FakeChoices, draw_choices, real_indices, seed_of
 from labelfactory.factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
-from labelfactory.factory.stylegan2_ada.parallel import World, share
 from labelfactory.factory.stylegan2_ada.presets import Recipe
+from labelfactory.factory.training.adaptive_augment import AdaController, AugmentPipe, augment
+from labelfactory.factory.training.augment_geometry import blit
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.parallel import World, share
 from labelfactory.interpreters.array_types import Float
 
 ADA_INTERVAL = 4  # minibatches between two moves of p (StyleGAN2-ADA, section 3.1)

@@ -18,10 +18,10 @@ from tqdm import tqdm
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
-from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot
 from labelfactory.factory.stylegan2_ada.training import Trainer
+from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
 from labelfactory.interpreters.array_types import Float
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device

@@ -36,10 +36,10 @@ def evaluate_generator(
 
     from labelfactory.errors import InputError
     from labelfactory.factory.quality_report import Report, kept_generators, open_alike
-    from labelfactory.factory.stylegan2_ada.curves import LOG, PICTURE, REPORT, draw_curves
-    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
-    from labelfactory.factory.stylegan2_ada.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
-    from labelfactory.factory.stylegan2_ada.quality import HEADING, Yardstick, all_images, table_row
+    from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
+    from labelfactory.factory.training.dataset import ImageDataset
+    from labelfactory.factory.training.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
+    from labelfactory.factory.training.quality import HEADING, Yardstick, all_images, table_row
 
     if count < 16:
         raise InputError(f"count is {count}: expected 16 or more images")

@@ -54,12 +54,12 @@ def train_generator(
 ) -> None:
     """Train a generator on your images; stop it whenever you want, the same command goes on."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
-    from labelfactory.factory.stylegan2_ada.parallel import join, leave
-    from labelfactory.factory.stylegan2_ada.precision import best_precision
     from labelfactory.factory.stylegan2_ada.presets import preset as preset_of
     from labelfactory.factory.stylegan2_ada.snapshots import NAME, start
     from labelfactory.factory.stylegan2_ada.training_run import train
+    from labelfactory.factory.training.dataset import ImageDataset
+    from labelfactory.factory.training.parallel import join, leave
+    from labelfactory.factory.training.precision import best_precision
 
     if kimg is not None and kimg <= 0:
         raise InputError(f"kimg is {kimg:g}: expected more than 0 thousand images")

@@ -17,7 +17,7 @@ def training_curves(
 ) -> None:
     """Draw losses, overfitting, rate and quality over the images seen (a run draws its own, curves.png)."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.stylegan2_ada.curves import draw_curves
+    from labelfactory.factory.training.curves import draw_curves
 
     if quality is not None and not quality.exists():
         raise InputError(f"{quality}: no such file; expected a report of evaluate-generator")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelfactory.factory.stylegan2_ada.augment_geometry import reflect_pad
+from labelfactory.factory.training.augment_geometry import reflect_pad
 from labelfactory.interpreters.array_types import Float
 
 BANDS = 4

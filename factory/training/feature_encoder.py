@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.stylegan2_ada.adaptive_augment import AugmentPipe, augment
+from labelfactory.factory.training.adaptive_augment import AugmentPipe, augment
 from labelfactory.interpreters.array_types import Float, UInt8
 
 SIZE = 64

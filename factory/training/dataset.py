@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.image_files import SUFFIXES, is_image, open_source
+from labelfactory.factory.training.image_files import SUFFIXES, is_image, open_source
 from labelfactory.interpreters.array_types import Float, UInt8
 
 FEWEST = 32

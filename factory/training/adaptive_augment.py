@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada import augment_color as color
-from labelfactory.factory.stylegan2_ada.augment_geometry import affine_warp, blit
+from labelfactory.factory.training import augment_color as color
+from labelfactory.factory.training.augment_geometry import affine_warp, blit
 from labelfactory.interpreters.array_types import Float, Int
 
 # Strengths of appendix B: standard deviations (of log2 for factors), largest shift in image widths.

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pixels import to_uint8
-from labelfactory.factory.stylegan2_ada.dataset import ImageDataset
-from labelfactory.factory.stylegan2_ada.feature_encoder import Encoder, Images
-from labelfactory.factory.stylegan2_ada.feature_metrics import (
+from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.feature_encoder import Encoder, Images
+from labelfactory.factory.training.feature_metrics import (
     Diversity,
     diversity,
     frechet_distance,
@@ -20,7 +21,6 @@ from labelfactory.factory.stylegan2_ada.feature_metrics import (
     nyquist_power,
     precision_recall,
 )
-from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.interpreters.array_types import Float
 
 

@@ -1,0 +1,1 @@
+"""What training any image network needs."""
