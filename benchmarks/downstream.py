@@ -221,10 +221,10 @@ def inverted_crops(
     study: Study, generator: ImageGenerator, n: int, seed: int
 ) -> tuple[LabelSet, np.ndarray, list[float]]:
     """The N crops' views with their latents, their reconstructions, and every view's fidelity."""
-    from labelfactory.factory.encoder import ensure_encoder
-    from labelfactory.factory.inversion import InversionSettings, load_discriminator
-    from labelfactory.factory.real_images import invert_label_set
-    from labelfactory.factory.views import with_views
+    from labelfactory.factory.labels.encoder import ensure_encoder
+    from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.labels.real_images import invert_label_set
+    from labelfactory.factory.labels.views import with_views
 
     options, crops = study.options, study.chosen(n, seed)
     samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n))

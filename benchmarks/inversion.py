@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from nuclei import load_nuclei
 
-from labelfactory.factory.encoder import ensure_encoder
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
-from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
-from labelfactory.factory.real_images import invert_label_set, unlabelled
-from labelfactory.factory.views import with_views
+from labelfactory.factory.labels.encoder import ensure_encoder
+from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
+from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.keypoints import (
     AXIS_KEYPOINTS,
     axis_keypoints,

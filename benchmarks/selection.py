@@ -20,18 +20,18 @@ from nuclei import load_nuclei
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
-from labelfactory.factory.latents import latents
-from labelfactory.factory.pairs.pairs import ArrayPairs
-from labelfactory.factory.segmenters.inference import predict as segment
-from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
-from labelfactory.factory.segmenters.unet import UNet
-from labelfactory.factory.selection import (
+from labelfactory.factory.labels.selection import (
     blank_samples,
     candidate_seeds,
     choose_diverse,
     describe_candidates,
     sample_label_set,
 )
+from labelfactory.factory.latents import latents
+from labelfactory.factory.pairs.pairs import ArrayPairs
+from labelfactory.factory.segmenters.inference import predict as segment
+from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
 TEST_IMAGES, CANDIDATES, TRUNCATION = 200, 512, 0.8

@@ -7,8 +7,7 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.recording import feature_maps
-from labelfactory.factory.views import picture_numbers
+from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
 from labelfactory.interpreters.array_types import Int
 from labelfactory.interpreters.centres import UNKNOWN, fit_centres
 from labelfactory.interpreters.instances import BOUNDARY, label_instances

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.bundled import BUILTIN, builtin_path
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.recording import describe_labels, labelled_features, recorded_attributes, recorded_features
-from labelfactory.factory.views import picture_numbers
+from labelfactory.factory.labels.feature_maps import describe_labels, labelled_features, picture_numbers
+from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
 from labelfactory.interpreters import Recipe, StyleInterpreter
 from labelfactory.interpreters.labelset import LabelSet
 
@@ -35,12 +33,6 @@ class InterpreterSettings:
             raise InputError(f"{self.members} members: expected 1 to 64")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"interpreter seed {self.seed}: expected 0 to 2**63 - 1")
-
-
-def load_labels(source: str | Path) -> LabelSet:
-    """A label set's folder, or ``builtin:NAME`` for the bundled one."""
-    name = os.fspath(source)
-    return LabelSet.load(builtin_path(name, "labels") if name.startswith(BUILTIN) else name)
 
 
 def train_interpreter(

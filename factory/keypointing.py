@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.recording import feature_maps
-from labelfactory.factory.views import picture_numbers
+from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
 from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe

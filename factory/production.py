@@ -19,8 +19,9 @@ from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.host_copy import HostCopy
-from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter, load_labels
+from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter
 from labelfactory.factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
 from labelfactory.factory.regressors import load_regressor

@@ -17,13 +17,14 @@ from torch.nn.functional import interpolate
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
-from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.keypointing import train_keypoints
+from labelfactory.factory.labels.feature_maps import labelled_features
+from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.recording import record_features, recorded_attributes
+from labelfactory.factory.labels.selection import sample_label_set
 from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
-from labelfactory.factory.recording import labelled_features, record_features, recorded_attributes
-from labelfactory.factory.selection import sample_label_set
 from labelfactory.factory.valuing import train_values
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.channels import ValueChannel

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.encoder import (
+from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.labels.encoder import (
     Encoder,
     ensure_encoder,
     load_encoder,
@@ -15,7 +16,6 @@ from labelfactory.factory.encoder import (
     train_encoder,
     w_statistics,
 )
-from labelfactory.factory.generator import ImageGenerator
 
 
 def unexplained(encoder: Encoder, generator: ImageGenerator) -> float:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.encoder import train_encoder
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.inversion import (
+from labelfactory.factory.labels.encoder import train_encoder
+from labelfactory.factory.labels.inversion import (
     InversionSettings,
     discriminator_features,
     feature_distance,

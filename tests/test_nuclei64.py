@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 
 

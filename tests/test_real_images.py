@@ -9,12 +9,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-import labelfactory.factory.real_images
+import labelfactory.factory.labels.real_images
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.inversion import InversionSettings
+from labelfactory.factory.labels.inversion import InversionSettings
+from labelfactory.factory.labels.real_images import invert_label_set, read_images, unlabelled
 from labelfactory.factory.latents import latents
-from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 
@@ -59,7 +59,7 @@ def test_after_an_interruption_finished_latents_are_not_made_again(
 ) -> None:
     labels = unlabelled(tiny_generator, "g", *read_images(pictures / "images", tiny_generator), NUCLEI_CLASSES, 0.7)
     settings = InversionSettings(steps=3, batch=2)
-    real, seen = labelfactory.factory.real_images.invert, []
+    real, seen = labelfactory.factory.labels.real_images.invert, []
 
     def interrupted(generator: ImageGenerator, images: np.ndarray, *args: object, **kwargs: object) -> object:
         if len(seen) == 1:

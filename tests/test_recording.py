@@ -10,7 +10,8 @@ import zarr
 from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
-from labelfactory.factory.recording import labelled_features, record_features, recorded_attributes, recorded_features
+from labelfactory.factory.labels.feature_maps import labelled_features
+from labelfactory.factory.labels.recording import record_features, recorded_attributes, recorded_features
 from labelfactory.interpreters import InputError as LabelError
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.labelset import LabelSet

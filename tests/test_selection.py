@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.latents import latents
-from labelfactory.factory.selection import (
+from labelfactory.factory.labels.proposing import predict_masks
+from labelfactory.factory.labels.selection import (
     candidate_seeds,
     choose_contested,
     choose_diverse,
     describe_candidates,
-    predict_masks,
     sample_label_set,
 )
+from labelfactory.factory.latents import latents
 from labelfactory.interpreters import InputError as InterpreterInputError
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from labelfactory.errors import InputError
 from labelfactory.errors import InputError as LabelError
 from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.labels.views import VIEWS, view, with_views
 from labelfactory.factory.latents import latents
-from labelfactory.factory.views import VIEWS, view, with_views
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters import Recipe, StyleInterpreter
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample

@@ -26,8 +26,8 @@ def export_labels(
     import numpy as np
 
     from labelfactory.errors import InputError
-    from labelfactory.factory.interpreting import load_labels
-    from labelfactory.factory.selection import predict_masks
+    from labelfactory.factory.labels.feature_maps import load_labels
+    from labelfactory.factory.labels.proposing import predict_masks
     from labelfactory.interpreters.formats import export_label_studio, export_labelme
 
     if format not in ("label-studio", "labelme"):

@@ -49,11 +49,11 @@ def invert(
 
     from labelfactory.errors import InputError
     from labelfactory.factory.cache import cache_dir
-    from labelfactory.factory.encoder import ensure_encoder
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.inversion import InversionSettings, load_discriminator
-    from labelfactory.factory.real_images import invert_label_set, read_images, unlabelled
-    from labelfactory.factory.views import with_views
+    from labelfactory.factory.labels.encoder import ensure_encoder
+    from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.labels.real_images import invert_label_set, read_images, unlabelled
+    from labelfactory.factory.labels.views import with_views
     from labelfactory.interpreters.crop import Crop
     from labelfactory.interpreters.formats import import_labels
     from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample

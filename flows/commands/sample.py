@@ -33,8 +33,8 @@ def sample(
     """Choose images to label and write them with empty masks, seeds and a contact sheet."""
     from labelfactory.errors import InputError
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.interpreting import load_labels
-    from labelfactory.factory.selection import sample_label_set
+    from labelfactory.factory.labels.feature_maps import load_labels
+    from labelfactory.factory.labels.selection import sample_label_set
     from labelfactory.interpreters import StyleInterpreter
     from labelfactory.interpreters.crop import Crop
     from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass

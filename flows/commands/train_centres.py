@@ -26,7 +26,7 @@ def train_centres(
     from labelfactory.factory.centring import read_objects
     from labelfactory.factory.centring import train_centres as train
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.interpreting import load_labels
+    from labelfactory.factory.labels.feature_maps import load_labels
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

@@ -24,9 +24,9 @@ def train_keypoints(
     """Train the ensemble that finds keypoints in feature maps."""
     from labelfactory.errors import InputError
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.interpreting import load_labels
     from labelfactory.factory.keypointing import train_keypoints as train
     from labelfactory.factory.keypointing import with_axis_keypoints
+    from labelfactory.factory.labels.feature_maps import load_labels
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

@@ -4,7 +4,6 @@ A generator's features do not turn with the image, so that each view, inverted, 
 views in other light teach it not to go by brightness where a few pictures make that look safe.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -51,11 +50,6 @@ def lit(sample: Sample, exponent: float, factor: float) -> Sample:
         return sample
     image = 255 * factor * (sample.image / 255) ** exponent
     return sample._replace(image=image.round().clip(0, 255).astype(np.uint8))
-
-
-def picture_numbers(pictures: Iterable[str]) -> list[int]:
-    """Equal numbers for views of one picture (``Sample.picture``): what training holds out together."""
-    return np.unique(list(pictures), return_inverse=True)[1].tolist()
 
 
 def view(sample: Sample, mirrored: bool, turns: int) -> Sample:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN, builtin_path
-from labelfactory.factory.encoder import Encoder, w_statistics
 from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.labels.encoder import Encoder, w_statistics
 from labelfactory.factory.pixels import to_float
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision

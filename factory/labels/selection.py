@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,10 +10,8 @@ import torch
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.latents import latents
-from labelfactory.factory.recording import sample_latent
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
@@ -176,29 +173,3 @@ def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: f
         image = generator.generate(latents([seed], generator.z_dim), truncation).images[0].cpu().numpy()
         out.append(Sample(f"seed-{seed:016x}", image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), seed))
     return out
-
-
-def predict_masks(
-    labels: LabelSet, interpreter_path: Path, uri: str | None = None, device: str = "auto"
-) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
-    """Masks and uncertainty scores of the samples that nobody has labelled yet, and the interpreter's name.
-
-    InputError where label set, interpreter and generator do not belong together.
-    """
-    generator = open_generator(uri or labels.generator_uri, device)
-    labels.check_generator(generator.sha256)
-    interpreter = StyleInterpreter.load(interpreter_path).to(generator.device)
-    if interpreter.generator_sha256 != generator.sha256:
-        raise InputError(
-            f"{interpreter_path}: belongs to another generator than the label set; give the one trained on it"
-        )
-    if [c["name"] for c in interpreter.classes] != list(labels.class_names):
-        raise InputError(f"{interpreter_path}: its classes differ from the label set's {', '.join(labels.class_names)}")
-    masks, scores = {}, {}
-    for sample in labels:
-        if not sample.labelled:
-            maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
-            prediction = interpreter.predict(maps, crop=labels.crop)
-            masks[sample.name] = prediction.mask[0].cpu().numpy()
-            scores[sample.name] = float(prediction.score[0])
-    return masks, scores, f"{interpreter_path.stem}-{interpreter.sha256[:8]}"

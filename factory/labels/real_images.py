@@ -11,9 +11,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.encoder import Encoder
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.inversion import InversionSettings, invert
+from labelfactory.factory.labels.encoder import Encoder
+from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.stylegan2_ada.networks import Discriminator
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
@@ -24,7 +24,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 @dataclass(frozen=True)
 class InvertedImage:
-    """How one image fared: see ``factory.inversion.Inversion``; ``kept`` where its fidelity was high enough."""
+    """How one image fared: see ``factory.labels.inversion.Inversion``; ``kept`` where its fidelity was high enough."""
 
     name: str
     fidelity: float

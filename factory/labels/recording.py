@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +11,15 @@ import numpy as np
 import torch
 import zarr
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.latents import latents
+from labelfactory.factory.labels.feature_maps import describe_labels, labelled_features
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet
 
 SCHEMA = "labelfactory-features"
 VERSION = 1
-
-
-def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
-    """What a label set knows of a sample, as a latent for ``ImageGenerator.generate`` (batch of one)."""
-    if sample.seed is not None:
-        return latents([sample.seed], generator.z_dim)
-    return np.asarray(sample.latent, dtype=np.float32)[None]
-
-
-def feature_maps(
-    generator: ImageGenerator, labels: LabelSet, samples: Iterable[Sample], progress: bool = True
-) -> Iterator[tuple[Sample, list[Tensor]]]:
-    """Some of a label set's samples and their feature maps, one at a time."""
-    for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
-        yield sample, generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
-
-
-def labelled_features(
-    generator: ImageGenerator, labels: LabelSet, progress: bool = True
-) -> Iterator[tuple[list[Tensor], UInt8[Tensor, "height width"]]]:
-    """Feature maps and mask of each labelled sample, one at a time: what ``StyleInterpreter.fit`` reads.
-
-    Masks of a crop are of the whole picture's size here, with nothing labelled outside.
-
-    Raises InputError where the labels belong to another generator or have another size.
-    """
-    generator.check_labels(labels)
-    samples = labels.labelled
-    if not len(samples):
-        raise InputError(f"{labels.where}: no sample has a label; label some images first")
-    for sample, maps in feature_maps(generator, labels, samples, progress):
-        yield maps, torch.from_numpy(labels.embed(sample.mask, IGNORE_INDEX, generator.resolution).copy())
-
-
-def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:
-    """What an interpreter has to know about the labels that it learns from, ready for JSON."""
-    return {
-        "classes": [
-            {"name": c.name, "color": list(c.color)} | ({} if c.thing is None else {"thing": c.thing})
-            for c in labels.classes
-        ],
-        "generator_sha256": generator.sha256,
-        "truncation": labels.truncation,
-        "labels_sha256": labels.content_sha256,
-        "pictures": [s.picture for s in labels.labelled],
-        **({"crop": list(labels.crop.numbers)} if labels.crop else {}),
-    }
 
 
 def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Path, progress: bool = True) -> Path:
