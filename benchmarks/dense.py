@@ -19,15 +19,15 @@ from nuclei import load_objects
 from PIL import Image
 from scipy import ndimage
 
-from labelfactory.factory.centring import train_centres
 from labelfactory.factory.evaluation.instances import Matches, average_precision, match, objects_of, panoptic_quality
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.heads.centres import train_centres
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+from labelfactory.factory.heads.values import train_values
 from labelfactory.factory.labels.encoder import ensure_encoder
 from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
-from labelfactory.factory.valuing import train_values
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.instances import BOUNDARY, label_instances
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample

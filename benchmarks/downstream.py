@@ -50,7 +50,7 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.interpreting import train_interpreter
+from labelfactory.factory.heads.classes import train_interpreter
 from labelfactory.factory.order import Order
 from labelfactory.factory.pairs.augment import PRESETS
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
@@ -130,7 +130,7 @@ class Study:
 
     def interpreter_settings(self, seed: int) -> Any:
         """Those of the product, with the cell's seed."""
-        from labelfactory.factory.interpreting import InterpreterSettings
+        from labelfactory.factory.heads.classes import InterpreterSettings
 
         return InterpreterSettings(seed=seed)
 

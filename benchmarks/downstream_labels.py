@@ -27,7 +27,7 @@ from downstream_parts import keep, network, segment, training_config
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import Generated, ImageGenerator
-from labelfactory.factory.interpreting import train_interpreter
+from labelfactory.factory.heads.classes import train_interpreter
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.factory.segmenters.segmenter import Segmenter

@@ -20,7 +20,7 @@ from nuclei import load_nuclei
 
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.labels.encoder import ensure_encoder
 from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled

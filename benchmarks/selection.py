@@ -19,7 +19,7 @@ from nuclei import load_nuclei
 
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.labels.selection import (
     blank_samples,
     candidate_seeds,

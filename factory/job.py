@@ -12,14 +12,11 @@ from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.regressors import load_regressor
+from labelfactory.factory.heads.head import REGRESSORS, load_regressor
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import DatasetSpec, Store, open_store
-
-REGRESSORS = {"keypoints": "regressor_sha256", "values": "value_sha256", "centres": "centre_sha256"}
-"""The order's fields that name a regressor's file, and the spec's that state its hash."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.heads.classes import InterpreterSettings, ensure_interpreter
+from labelfactory.factory.heads.head import REGRESSORS, load_regressor
 from labelfactory.factory.host_copy import HostCopy
-from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter
-from labelfactory.factory.job import REGRESSORS, Job, Models, hash_of, load_interpreter, models_of, put_models
+from labelfactory.factory.job import Job, Models, hash_of, load_interpreter, models_of, put_models
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
-from labelfactory.factory.regressors import load_regressor
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.instances import BOUNDARY, label_instances

@@ -8,8 +8,8 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.interpreting import InterpreterSettings
-from labelfactory.factory.interpreting import train_interpreter as train
+from labelfactory.factory.heads.classes import InterpreterSettings
+from labelfactory.factory.heads.classes import train_interpreter as train
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.flows.access import permitted_path
 from labelfactory.flows.faults import explained

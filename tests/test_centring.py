@@ -10,10 +10,10 @@ from PIL import Image
 from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
-from labelfactory.factory.centring import objects_in_masks, read_objects, train_centres
+from labelfactory.factory.heads.centres import objects_in_masks, read_objects, train_centres
+from labelfactory.factory.heads.head import load_regressor
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
-from labelfactory.factory.regressors import load_regressor
 from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.labelset import LabelClass, LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe

@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.interpreting import InterpreterSettings, train_interpreter
-from labelfactory.factory.keypointing import train_keypoints
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+from labelfactory.factory.heads.keypoints import train_keypoints
+from labelfactory.factory.heads.values import train_values
 from labelfactory.factory.labels.feature_maps import labelled_features
 from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
 from labelfactory.factory.labels.recording import record_features, recorded_attributes
@@ -25,7 +26,6 @@ from labelfactory.factory.labels.selection import sample_label_set
 from labelfactory.factory.latents import latents
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
-from labelfactory.factory.valuing import train_values
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.crop import Crop

@@ -8,7 +8,7 @@ from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
-from labelfactory.factory.interpreting import InterpreterSettings, ensure_interpreter
+from labelfactory.factory.heads.classes import InterpreterSettings, ensure_interpreter
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.interpreters import InputError as LabelError
 from labelfactory.interpreters import Recipe, StyleInterpreter

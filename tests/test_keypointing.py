@@ -10,10 +10,10 @@ from tiny_world import TinyWorld
 from typer.testing import CliRunner
 
 from labelfactory.errors import InputError
-from labelfactory.factory.keypointing import train_keypoints, with_axis_keypoints
+from labelfactory.factory.heads.head import load_regressor
+from labelfactory.factory.heads.keypoints import train_keypoints, with_axis_keypoints
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
-from labelfactory.factory.regressors import load_regressor
 from labelfactory.flows.commands.train_keypoints import train_keypoints as command
 from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS
 from labelfactory.interpreters.labelset import LabelSet

@@ -10,10 +10,10 @@ from PIL import Image
 from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
+from labelfactory.factory.heads.head import load_regressor
+from labelfactory.factory.heads.values import held_out_lines, train_values
 from labelfactory.factory.order import Order
 from labelfactory.factory.production import prepare, produce, render_shard
-from labelfactory.factory.regressors import load_regressor
-from labelfactory.factory.valuing import held_out_lines, train_values
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe

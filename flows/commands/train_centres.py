@@ -23,9 +23,9 @@ def train_centres(
 ) -> None:
     """Train the ensemble that finds the centres of objects, to keep apart those that touch."""
     from labelfactory.errors import InputError
-    from labelfactory.factory.centring import read_objects
-    from labelfactory.factory.centring import train_centres as train
     from labelfactory.factory.families import open_generator
+    from labelfactory.factory.heads.centres import read_objects
+    from labelfactory.factory.heads.centres import train_centres as train
     from labelfactory.factory.labels.feature_maps import load_labels
 
     if not out.parent.is_dir():

@@ -26,11 +26,11 @@ def train_interpreter(
     """Train the ensemble that reads labels (classes, or with --values numbers) from feature maps."""
     from labelfactory.errors import InputError
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.interpreting import InterpreterSettings, train_from_recording
-    from labelfactory.factory.interpreting import train_interpreter as train
+    from labelfactory.factory.heads.classes import InterpreterSettings, train_from_recording
+    from labelfactory.factory.heads.classes import train_interpreter as train
+    from labelfactory.factory.heads.values import held_out_lines, train_values
     from labelfactory.factory.labels.feature_maps import load_labels
     from labelfactory.factory.labels.recording import record_features
-    from labelfactory.factory.valuing import held_out_lines, train_values
 
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")

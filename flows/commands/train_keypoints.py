@@ -24,8 +24,8 @@ def train_keypoints(
     """Train the ensemble that finds keypoints in feature maps."""
     from labelfactory.errors import InputError
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.keypointing import train_keypoints as train
-    from labelfactory.factory.keypointing import with_axis_keypoints
+    from labelfactory.factory.heads.keypoints import train_keypoints as train
+    from labelfactory.factory.heads.keypoints import with_axis_keypoints
     from labelfactory.factory.labels.feature_maps import load_labels
 
     if not out.parent.is_dir():

@@ -18,3 +18,7 @@ def load_regressor(path: str | Path, generator: ImageGenerator, kind: str) -> Fe
     if model.generator_sha256 != generator.sha256:
         raise InputError(f"{path}: belongs to another generator; train {kind} for the one given")
     return model
+
+
+REGRESSORS = {"keypoints": "regressor_sha256", "values": "value_sha256", "centres": "centre_sha256"}
+"""The order's fields that name a regressor's file, and the spec's that state its hash."""
