@@ -51,12 +51,13 @@ from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import train_interpreter
-from labelfactory.factory.order import Order
 from labelfactory.factory.pairs.augment import PRESETS
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
-from labelfactory.factory.production import prepare, produce
+from labelfactory.factory.production.line import produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.segmenters.catalogue import load_segmenter, save_segmenter
 from labelfactory.factory.segmenters.inference import dataset_confusion, predict_pairs
 from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled

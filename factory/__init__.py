@@ -1,14 +1,17 @@
-"""The production line: generators, sampling, feature recording, production of shards."""
+"""The production line: generators, labels, heads, production of shards, segmenters and their evaluation."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.lazy import face
 
 if TYPE_CHECKING:
     from labelfactory.factory.families import open_generator
     from labelfactory.factory.generator import Generated, ImageGenerator
-    from labelfactory.factory.order import Order
-    from labelfactory.factory.production import Job, make_shard, prepare, produce
+    from labelfactory.factory.production.job import Job
+    from labelfactory.factory.production.line import make_shard, produce
+    from labelfactory.factory.production.order import Order
+    from labelfactory.factory.production.prepare import prepare
 
 __all__ = [
     "Generated",
@@ -23,18 +26,15 @@ __all__ = [
     "produce",
 ]
 
-_HOMES: dict[str, tuple[str, ...]] = {
-    "generators": ("Generated", "ImageGenerator", "open_generator"),
-    "order": ("Order",),
-    "production": ("Job", "make_shard", "prepare", "produce"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Loads the module of a public name when it is first asked for: a training machine has neither zarr nor fsspec."""
-    import importlib
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"labelfactory.factory.{module}"), name)
-    raise AttributeError(f"module 'labelfactory.factory' has no attribute {name!r}")
+# Loaded when asked for: a training machine has neither zarr nor fsspec.
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "labelfactory.factory.families": ("open_generator",),
+        "labelfactory.factory.generator": ("Generated", "ImageGenerator"),
+        "labelfactory.factory.production.job": ("Job",),
+        "labelfactory.factory.production.line": ("make_shard", "produce"),
+        "labelfactory.factory.production.order": ("Order",),
+        "labelfactory.factory.production.prepare": ("prepare",),
+    },
+)

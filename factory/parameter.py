@@ -6,7 +6,6 @@ from functools import cache
 from typing import Annotated, Any, get_origin, get_type_hints
 
 from labelfactory.errors import InputError
-from labelfactory.factory.order import Order
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Parameter:
 
 
 @cache
-def parameters() -> dict[str, tuple[Any, Any, Parameter]]:
-    """Fields that a person may give: name to type, default (or dataclasses.MISSING) and what is said of it."""
-    hints = get_type_hints(Order, include_extras=True)
-    described = [(entry, hints[entry.name]) for entry in fields(Order) if get_origin(hints[entry.name]) is Annotated]
+def parameters(order: type) -> dict[str, tuple[Any, Any, Parameter]]:
+    """Fields that a person may give: name to type, default (or dataclasses.MISSING) and what is said of each."""
+    hints = get_type_hints(order, include_extras=True)
+    described = [(entry, hints[entry.name]) for entry in fields(order) if get_origin(hints[entry.name]) is Annotated]
     return {entry.name: (hint.__origin__, entry.default, hint.__metadata__[0]) for entry, hint in described}

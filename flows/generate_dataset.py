@@ -10,8 +10,10 @@ from prefect.futures import as_completed
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import Job, open_output, prepare
+from labelfactory.factory.production.job import Job
+from labelfactory.factory.production.line import open_output
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.access import permitted
 from labelfactory.flows.faults import explained, retries, worth_retrying
 from labelfactory.flows.groups import forget_stop, make_group, stop_groups

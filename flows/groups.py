@@ -8,7 +8,8 @@ import threading
 import time
 
 from labelfactory.errors import WorkError
-from labelfactory.factory.production import Job, make_shard
+from labelfactory.factory.production.job import Job
+from labelfactory.factory.production.line import make_shard
 from labelfactory.flows.faults import StoppedError
 from labelfactory.storage import open_store
 

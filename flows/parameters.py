@@ -1,4 +1,4 @@
-"""An order's fields as the parameters of a command and of a flow, so that each is written once: in factory/order.py."""
+"""An order's fields as the parameters of a command and of a flow, so that each is written once: in its dataclass."""
 
 import inspect
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import MISSING
 from typing import Annotated, Any, Protocol, TypeVar
 
 from labelfactory.factory.parameter import Parameter, parameters
+from labelfactory.factory.production.order import Order
 from labelfactory.flows.access import permitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,7 +23,7 @@ def _take_order(without: tuple[str, ...], defaults: dict[str, Any], describe: Ca
 
     def decorate(function: Function) -> Function:
         taken = []
-        for name, (kind, default, about) in parameters().items():
+        for name, (kind, default, about) in parameters(Order).items():
             if name not in without:
                 default = defaults.get(name, default)
                 default = inspect.Parameter.empty if default is MISSING else default
@@ -56,7 +57,7 @@ def flow_takes_order(**defaults: Any) -> Decorator:
         return Field(ge=about.at_least, le=about.at_most, pattern=pattern, min_length=shortest)
 
     def decorate(function: Function) -> Function:
-        told = "".join(f"\n        {name}: {about.help}" for name, (_, _, about) in parameters().items())
+        told = "".join(f"\n        {name}: {about.help}" for name, (_, _, about) in parameters(Order).items())
         function.__doc__ = (function.__doc__ or "").replace("Args:", f"Args:{told}", 1)
         return _take_order((), defaults, describe)(function)
 
@@ -65,5 +66,5 @@ def flow_takes_order(**defaults: Any) -> Decorator:
 
 def permitted_order(given: dict[str, Any]) -> dict[str, Any]:
     """``given`` with every place checked and made absolute in a deployed run."""
-    places = {name for name, (_, _, about) in parameters().items() if about.place}
+    places = {name for name, (_, _, about) in parameters(Order).items() if about.place}
     return {name: permitted(name, value) if name in places else value for name, value in given.items()}

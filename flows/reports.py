@@ -14,7 +14,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from labelfactory.factory.production import Job
+from labelfactory.factory.production.job import Job
 from labelfactory.storage import contact_sheet, open_store
 
 ROWS = 200  # of the table of shards; the rest is summed up

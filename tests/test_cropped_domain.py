@@ -24,8 +24,10 @@ from labelfactory.factory.labels.inversion import InversionSettings, invert, loa
 from labelfactory.factory.labels.recording import record_features, recorded_attributes
 from labelfactory.factory.labels.selection import sample_label_set
 from labelfactory.factory.latents import latents
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.production.line import produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.production.render import render_shard
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.crop import Crop

@@ -14,9 +14,10 @@ from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.job import model_key
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import make_shard, open_output, prepare, produce
+from labelfactory.factory.production.line import make_shard, open_output, produce
+from labelfactory.factory.production.models import model_key
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.generate_dataset import generate_dataset
 from labelfactory.flows.runners import Execution
 from labelfactory.storage import Store, open_store

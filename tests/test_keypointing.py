@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from labelfactory.errors import InputError
 from labelfactory.factory.heads.head import load_regressor
 from labelfactory.factory.heads.keypoints import train_keypoints, with_axis_keypoints
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.production.line import produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.production.render import render_shard
 from labelfactory.flows.commands.train_keypoints import train_keypoints as command
 from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS
 from labelfactory.interpreters.labelset import LabelSet

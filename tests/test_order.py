@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.factory.order import MAX_SEED, Order
 from labelfactory.factory.parameter import Parameter, parameters
+from labelfactory.factory.production.order import MAX_SEED, Order
 from labelfactory.flows.access import Access
 from labelfactory.flows.commands.generate import generate
 from labelfactory.flows.commands.plan import plan

@@ -13,8 +13,10 @@ from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
 from labelfactory.factory.latents import latents
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import Job, make_shard, open_output, prepare, produce
+from labelfactory.factory.production.job import Job
+from labelfactory.factory.production.line import make_shard, open_output, produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.storage import InputError as StoreError
 from labelfactory.storage import open_dataset, open_store, sample_seeds

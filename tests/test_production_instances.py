@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from tiny_world import TinyWorld
 
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import prepare, produce
+from labelfactory.factory.production.line import produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.labelset import LabelClass, LabelSet
 from labelfactory.storage import open_dataset

@@ -6,8 +6,8 @@ import torch
 from tiny_world import TinyWorld
 
 from labelfactory.factory.cuda_graph import Replay
-from labelfactory.factory.host_copy import HostCopy
 from labelfactory.factory.latents import latents
+from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.stylegan2_ada.networks import Generator
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -12,8 +12,10 @@ from tiny_world import TinyWorld
 from labelfactory.errors import InputError
 from labelfactory.factory.heads.head import load_regressor
 from labelfactory.factory.heads.values import held_out_lines, train_values
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import prepare, produce, render_shard
+from labelfactory.factory.production.line import produce
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.production.render import render_shard
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe

@@ -1,1 +1,1 @@
-"""What judges."""
+"""Judges of predictions: scores with intervals, and the report that shows them."""

@@ -1,1 +1,1 @@
-"""Trainers of the label kinds."""
+"""Label kinds: what each learns from, how it is trained, and which arrays it gives a store."""

@@ -1,1 +1,1 @@
-"""From people and photographs to feature maps."""
+"""From people and photographs to feature maps: which images to label, inversion, views, proposals."""

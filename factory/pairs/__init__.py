@@ -1,1 +1,1 @@
-"""Images and labels wherever they lie."""
+"""Images and their labels wherever they lie: stores, folders, zips."""

@@ -1,1 +1,1 @@
-"""What training any image network needs."""
+"""What training any image network needs: data, precision, processes, augmentation, curves, quality."""

@@ -34,8 +34,8 @@ def plan(
     import numpy as np
 
     from labelfactory.errors import InputError
-    from labelfactory.factory.order import Order
-    from labelfactory.factory.planning import Fleet, calibrate, simulate, sizes
+    from labelfactory.factory.production.order import Order
+    from labelfactory.factory.production.planning import Fleet, calibrate, simulate, sizes
     from labelfactory.flows.runners import Execution
 
     fleet = Fleet(workers, mtbf_hours, restart_s, straggler_share=straggler_share, straggler_factor=straggler_factor)

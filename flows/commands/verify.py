@@ -82,7 +82,8 @@ def _shard_maker(
 
     def make(shard: int) -> dict[str, Any]:
         from labelfactory.errors import InputError, WorkError
-        from labelfactory.factory.production import Job, render_shard
+        from labelfactory.factory.production.job import Job
+        from labelfactory.factory.production.render import render_shard
         from labelfactory.storage import open_store
 
         spec = open_store(uri).spec

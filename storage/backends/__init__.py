@@ -1,1 +1,1 @@
-"""Backends in a folder of their own, arrays apart from the spec, no module hidden behind a function."""
+"""Where a store's bytes live."""

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.order import Order
-from labelfactory.factory.production import BATCH, open_output, prepare, render_shard
+from labelfactory.factory.production.line import open_output
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.storage import DatasetSpec
 
-# Requests that one shard costs on an object store, by its commit protocol (storage/store.py, factory/production.py):
-# two looks at its record, the claim, the record and the root document before writing, the claim's owner twice.
+# Requests that one shard costs on an object store, by its commit protocol (storage/store.py, production/line.py): two
+# looks at its record, the claim, the record and the root document before writing, the claim's owner twice.
 GETS_PER_SHARD, DELETES_PER_SHARD = 6, 1
 PUTS_BESIDE_ARRAYS = 2  # claim and commit record
 LEASE_PUTS_S = 15.0  # a claim is renewed so often

@@ -69,7 +69,7 @@ class Order:
     def __post_init__(self) -> None:
         if self.interpreter is None and self.labels is None and self.generator.startswith("builtin:"):
             object.__setattr__(self, "labels", self.generator)
-        for name, (_, _, parameter) in parameters().items():
+        for name, (_, _, parameter) in parameters(Order).items():
             parameter.check(name, getattr(self, name))
         if (self.interpreter is None) == (self.labels is None):
             raise InputError("give either an interpreter file or a label set, not both and not neither")

@@ -1,11 +1,10 @@
-"""A job for the production line, and the models that it names: loaded once, found on any machine."""
+"""The models that a job names: loaded once, found on any machine."""
 
 import hashlib
 import threading
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.cache import cache_dir
@@ -13,28 +12,11 @@ from labelfactory.factory.families import open_generator
 from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.head import REGRESSORS, load_regressor
+from labelfactory.factory.production.job import Job
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
-from labelfactory.storage import DatasetSpec, Store, open_store
-
-
-@dataclass(frozen=True)
-class Job:
-    """An order with everything found and checked; small enough to send to any worker.
-
-    ``regressors``: the file of each kind that the spec has a hash of.
-    """
-
-    out: str
-    generator: str
-    generator_sha256: str
-    interpreter: str
-    spec: DatasetSpec
-    interpreter_reused: bool
-    device: str = "auto"
-    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
-    regressors: dict[str, str] = field(default_factory=dict, hash=False)
+from labelfactory.storage import Store, open_store
 
 
 class Models(NamedTuple):

@@ -1,0 +1,1 @@
+"""The production line: from an order to a store of image-label pairs."""
