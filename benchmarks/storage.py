@@ -91,7 +91,7 @@ class Clock:
 def write_store(
     folder: Path, data: dict[str, np.ndarray], uri: str = "", options: dict | None = None
 ) -> tuple[float, float]:
-    from labelfactory.storage import create_store, sample_seeds
+    from labelfactory.storage import create_store, finalize, sample_seeds
 
     spec, count = the_spec(len(data["image"])), len(data["image"])
     latent = np.random.default_rng(1).standard_normal((count, 512), dtype=np.float32)
@@ -105,7 +105,7 @@ def write_store(
             store.write_shard(
                 shard, {**arrays, "uncertainty_score": score[part], "latent": latent[part], "seed": seeds}
             )
-        store.finalize()
+        finalize(store)
     return clock.stop()
 
 

@@ -20,6 +20,7 @@ from labelfactory.flows.groups import forget_stop, make_group, stop_groups
 from labelfactory.flows.parameters import flow_takes_order, permitted_order
 from labelfactory.flows.reports import publish_report
 from labelfactory.flows.runners import Execution, make_runner
+from labelfactory.storage import finalize
 
 
 class DatasetResult(BaseModel):
@@ -65,7 +66,7 @@ def shard_task(job: Job, shards: list[int], timeout_s: float) -> int:
 @task(name="finalize", cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=worth_retrying, **retries())
 def finalize_task(job: Job) -> tuple[int, int]:
     with open_output(job) as store:
-        manifest = store.finalize()
+        manifest = finalize(store)
     return manifest.count, manifest.kept
 
 

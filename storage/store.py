@@ -205,12 +205,6 @@ class Store:
                 f"the store grew from {self.spec.count} to {now.count} samples meanwhile: run with the new count"
             )
 
-    def finalize(self) -> Manifest:
-        """Computes ``keep`` over the whole set and writes the manifest; see ``storage.finalizing``."""
-        from labelfactory.storage.finalizing import finalize
-
-        return finalize(self)
-
 
 def read_spec(backend: Source) -> DatasetSpec:
     """The spec in a store's root document; InputError where there is no store, WorkError where it is damaged."""

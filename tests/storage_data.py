@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labelfactory.storage import ClassInfo, DatasetSpec, Store, ValueInfo, sample_seeds
+from labelfactory.storage import ClassInfo, DatasetSpec, Store, ValueInfo, finalize, sample_seeds
 
 SPEC = DatasetSpec(
     count=10,
@@ -59,7 +59,7 @@ def fill(store: Store) -> None:
     """Makes what is missing and finishes the store."""
     for shard in store.claim_missing():
         store.write_shard(shard, make_arrays(store.spec, shard))
-    store.finalize()
+    finalize(store)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

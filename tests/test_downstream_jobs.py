@@ -22,7 +22,7 @@ from labelfactory.factory.segmenters.predicting import evaluate_segmenter, predi
 from labelfactory.factory.segmenters.rounds import train
 from labelfactory.factory.segmenters.training import TrainingConfig
 from labelfactory.flows.cli import main
-from labelfactory.storage import ClassInfo, DatasetSpec, create_store, sample_seeds
+from labelfactory.storage import ClassInfo, DatasetSpec, create_store, finalize, sample_seeds
 
 TRAINING = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=30, precision="fp32")
 TINY = {"width": 4, "depth": 2}
@@ -59,7 +59,7 @@ def make_store(path: Path, n: int = 24) -> Path:
                     "latent": np.zeros((stop - start, 2), np.float32),
                 },
             )
-        store.finalize()
+        finalize(store)
     return path
 
 

@@ -13,7 +13,7 @@ from storage_data import make_arrays, make_spec
 from labelfactory.errors import InputError
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.planning import Calibration, Fleet, calibrate, simulate, sizes
-from labelfactory.storage import create_store
+from labelfactory.storage import create_store, finalize
 from labelfactory.storage.backends.remote import RemoteBackend
 
 QUIET = Fleet(workers=4, mtbf_hours=math.inf, spread=0.0, straggler_share=0.0)
@@ -89,15 +89,15 @@ def test_requests_of_a_shard_are_those_of_the_real_protocol():
             assert store.record(shard) is None
             store.write_shard(shard, arrays[shard])
         made = Counter(counts)
-        store.finalize()
+        finalize(store)
     told = sizes(spec, Calibration(1e9, 100.0, 0.0))
     shards = store.num_shards
     assert made["deletes"] == told.deletes == shards
     assert made["puts"] == told.puts - shards  # all but the chunks of keep
     assert made["gets"] == told.gets - 2 * shards
-    finalize = counts - made
-    assert finalize["puts"] - shards < 5  # manifest and claim beside the chunks of keep
-    assert finalize["gets"] - 2 * shards < 40
+    finishing = counts - made
+    assert finishing["puts"] - shards < 5  # manifest and claim beside the chunks of keep
+    assert finishing["gets"] - 2 * shards < 40
 
 
 def test_manifest_is_as_large_as_planned():
@@ -105,7 +105,7 @@ def test_manifest_is_as_large_as_planned():
     with create_store("memory://plan-manifest/store.zarr", spec) as store:
         for shard in store.claim_missing():
             store.write_shard(shard, make_arrays(spec, shard))
-        manifest = store.finalize()
+        manifest = finalize(store)
     entries = len(manifest.to_bytes()) - 4500  # hashes of the metadata documents do not grow
     assert entries / spec.num_shards == pytest.approx(
         sizes(spec, Calibration(1.0, 1.0, 0.0)).manifest_bytes / 100, rel=0.3

@@ -19,7 +19,7 @@ from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.storage import InputError as StoreError
-from labelfactory.storage import open_dataset, open_store, sample_seeds
+from labelfactory.storage import finalize, open_dataset, open_store, sample_seeds
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_a_store_goes_on_with_its_own_interpreter_when_the_file_was_replaced(ord
     for shard in range(3):
         make_shard(job, shard)
     with open_output(job) as store:
-        store.finalize()
+        finalize(store)
     assert shard_hashes(order.out) == shard_hashes(str(tmp_path / "whole"))
 
 

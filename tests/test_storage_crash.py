@@ -25,7 +25,7 @@ from storage_crash import (
 )
 from storage_data import make_arrays, make_spec, tree
 
-from labelfactory.storage import WorkError, create_store, verify
+from labelfactory.storage import WorkError, create_store, finalize, verify
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -59,7 +59,7 @@ def test_two_writers_at_once_share_the_work(tmp_path):
             for shard in store.claim_missing():
                 store.write_shard(shard, make_arrays(spec, shard))
                 made += 1
-            store.finalize()
+            finalize(store)
         (tmp_path / f"made-{os.getpid()}").write_text(str(made))
 
     children = [in_child(work) for _ in range(2)]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
-from labelfactory.storage import InputError, WorkError, create_store, open_dataset, open_store, verify
+from labelfactory.storage import InputError, WorkError, create_store, finalize, open_dataset, open_store, verify
 
 
 def expected(spec, name):
@@ -50,7 +50,7 @@ def test_resume_makes_only_what_is_missing(tmp_path):
     again = create_store(str(tmp_path / "set"), spec)
     assert again.missing() == [0, 2]
     with pytest.raises(WorkError, match="2 of 3 shards are missing"):
-        again.finalize()
+        finalize(again)
     (tmp_path / "set/_commits/000001.json").write_bytes(b"{}")
     assert again.missing() == [0, 1, 2]
     fill(again)
@@ -110,7 +110,7 @@ def test_a_worker_of_the_smaller_store_cannot_commit_into_the_grown_one(tmp_path
     with pytest.raises(WorkError, match="grew from 10 to 15"):
         old.write_shard(2, make_arrays(old.spec, 2))
     with pytest.raises(WorkError, match="grew from 10 to 15"):
-        old.finalize()
+        finalize(old)
 
 
 def test_a_claimed_shard_is_left_to_its_owner(tmp_path):
@@ -228,7 +228,7 @@ def test_any_content_of_any_shape_comes_back_bit_for_bit(data):
                     arrays[array.name] = np.frombuffer(raw, arrays[array.name].dtype).reshape(arrays[array.name].shape)
                 content[array.name].append(arrays[array.name])
             store.write_shard(shard, arrays)
-        store.finalize()
+        finalize(store)
     assert verify(uri).ok
     dataset = open_dataset(uri, keep=False)
     for name, parts in content.items():

@@ -16,6 +16,7 @@ from labelfactory.storage import (
     ValueInfo,
     contact_sheet,
     create_store,
+    finalize,
     html_report,
     open_dataset,
     verify,
@@ -74,7 +75,7 @@ def test_verify_looks_at_what_the_numbers_say(tmp_path, monkeypatch):
         for shard in (1, 2):
             store.write_shard(shard, make_arrays(SPEC, shard))
         monkeypatch.undo()
-        store.finalize()
+        finalize(store)
     [finding] = verify(str(tmp_path / "set")).findings
     assert str(finding) == "shard 0: value/c/0/0/0/0: is 2 in slope, which reaches from -1 to 1"
 

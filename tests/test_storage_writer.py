@@ -5,7 +5,7 @@ import threading
 import pytest
 from storage_data import fill, make_arrays, make_spec, tree
 
-from labelfactory.storage import InputError, ShardWriter, WorkError, create_store
+from labelfactory.storage import InputError, ShardWriter, WorkError, create_store, finalize
 
 
 def test_a_background_writer_makes_the_same_store(tmp_path):
@@ -15,7 +15,7 @@ def test_a_background_writer_makes_the_same_store(tmp_path):
         for shard in store.claim_missing():
             writer.put(shard, make_arrays(spec, shard))
     assert sorted(writer.records) == list(range(8))
-    store.finalize()
+    finalize(store)
     fill(create_store(str(tmp_path / "b"), spec))
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 

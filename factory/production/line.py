@@ -13,7 +13,7 @@ from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import put_models
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
-from labelfactory.storage import CommitRecord, Manifest, ShardWriter, Store, create_store, open_store
+from labelfactory.storage import CommitRecord, Manifest, ShardWriter, Store, create_store, finalize, open_store
 
 __all__ = ["BATCH", "Job", "make_shard", "open_output", "prepare", "produce", "render_shard"]
 
@@ -53,4 +53,4 @@ def produce(job: Job, progress: bool = True) -> Manifest:
         with tqdm(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
             for shard in store.claim_missing():
                 writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))
-        return store.finalize()
+        return finalize(store)
