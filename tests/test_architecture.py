@@ -1,0 +1,51 @@
+"""The map: no circle of imports, and the networks import where there is neither zarr, fsspec nor Prefect."""
+
+import subprocess
+import sys
+
+import pytest
+
+# What a bare GPU machine has no need of: with these missing, the parts below must import all the same.
+ABSENT = ("zarr", "fsspec", "numcodecs", "prefect", "typer", "pydantic", "fastapi", "matplotlib", "scipy")
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "package", ["interpreters", "factory.generator", "factory.families", "factory.stylegan2_ada", "factory.training"]
+)
+def test_networks_and_their_training_import_on_a_bare_machine(package: str) -> None:
+    code = f"""
+import importlib, pkgutil, sys
+for name in {ABSENT!r}:
+    sys.modules[name] = None
+module = importlib.import_module("labelfactory.{package}")
+inside = pkgutil.iter_modules(getattr(module, "__path__", []))
+names = [i.name for i in inside if i.name != "triton_kernel"]
+for name in names:
+    importlib.import_module(f"labelfactory.{package}.{{name}}")
+print(len(names))
+"""
+    assert int(run(code)) >= 0
+
+
+@pytest.mark.parametrize(
+    "statement", ["import labelfactory", "import labelfactory.factory", "import labelfactory.interpreters"]
+)
+def test_importing_a_face_loads_no_torch(statement: str) -> None:
+    assert run(f"{statement}; import sys; print('torch' in sys.modules, 'zarr' in sys.modules)") == "False False"
+
+
+def test_every_public_name_is_there() -> None:
+    import labelfactory
+    from labelfactory import factory, interpreters, storage
+
+    for face in (labelfactory, factory, interpreters, storage):
+        assert len(set(face.__all__)) == len(face.__all__)
+        for name in face.__all__:
+            assert hasattr(face, name)
+            assert name in dir(face)
