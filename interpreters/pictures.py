@@ -8,49 +8,73 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.array_types import Int, UInt8
 from labelfactory.interpreters.classes import LabelClass, palette
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Endings of the files that count as pictures, in lower case."""
 
-def save_mask(path: Path, mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]) -> None:
+
+def save_mask(file: Path | io.BytesIO, mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]) -> None:
     """Write a mask as 8-bit indexed PNG: values are class ids, the palette shows them in the classes' colours."""
     image = Image.fromarray(np.ascontiguousarray(mask))
     image.putpalette(palette(classes).tobytes(), rawmode="RGB")  # turns the grey image into an indexed one, values kept
-    image.save(path)
+    image.save(file, "png")
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "height width channels"]:
-    """An 8-bit grey or RGB picture; alpha is dropped, indexed colours are looked up. InputError for anything else."""
-    image = open_picture(path)
+def read_image(source: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height width channels"]:
+    """An 8-bit grey or RGB picture; alpha is dropped, indexed colours are looked up. InputError for anything else.
+
+    ``source`` is a file or its content; ``name`` is what errors call it (a file: its path).
+    """
+    image = open_picture(source, name)
     if image.mode in ("1", "L", "LA"):
         return np.array(image.convert("L"))[..., None]
     if image.mode in ("P", "RGB", "RGBA"):
         return np.array(image.convert("RGB"))
-    raise InputError(f"{path}: a picture of mode {image.mode}; expected 8-bit grey or RGB")
+    raise _mode_error(image, source, name, "8-bit grey or RGB")
 
 
-def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
+def read_mask(source: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height width"]:
     """Class ids of an 8-bit indexed (or grey) picture. InputError for anything else."""
-    image = open_picture(path)
+    image = open_picture(source, name)
     if image.mode not in ("P", "L"):
-        raise InputError(
-            f"{path}: a picture of mode {image.mode}; expected an 8-bit indexed PNG of class ids "
-            "(`factory import-labels` converts colour masks)"
+        raise _mode_error(
+            image, source, name, "an 8-bit indexed or grey mask of class ids (`factory import-labels` converts colours)"
         )
     return np.array(image)
 
 
-def open_picture(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+def read_object_numbers(source: Path | bytes, name: str = "") -> Int[np.ndarray, "height width"]:
+    """Numbers of objects (0: none) of an indexed or grey picture of 8 or 16 bits. InputError for anything else."""
+    image = open_picture(source, name)
+    if image.mode not in ("P", "L", "I", "I;16"):
+        raise _mode_error(image, source, name, "8- or 16-bit numbers of objects")
+    return np.array(image).astype(np.int64)
+
+
+def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
+    """A decoded picture of any kind. InputError where there is no such file, or none that Pillow can decode."""
+    if isinstance(source, Path) and not source.is_file():
+        raise InputError(f"{source}: no such file")
     try:
-        image = Image.open(io.BytesIO(path.read_bytes()))  # no file handle stays open if decoding fails
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        image = Image.open(io.BytesIO(data))  # from memory: no file handle stays open if decoding fails
         image.load()
     # Pillow's decoders meet broken files with whatever exception comes first
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}: {one_line(error)})") from None
+        where = _called(source, name)
+        raise InputError(f"{where}: cannot be read as a picture ({type(error).__name__}: {one_line(error)})") from None
     return image
 
 
 def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:100]
+
+
+def _called(source: Path | bytes, name: str) -> str:
+    return name or ("picture" if isinstance(source, bytes) else str(source))
+
+
+def _mode_error(image: Image.Image, source: Path | bytes, name: str, expected: str) -> InputError:
+    return InputError(f"{_called(source, name)}: a picture of mode {image.mode}; expected {expected}")

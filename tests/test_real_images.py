@@ -67,7 +67,7 @@ def test_after_an_interruption_finished_latents_are_not_made_again(
         seen.append(len(images))
         return real(generator, images, *args, **kwargs)
 
-    monkeypatch.setattr(labelfactory.factory.real_images, "invert", interrupted)
+    monkeypatch.setattr(labelfactory.factory.labels.real_images, "invert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         invert_label_set(tiny_generator, labels, pictures / "scratch", None, None, settings, progress=False)
     seen.clear()

@@ -12,7 +12,7 @@ from labelfactory.interpreters.array_types import Int
 from labelfactory.interpreters.centres import UNKNOWN, fit_centres
 from labelfactory.interpreters.instances import BOUNDARY, label_instances
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
-from labelfactory.interpreters.pictures import open_picture
+from labelfactory.interpreters.pictures import read_object_numbers
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 
 
@@ -25,13 +25,10 @@ def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "h
     for sample in labels:
         path = folder / f"{sample.name}.png"
         if path.is_file():
-            picture = open_picture(path)
-            if picture.mode not in ("L", "P", "I;16", "I"):
-                raise InputError(f"{path}: a picture of mode {picture.mode}; expected 8- or 16-bit numbers of objects")
-            numbers = np.array(picture).astype(np.int64)
+            numbers = read_object_numbers(path)
             if numbers.shape != sample.mask.shape:
                 size = " x ".join(map(str, sample.mask.shape[::-1]))
-                raise InputError(f"{path}: is {picture.width} x {picture.height}; the sample has {size}")
+                raise InputError(f"{path}: is {numbers.shape[1]} x {numbers.shape[0]}; the sample has {size}")
             found[sample.name] = numbers
     if not found:
         raise InputError(f"{folder}: has no PNG that is called like one of the label set's images")

@@ -17,9 +17,7 @@ from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.stylegan2_ada.networks import Discriminator
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
-from labelfactory.interpreters.pictures import read_image
-
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+from labelfactory.interpreters.pictures import SUFFIXES, read_image
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ def read_images(
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one of pictures")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not paths:
-        raise InputError(f"{folder}: has no pictures; expected {', '.join(PICTURES)}")
+        raise InputError(f"{folder}: has no pictures; expected {', '.join(SUFFIXES)}")
     size, pixels = generator.image_size, []
     for path in paths:
         image = read_image(path)

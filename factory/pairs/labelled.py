@@ -5,7 +5,6 @@ or images in one and masks in another. A label set of ours is such a folder. ``l
 list of classes) names the classes; ``groups.json`` or ``source.json`` (file name to group) what an image was cut from.
 """
 
-import io
 import json
 import zipfile
 import zlib
@@ -16,18 +15,17 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
-from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
-from labelfactory.interpreters.array_types import Shaped, UInt8
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
+from labelfactory.interpreters.pictures import SUFFIXES, read_image, read_mask, read_object_numbers
 
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked
 
 
-class Files:
+class FolderOrZip:
     """The files of a folder or a zip, by name."""
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +56,7 @@ class Files:
         found: dict[str, str] = {}
         for name in self.names:
             path = PurePosixPath(name)
-            if path.suffix.lower() in PICTURES and (folder is None or path.parent.name == folder):
+            if path.suffix.lower() in SUFFIXES and (folder is None or path.parent.name == folder):
                 if path.stem in found:
                     raise InputError(f"{self.path}: both {found[path.stem]} and {name}: names must differ")
                 found[path.stem] = name
@@ -112,8 +110,8 @@ class LabelledPairs(FilePairs):
         mapping: UInt8[Array, "256"] | None = None,
         numbered: bool = False,
     ) -> None:
-        self.files = Files(path)
-        self.mask_files = self.files if masks is None else Files(masks)
+        self.files = FolderOrZip(path)
+        self.mask_files = self.files if masks is None else FolderOrZip(masks)
         self.mapping, self.numbered = mapping, numbered
         self.groups = read_groups(self.files)
         images = self.files.pictures("images" if masks is None else None)
@@ -132,11 +130,11 @@ class LabelledPairs(FilePairs):
         self.classes = read_classes(self.files)
 
     def _read(self, stem: str) -> Pair:
-        image = decode_image(self.files.read(self.images[stem]), self.images[stem])
-        mask = decode_mask(self.mask_files.read(self.masks[stem]), self.masks[stem])
+        image = read_image(self.files.read(self.images[stem]), self.images[stem])
+        mask = read_mask(self.mask_files.read(self.masks[stem]), self.masks[stem])
         instances = None
         if stem in self.instances:
-            instances = decode_instances(self.files.read(self.instances[stem]), self.instances[stem])
+            instances = read_object_numbers(self.files.read(self.instances[stem]), self.instances[stem])
         elif self.numbered:
             instances = mask
         for name, array in (("mask", mask), ("instances", instances)):
@@ -151,16 +149,16 @@ class Pictures(FilePairs):
     """Images without labels: the pictures of ``images/``, or all, of a folder or zip; every pixel is 255."""
 
     def __init__(self, path: Path) -> None:
-        self.files = Files(path)
+        self.files = FolderOrZip(path)
         self.images = self.files.images()
         self.stems = sorted(self.images)
 
     def _read(self, stem: str) -> Pair:
-        image = decode_image(self.files.read(self.images[stem]), self.images[stem])
+        image = read_image(self.files.read(self.images[stem]), self.images[stem])
         return Pair(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), name=stem)
 
 
-def read_classes(files: Files) -> tuple[LabelClass, ...] | None:
+def read_classes(files: FolderOrZip) -> tuple[LabelClass, ...] | None:
     """The classes that a folder itself names, None where it does not."""
     for name in ("labelset.json", "classes.json"):
         data = files.json(name)
@@ -177,7 +175,7 @@ def read_classes(files: Files) -> tuple[LabelClass, ...] | None:
     return None
 
 
-def read_groups(files: Files) -> dict[str, str]:
+def read_groups(files: FolderOrZip) -> dict[str, str]:
     """File stem to the name of what the image was cut from; empty where the folder does not say."""
     data = files.json("groups.json") or files.json("source.json") or {}
     if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
@@ -199,41 +197,6 @@ def parse_mapping(text: str) -> UInt8[Array, "256"]:
             raise InputError(f"mapping {text!r}: {part!r} is not VALUE:CLASS or FROM-TO:CLASS with numbers 0 to 255")
         mapping[first : last + 1] = to
     return mapping
-
-
-def decode_image(data: bytes, name: str) -> UInt8[Array, "height width channels"]:
-    """An 8-bit grey or RGB picture."""
-    picture = _open(data, name)
-    if picture.mode in ("1", "L", "LA"):
-        return np.array(picture.convert("L"))[..., None]
-    if picture.mode in ("P", "RGB", "RGBA"):
-        return np.array(picture.convert("RGB"))
-    raise InputError(f"{name}: a picture of mode {picture.mode}; expected 8-bit grey or RGB")
-
-
-def decode_mask(data: bytes, name: str) -> UInt8[Array, "height width"]:
-    """An 8-bit indexed or grey picture of class ids."""
-    picture = _open(data, name)
-    if picture.mode not in ("P", "L"):
-        raise InputError(f"{name}: a picture of mode {picture.mode}; expected an 8-bit indexed or grey mask")
-    return np.array(picture)
-
-
-def decode_instances(data: bytes, name: str) -> Shaped[Array, "height width"]:
-    """Numbers of objects: 8 or 16 bit."""
-    picture = _open(data, name)
-    if picture.mode not in ("P", "L", "I", "I;16"):
-        raise InputError(f"{name}: a picture of mode {picture.mode}; expected object numbers, 8 or 16 bit")
-    return np.array(picture).astype(np.int32)
-
-
-def _open(data: bytes, name: str) -> Image.Image:
-    try:
-        picture = Image.open(io.BytesIO(data))
-        picture.load()
-    except Exception as error:  # Pillow's decoders meet broken files with whatever exception comes first
-        raise InputError(f"{name}: cannot be read as a picture ({' '.join(str(error).split())[:100]})") from None
-    return picture
 
 
 def _size(array: Array) -> str:

@@ -11,13 +11,13 @@ from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
 from labelfactory.factory.evaluation.figures import overlay
 from labelfactory.factory.evaluation.report import write_report
-from labelfactory.factory.pairs.labelled import Files, LabelledPairs, decode_image, parse_mapping
+from labelfactory.factory.pairs.labelled import FolderOrZip, LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.factory.segmenters.inference import predict
 from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
-from labelfactory.interpreters.pictures import save_mask
+from labelfactory.interpreters.pictures import read_image, save_mask
 
 
 def evaluate_segmenter(
@@ -64,14 +64,14 @@ def predict_files(
     if images.is_file() and images.suffix.lower() != ".zip":
         read, names = (lambda name: images.read_bytes()), {images.stem: images.name}
     else:
-        files = Files(images)
+        files = FolderOrZip(images)
         read, names = files.read, files.images()
     where = resolve_device(device)
     model.to(where)
     for folder in ("masks", "overlays") if overlays else ("masks",):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for stem, name in tqdm(sorted(names.items()), unit="image", disable=not progress):
-        image = decode_image(read(name), name)
+        image = read_image(read(name), name)
         mask = predict(model, image, tile, bf16=uses_bf16(precision, where)).argmax(0).astype(np.uint8)
         save_mask(out / "masks" / f"{stem}.png", mask, classes)
         if overlays:

@@ -14,8 +14,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.training.image_files import SUFFIXES, is_image, open_source
+from labelfactory.factory.training.image_files import is_image, open_source
 from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.interpreters.pictures import SUFFIXES
 
 FEWEST = 32
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch

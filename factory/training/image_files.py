@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.pictures import SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 Reader = Callable[[str], bytes]
 
 
