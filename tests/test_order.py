@@ -56,7 +56,7 @@ def test_ranges_hold_at_both_ends(low, high, value):
 
 
 def test_every_field_is_a_parameter_of_command_plan_and_flow():
-    names = list(parameters())
+    names = list(parameters(Order))
     assert set(inspect.signature(Order).parameters) - set(names) == {"storage_options"}
     assert list(inspect.signature(generate).parameters) == names
     assert set(names) - set(inspect.signature(plan).parameters) == {"out", "seed"}
@@ -67,7 +67,7 @@ def test_every_field_is_a_parameter_of_command_plan_and_flow():
 
 def test_every_text_is_a_place_or_one_of_a_few_words():
     """A new field with a path that were no place could make a worker read what it may not."""
-    texts = {name: about for name, (kind, _, about) in parameters().items() if str in (kind, *typing.get_args(kind))}
+    texts = {name: about for name, (kind, _, about) in parameters(Order).items() if str in (kind, *typing.get_args(kind))}
     assert {"generator", "out", "interpreter", "labels", "keypoints"} <= set(texts)
     assert [name for name, about in texts.items() if not (about.place or about.pattern)] == []
 
@@ -76,7 +76,7 @@ def test_a_deployed_run_has_every_place_checked(tmp_path, monkeypatch):
     monkeypatch.setenv("LABELFACTORY_WORKSPACE", str(tmp_path))
     monkeypatch.delenv("LABELFACTORY_ALLOW", raising=False)
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "some")
-    places = [name for name, (_, _, about) in parameters().items() if about.place]
+    places = [name for name, (_, _, about) in parameters(Order).items() if about.place]
     for name in places:
         with pytest.raises(InputError, match=f"{name} is /elsewhere"):
             permitted_order({name: "/elsewhere"})
