@@ -67,7 +67,8 @@ def test_every_field_is_a_parameter_of_command_plan_and_flow():
 
 def test_every_text_is_a_place_or_one_of_a_few_words():
     """A new field with a path that were no place could make a worker read what it may not."""
-    texts = {name: about for name, (kind, _, about) in parameters(Order).items() if str in (kind, *typing.get_args(kind))}
+    fields = parameters(Order).items()
+    texts = {name: about for name, (kind, _, about) in fields if str in (kind, *typing.get_args(kind))}
     assert {"generator", "out", "interpreter", "labels", "keypoints"} <= set(texts)
     assert [name for name, about in texts.items() if not (about.place or about.pattern)] == []
 
