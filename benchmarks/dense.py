@@ -26,7 +26,7 @@ from labelfactory.factory.heads.centres import train_centres
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.heads.values import train_values
 from labelfactory.factory.labels.encoder import ensure_encoder
-from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
+from labelfactory.factory.labels.inversion import InversionSettings
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.instances import BOUNDARY, label_instances
@@ -60,7 +60,6 @@ def main() -> None:
         labels,
         args.out / "latents",
         ensure_encoder(generator, args.out, args.encoder_steps),
-        load_discriminator(args.generator, generator.device),
         InversionSettings(steps=args.steps),
         keep_poor=True,
     )

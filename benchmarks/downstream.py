@@ -223,7 +223,7 @@ def inverted_crops(
 ) -> tuple[LabelSet, np.ndarray, list[float]]:
     """The N crops' views with their latents, their reconstructions, and every view's fidelity."""
     from labelfactory.factory.labels.encoder import ensure_encoder
-    from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.labels.inversion import InversionSettings
     from labelfactory.factory.labels.real_images import invert_label_set
     from labelfactory.factory.labels.views import with_views
 
@@ -236,7 +236,6 @@ def inverted_crops(
         views,
         study.out / "latents",
         ensure_encoder(generator, cache_dir(), options.encoder_steps),
-        load_discriminator(options.generator, generator.device),
         InversionSettings(steps=options.inversion_steps),
         options.min_fidelity,
     )

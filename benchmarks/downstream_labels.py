@@ -66,7 +66,7 @@ def label_sets(
 
 def generated_labels(generator: ImageGenerator, upper: Segmenter, like: LabelSet, count: int, seed: int) -> LabelSet:
     """Generated images with the upper bound's masks, as a label set."""
-    z = np.random.default_rng(seed).standard_normal((count, generator.z_dim), dtype=np.float32)
+    z = np.random.default_rng(seed).standard_normal((count, *generator.latent_shape), dtype=np.float32)
     images = generator.generate(z, 1.0).images.numpy()
     ws = generator.map(z, 1.0).numpy()
     rows = zip(images, segment(upper, images), ws, strict=True)
@@ -76,7 +76,7 @@ def generated_labels(generator: ImageGenerator, upper: Segmenter, like: LabelSet
 def new_images(study: Study, generator: ImageGenerator, seed: int) -> Iterator[Generated]:
     """A tenth as many images as a cell of the study has, in batches, with their feature maps."""
     count = max(BATCH, study.options.pairs // 10)
-    z = np.random.default_rng(1000 + seed).standard_normal((count, generator.z_dim), dtype=np.float32)
+    z = np.random.default_rng(1000 + seed).standard_normal((count, *generator.latent_shape), dtype=np.float32)
     for i in range(0, count, BATCH):
         yield generator.generate(z[i : i + BATCH], 1.0)
 

@@ -22,7 +22,7 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.labels.encoder import ensure_encoder
-from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.keypoints import (
@@ -62,7 +62,6 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     args.out.mkdir(parents=True, exist_ok=True)
     generator = open_generator(args.generator, "cpu")
-    discriminator = load_discriminator(args.generator, generator.device)
     encoder = ensure_encoder(generator, args.out, args.encoder_steps)
     settings = InversionSettings(steps=args.steps)
     images, masks, names, source = load_nuclei("val")
@@ -84,20 +83,20 @@ def main() -> None:
             return
         part = LabelSet(NUCLEI_CLASSES, tuple(samples[start : start + settings.batch]), "", generator.sha256)
         began = time.monotonic()
-        _, fared, _ = invert_label_set(generator, part, args.out / "latents", encoder, discriminator, settings)
+        _, fared, _ = invert_label_set(generator, part, args.out / "latents", encoder, settings)
         seconds = time.monotonic() - began
         if seconds > 1:
             print(f"{seconds / len(part):.2f} s per image, {np.mean([f.steps for f in fared]):.0f} steps", flush=True)
     count = TRAIN + TEST  # views come behind
     everything = LabelSet(NUCLEI_CLASSES, tuple(samples), args.generator, generator.sha256)
     inverted, fared, reconstructions = invert_label_set(
-        generator, everything, args.out / "latents", encoder, discriminator, settings, keep_poor=True
+        generator, everything, args.out / "latents", encoder, settings, keep_poor=True
     )
     captions = [f"{f.fidelity:.2f}" for f in fared[:count]]
     comparison_sheet([s.image for s in samples[:count]], list(reconstructions[:count]), captions).save(
         args.out / "reconstructions.png"
     )
-    guess = invert(generator, images[chosen], encoder, None, InversionSettings(steps=0), progress=False)
+    guess = invert(generator, images[chosen], encoder, InversionSettings(steps=0), progress=False)
     blind = invert(generator, images[chosen], None, None, InversionSettings(steps=0), progress=False)
     fidelity, psnr = (np.array([getattr(f, name) for f in fared[:count]]) for name in ("fidelity", "psnr"))
     result = {

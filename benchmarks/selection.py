@@ -78,7 +78,8 @@ def main() -> None:
     generator = open_generator(args.generator, "cpu")
     test = candidate_seeds(TEST_IMAGES, 10**6)
     batches = [
-        generator.generate(latents(test[i : i + 10], generator.z_dim), TRUNCATION) for i in range(0, len(test), 10)
+        generator.generate(latents(test[i : i + 10], generator.latent_shape), TRUNCATION)
+        for i in range(0, len(test), 10)
     ]
     truth = [np.stack([label(model, i) for i in batch.images.numpy()]) for batch in batches]
     path = args.out / "results.jsonl"

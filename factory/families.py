@@ -5,7 +5,7 @@ import os
 from labelfactory.factory.bundled import BUILTIN, builtin_path
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.family import StyleGAN2
 
 
 def open_generator(
@@ -19,4 +19,4 @@ def open_generator(
     chosen = resolve_device(device)
     name = os.fspath(uri)
     source = builtin_path(name, "generator.safetensors") if name.startswith(BUILTIN) else name
-    return ImageGenerator(load_checkpoint(source, sha256), chosen, precision)
+    return StyleGAN2.open(str(source), sha256, chosen, precision)

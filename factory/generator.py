@@ -1,22 +1,31 @@
-"""Any generator behind one small interface: ``open_generator(uri).generate(z)`` gives images and their feature maps."""
+"""What a generator is: ``generate(latent)`` gives images and their feature maps, whatever network makes them.
+
+``factory.families`` has the table of those who fulfil this contract; a family's folder alone knows its networks.
+"""
 
 import copy
-from collections.abc import Callable
-from typing import NamedTuple
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.cuda_graph import Replay
-from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint
-from labelfactory.factory.stylegan2_ada.networks import set_precision
+from labelfactory.factory.pixels import to_uint8
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet
 
 MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px
+STATISTICS_SAMPLES = 4096
+AnyGenerator = TypeVar("AnyGenerator", bound="ImageGenerator")
+
+Classes = int | Sequence[int] | np.ndarray | Tensor | None
+"""Which of a conditional generator's classes: one for all samples of a batch, or one for each."""
 
 
 class Generated(NamedTuple):
@@ -26,127 +35,224 @@ class Generated(NamedTuple):
     feature_maps: list[Tensor]
 
 
-class ImageGenerator:
-    """A loaded generator in evaluation mode.
+class ImageGenerator(ABC):
+    """A loaded generator in evaluation mode. A family's constructor sets these attributes.
 
-    resolution        height and width of its images
+    size              height and width of its pictures, in pixels
     image_channels    1 (grey) or 3 (RGB)
-    z_dim, c_dim      width of the latent; number of classes of a conditional generator (0: unconditional)
-    feature_channels  channels of each feature map: the output of every 3x3 synthesis convolution, lowest first
-    sha256            of the checkpoint file
-    crop              the part of its pictures that is used, None: all of it; ``cropped`` gives one with a crop
+    latent_shape      of one sample's latent, 1 to 3 axes; its numbers are drawn from N(0, 1)
+    num_classes       classes of a conditional generator; 0: unconditional
+    feature_channels  channels of each feature map, lowest resolution first
+    feature_sizes     height and width of each. Every map covers exactly the picture: its border is the picture's
+                      border. The largest has the picture's size
+    sha256            of the checkpoint, lower-case hexadecimal
+    metadata          what the checkpoint says of itself: licence, data, images seen …
+    device            where it computes
+    crop              part of the pictures that is used, None: all of it; ``cropped`` gives a generator with a crop
+    default_truncation
+                      psi where nothing is said; None: the family knows no truncation, and refuses any but 1
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "float32") -> None:
-        if precision not in ("float32", "bfloat16", "float16"):
-            raise InputError(f"precision {precision!r}: expected float32, bfloat16 or float16")
-        self.network = checkpoint.generator.to(device).eval().requires_grad_(False)
-        set_precision(self.network, getattr(torch, precision))
-        self.device, self.sha256, self.metadata = device, checkpoint.sha256, checkpoint.metadata
-        self.resolution: int = self.network.img_resolution
-        self.image_channels: int = self.network.img_channels
-        self.z_dim: int = self.network.z_dim
-        self.c_dim: int = self.network.c_dim
-        self.feature_channels: list[int] = list(self.network.synthesis.feature_channels)
-        self.crop: Crop | None = None
-        self._run: Callable[[Tensor], tuple[Tensor, list[Tensor]]] = self._synthesise
+    size: tuple[int, int]
+    image_channels: int
+    latent_shape: tuple[int, ...]
+    num_classes: int = 0
+    feature_channels: list[int]
+    feature_sizes: list[tuple[int, int]]
+    sha256: str
+    metadata: dict[str, Any]
+    device: torch.device
+    crop: Crop | None = None
+    default_truncation: ClassVar[float | None] = 0.7
+
+    @abstractmethod
+    def render(
+        self,
+        latent: Float[Tensor, "batch ..."],
+        truncation: float,
+        classes: Tensor | None,
+    ) -> tuple[Float[Tensor, "batch channels height width"], list[Tensor]]:
+        """Whole pictures in about [-1, 1] and their feature maps; equal latents in equal batches give equal bytes.
+
+        ``latent`` is float32 on the device and of one of ``latent_shapes``; ``classes`` (int64, one a sample) is there
+        where the generator is conditional.
+        """
+
+    @property
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of a sample's latent that ``generate`` takes, by name; different numbers of axes tell them apart."""
+        return {"z": self.latent_shape}
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of square pictures; InputError for others."""
+        height, width = self.size
+        if height != width:
+            raise InputError(f"this generator's pictures have {height} x {width} pixels; expected square ones here")
+        return height
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images that ``generate`` gives: those of the crop where there is one."""
-        return (self.resolution, self.resolution) if self.crop is None else (self.crop.height, self.crop.width)
+        return self.size if self.crop is None else (self.crop.height, self.crop.width)
 
-    def cropped(self, crop: Crop | None) -> "ImageGenerator":
+    def cropped(self: AnyGenerator, crop: Crop | None) -> AnyGenerator:
         """The same generator whose images are a crop of its pictures; feature maps stay whole.
 
         InputError where the crop reaches beyond the picture.
         """
         if crop is not None:
-            crop.check(self.resolution, self.resolution)
+            crop.check(*self.size)
         view = copy.copy(self)
         view.crop = crop
         return view
 
-    def replayed(self) -> "ImageGenerator":
-        """The same generator, on a CUDA device launched as one graph for each batch size (factory/cuda_graph.py).
+    def replayed(self: AnyGenerator) -> AnyGenerator:
+        """The same generator, faster where the family can: on a CUDA device launched as one graph for each batch size.
 
         Its feature maps are good until it is called again; its images stay.
         """
-        view = copy.copy(self)
-        view._run = Replay(self._synthesise)
-        return view
+        return self
 
     def batch_size(self, most: int) -> int:
         """The largest power of two up to ``most`` whose feature maps stay within ``MAPS_BUDGET`` in float32.
 
         It depends on the network alone: equal batches give equal bytes, on any machine.
         """
-        an_image = sum(4 * c * r * r for c, r in zip(self.feature_channels, self.feature_resolutions, strict=True))
+        an_image = sum(4 * c * h * w for c, (h, w) in zip(self.feature_channels, self.feature_sizes, strict=True))
         fitting = min(most, max(1, MAPS_BUDGET // an_image))
         return 1 << (fitting.bit_length() - 1)
-
-    @property
-    def feature_resolutions(self) -> list[int]:
-        """Height and width of each feature map, in the order of ``feature_channels``."""
-        levels = self.network.synthesis.resolutions
-        return [levels[0]] + [level for level in levels[1:] for _ in range(2)]
 
     def check_labels(self, labels: LabelSet) -> None:
         """InputError unless these labels are of this generator, and of its pictures' size or of a crop of them."""
         labels.check_generator(self.sha256)
-        size = self.resolution, self.resolution
         if labels.crop is not None:
-            labels.crop.check(*size)
-        elif len(labels) and labels.samples[0].mask.shape != size:
+            labels.crop.check(*self.size)
+        elif len(labels) and labels.samples[0].mask.shape != self.size:
             found = " x ".join(map(str, labels.samples[0].mask.shape))
             raise InputError(
                 f"{labels.where}: mask of {labels.samples[0].name} has {found} pixels; the generator's images have "
-                f"{size[0]} x {size[1]}, and the label set names no crop of them"
+                f"{self.size[0]} x {self.size[1]}, and the label set names no crop of them"
             )
-
-    @torch.inference_mode()
-    def map(
-        self, z: Float[Tensor, "batch z_dim"] | np.ndarray, truncation: float = 0.7, class_index: int | None = None
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Style vectors w of every layer, truncated towards their mean: w_avg + psi (w - w_avg)."""
-        z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise InputError(f"z of shape {tuple(z.shape)}: expected [batch, {self.z_dim}]")
-        return self.network.mapping(z, self._condition(len(z), class_index), truncation_psi=truncation)
 
     @torch.inference_mode()
     def generate(
         self,
         latent: Float[Tensor, "batch ..."] | np.ndarray,
-        truncation: float = 0.7,
-        class_index: int | None = None,
+        truncation: float | None = None,
+        class_index: Classes = None,
     ) -> Generated:
-        """Images and feature maps of latents ``[batch, z_dim]`` (z) or ``[batch, num_ws, w_dim]`` (w, not truncated).
+        """Images and feature maps of latents ``[batch, *latent_shape]``, or of another of ``latent_shapes``.
 
-        Noise is the network's constant one: equal latents in equal batches give equal bytes.
+        Arguments:
+            truncation: psi, 0 to 2; None: ``default_truncation``.
+            class_index: of a conditional generator, one class or one for each sample.
+
+        Raises:
+            InputError: latents of another shape, a class that is not there, or truncation where there is none.
         """
         latent = torch.as_tensor(latent, dtype=torch.float32, device=self.device)
-        ws = self.map(latent, truncation, class_index) if latent.ndim == 2 else latent
-        if ws.ndim != 3 or ws.shape[1:] != (self.network.num_ws, self.network.w_dim):
-            expected = f"[batch, {self.z_dim}] (z) or [batch, {self.network.num_ws}, {self.network.w_dim}] (w)"
-            raise InputError(f"latent of shape {tuple(latent.shape)}: expected {expected}")
-        image, features = self._run(ws)
+        if tuple(latent.shape[1:]) not in self.latent_shapes.values() or not len(latent):
+            raise InputError(f"latent of shape {tuple(latent.shape)}: expected {self._expected()}")
+        classes = self._classes(class_index, len(latent), latent.ndim - 1 == len(self.latent_shape))
+        pictures, maps = self.render(latent, self._psi(truncation), classes)
         if self.crop is not None:
-            image = image[:, :, *self.crop.slices]
-        pixels = (image * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-        return Generated(pixels.permute(0, 2, 3, 1).contiguous(), features)
+            pictures = pictures[:, :, *self.crop.slices]
+        return Generated(to_uint8(pictures).permute(0, 2, 3, 1).contiguous(), maps)
 
-    def _synthesise(self, ws: Float[Tensor, "batch num_ws w_dim"]) -> tuple[Tensor, list[Tensor]]:
-        features: list[Tensor] = []
-        return self.network.synthesis(ws, noise_mode="const", features=features), features
+    def _expected(self) -> str:
+        return " or ".join(f"[batch, {', '.join(map(str, s))}] ({name})" for name, s in self.latent_shapes.items())
 
-    def _condition(self, batch: int, class_index: int | None) -> Tensor | None:
-        if self.c_dim == 0:
-            if class_index is not None:
-                raise InputError(f"class {class_index}: this generator is unconditional; leave the class out")
+    def _psi(self, truncation: float | None) -> float:
+        if self.default_truncation is None:
+            if truncation not in (None, 1):
+                raise InputError(f"truncation {truncation}: this kind of generator has none; leave it out, or give 1")
+            return 1.0
+        return self.default_truncation if truncation is None else truncation
+
+    def _classes(self, given: Classes, batch: int, needed: bool) -> Tensor | None:
+        """One class a sample, on the device; latents that lie behind the class (``needed`` False) do without."""
+        if self.num_classes == 0:
+            if given is not None:
+                raise InputError(f"class {given}: this generator is unconditional; leave the class out")
             return None
-        if class_index is None or not 0 <= class_index < self.c_dim:
-            raise InputError(f"class {class_index}: this generator is conditional; choose 0 to {self.c_dim - 1}")
-        condition = torch.zeros(batch, self.c_dim, device=self.device)
-        condition[:, class_index] = 1
-        return condition
+        if given is None:
+            if not needed:
+                return None
+            raise InputError(f"class None: this generator is conditional; choose 0 to {self.num_classes - 1}")
+        classes = torch.as_tensor(given, dtype=torch.int64, device="cpu")
+        if classes.ndim > 1 or (classes.ndim and len(classes) != batch):
+            raise InputError(f"classes of shape {tuple(classes.shape)}: expected one, or one for each of {batch}")
+        wrong = classes.flatten()[(classes.flatten() < 0) | (classes.flatten() >= self.num_classes)]
+        if len(wrong):
+            raise InputError(f"class {int(wrong[0])}: this generator has classes 0 to {self.num_classes - 1}")
+        return classes.expand(batch).to(self.device)
+
+
+class Invertible(ImageGenerator):
+    """A generator whose pictures follow from style vectors w, one a layer, that a gradient can reach.
+
+    Real images are explained by such vectors (``labels.inversion``); ``generate`` takes them as they are.
+
+    style_shape  layers and width of the style vectors
+    """
+
+    style_shape: tuple[int, int]
+
+    @property
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"z": self.latent_shape, "w": self.style_shape}
+
+    @abstractmethod
+    def styles(
+        self, z: Float[Tensor, "batch z_dim"], truncation: float, classes: Tensor | None
+    ) -> Float[Tensor, "batch layers w_dim"]:
+        """Style vectors of every layer, truncated towards their mean."""
+
+    @abstractmethod
+    def synthesise(self, ws: Float[Tensor, "batch layers w_dim"]) -> Float[Tensor, "batch channels height width"]:
+        """Whole pictures in about [-1, 1], float32, with gradients to ``ws``."""
+
+    @abstractmethod
+    def perceive(self, images: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+        """Features of whole pictures in [-1, 1] by which two can be compared, with gradients.
+
+        Those of the discriminator that the generator was trained against; none where its file has none.
+        """
+
+    @abstractmethod
+    def computing_in(self, precision: str) -> AbstractContextManager[None]:
+        """``synthesise`` and ``perceive`` compute in another precision meanwhile ("auto": the device's fastest)."""
+
+    @property
+    def perceptive(self) -> bool:
+        """Whether ``perceive`` has features to give."""
+        return False
+
+    @torch.inference_mode()
+    def map(
+        self, z: Float[Tensor, "batch z_dim"] | np.ndarray, truncation: float | None = None, class_index: Classes = None
+    ) -> Float[Tensor, "batch layers w_dim"]:
+        """Style vectors w of every layer, truncated towards their mean: w_avg + psi (w - w_avg)."""
+        z = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        if tuple(z.shape[1:]) != self.latent_shape:
+            raise InputError(f"z of shape {tuple(z.shape)}: expected [batch, {self.latent_shape[0]}]")
+        return self.styles(z, self._psi(truncation), self._classes(class_index, len(z), True))
+
+    def mean_latent(
+        self, seed: int = 0, class_index: Classes = None
+    ) -> tuple[Float[Tensor, "w_dim"], Float[Tensor, "w_dim"]]:
+        """Mean and standard deviation of w over random z, without truncation."""
+        rng = np.random.default_rng(seed)
+        z = rng.standard_normal((STATISTICS_SAMPLES, math.prod(self.latent_shape)), dtype=np.float32)
+        w = self.map(z, 1.0, class_index)[:, 0]
+        return w.mean(0).clone(), w.std(0).clamp_min(1e-6).clone()
+
+
+def invertible(generator: ImageGenerator) -> Invertible:
+    """The generator; InputError where its family cannot explain real images by latents."""
+    if not isinstance(generator, Invertible):
+        raise InputError(
+            "this kind of generator cannot invert real images (it has no style vectors); label images that it makes"
+        )
+    return generator

@@ -7,15 +7,16 @@ import numpy as np
 from labelfactory.interpreters.array_types import Float
 
 
-def latents(seeds: Iterable[int], z_dim: int) -> Float[np.ndarray, "samples z_dim"]:
-    """z ~ N(0, 1), float32, one row for each seed (0 to 2**64 - 1).
+def latents(seeds: Iterable[int], shape: int | tuple[int, ...]) -> Float[np.ndarray, "samples ..."]:
+    """z ~ N(0, 1), float32, one of that shape (``ImageGenerator.latent_shape``) for each seed (0 to 2**64 - 1).
 
-    Philox is counter-based: a row depends on its seed alone, not on the rows before it (Salmon et al., SC 2011).
+    Philox is counter-based: a latent depends on its seed alone, not on those before it (Salmon et al., SC 2011).
     """
+    shape = (shape,) if isinstance(shape, int) else shape
     rows = [
         np.random.Generator(np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))).standard_normal(
-            z_dim, dtype=np.float32
+            shape, dtype=np.float32
         )
         for seed in seeds
     ]
-    return np.stack(rows) if rows else np.empty((0, z_dim), np.float32)
+    return np.stack(rows) if rows else np.empty((0, *shape), np.float32)

@@ -39,8 +39,8 @@ def open_alike(sources: Sequence[str]) -> tuple[int, int, int]:
         raise InputError("give --generator (once or several times) or --run: the generators to evaluate")
     shapes = {}
     for source in sources:
-        network = open_generator(source, "cpu").network
-        shapes[source] = (network.img_resolution, network.img_channels, network.c_dim)
+        generator = open_generator(source, "cpu")
+        shapes[source] = (generator.resolution, generator.image_channels, generator.num_classes)
         if shapes[source] != shapes[sources[0]]:
             raise InputError(
                 f"{source}: resolution, channels and classes are {shapes[source]}, those of {sources[0]} are "
@@ -96,7 +96,7 @@ class Report:
             if opened.sha256 in self.known:
                 quality = Quality.from_dict(self.known[opened.sha256][i])
             else:
-                samples = generate_images(opened.network, self.count, self.labels, psi, self.seed, progress=True)
+                samples = generate_images(opened, self.count, self.labels, psi, self.seed, progress=True)
                 quality = self.yardstick.measure(samples, psi)
             rows.append(quality.to_dict())
             yield f"{shown}, psi {psi:g}", quality

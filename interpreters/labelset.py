@@ -45,8 +45,8 @@ class Sample(NamedTuple):
         name: file stem, unique in its set; the files are ``images/{name}.png`` and ``masks/{name}.png``.
         image: what the person saw, 1 or 3 channels.
         mask: class ids; 255 where nothing was labelled.
-        origin: the seed (0 to 2^64 - 1) that the generator made the image from, or a latent: float32 ``[z_dim]`` (z) or
-            ``[num_ws, w_dim]`` (W+, used as it is, without truncation).
+        origin: the seed (0 to 2^64 - 1) that the generator made the image from, or a latent: float32 of the
+            generator's ``latent_shape`` (z), or ``[layers, w_dim]`` (W+, used as it is, without truncation).
         keypoints: x, y in pixels (a pixel's centre is at + 0.5) and COCO's visibility (0 not labelled, 1 hidden,
             2 visible) of the set's keypoints, in their order; None: not labelled.
         values: the set's value channels in their order and units, NaN where not labelled; None: nowhere labelled.
@@ -163,11 +163,11 @@ class LabelSet:
                 digest.update(s.name.encode() + np.ascontiguousarray(s.values, dtype="<f4").tobytes())
         return digest.hexdigest()
 
-    def embed(self, inside: np.ndarray, around: float | int, resolution: int) -> np.ndarray:
-        """Labels [..., height, width] of the crop as those of the generator's whole picture, ``around`` outside."""
+    def embed(self, inside: np.ndarray, around: float | int, size: tuple[int, int]) -> np.ndarray:
+        """Labels [..., height, width] of the crop as those of the generator's whole picture of that size."""
         if self.crop is None:
             return inside
-        return self.crop.embed(inside, np.full((*inside.shape[:-2], resolution, resolution), around, inside.dtype))
+        return self.crop.embed(inside, np.full((*inside.shape[:-2], *size), around, inside.dtype))
 
     def check_generator(self, sha256: str) -> None:
         """InputError unless these labels belong to the generator of that hash: feature maps of another mean nothing."""
@@ -352,9 +352,9 @@ def _check_sample(sample: Sample, labels: LabelSet, seen: set[str]) -> None:
     if values is not None:
         _check_values(values, labels, mask.shape, where)
     if isinstance(origin, np.ndarray):
-        if origin.dtype != np.float32 or origin.ndim not in (1, 2) or not np.isfinite(origin).all():
+        if origin.dtype != np.float32 or origin.ndim not in (1, 2, 3) or not np.isfinite(origin).all():
             raise InputError(
-                f"{where}: latent is {origin.dtype} {origin.shape}; expected finite float32 [z_dim] or [num_ws, w_dim]"
+                f"{where}: latent is {origin.dtype} {origin.shape}; expected finite float32 of 1 to 3 axes"
             )
     elif not 0 <= origin < 2**64:
         raise InputError(f"{where}: seed {origin} is outside 0 to 2^64 - 1")

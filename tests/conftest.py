@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from command_line import Factory
     from tiny_world import TinyWorld
 
-    from labelfactory.factory.generator import ImageGenerator
+    from labelfactory.factory.generator import Invertible
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads would only wait for each other
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -90,7 +90,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_generator(tiny_checkpoint: Path) -> "ImageGenerator":
+def tiny_generator(tiny_checkpoint: Path) -> "Invertible":
     from labelfactory.factory.families import open_generator
 
     return open_generator(str(tiny_checkpoint), "cpu")

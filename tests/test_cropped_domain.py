@@ -20,7 +20,7 @@ from labelfactory.factory.heads.classes import InterpreterSettings, train_interp
 from labelfactory.factory.heads.keypoints import train_keypoints
 from labelfactory.factory.heads.values import train_values
 from labelfactory.factory.labels.feature_maps import labelled_features
-from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.labels.recording import record_features, recorded_attributes
 from labelfactory.factory.labels.selection import sample_label_set
 from labelfactory.factory.latents import latents
@@ -167,9 +167,8 @@ def test_real_images_of_the_crop_are_explained_by_the_crop(tiny_checkpoint: Path
     generator = open_generator(str(tiny_checkpoint), "cpu").cropped(CROP)
     images = generator.generate(latents(range(2), 8), 0.7).images.numpy()
     assert images.shape == (2, 10, 14, 1)
-    discriminator = load_discriminator(str(tiny_checkpoint), generator.device)
-    found = invert(generator, images, None, discriminator, InversionSettings(steps=60), progress=False)
-    start = invert(generator, images, None, discriminator, InversionSettings(steps=0), progress=False)
+    found = invert(generator, images, None, InversionSettings(steps=60), progress=False)
+    start = invert(generator, images, None, InversionSettings(steps=0), progress=False)
     assert found.reconstruction.shape == images.shape
     assert (found.fidelity > start.fidelity).all()
     assert found.fidelity.mean() > 0.8

@@ -7,35 +7,34 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import Invertible
 from labelfactory.factory.labels.encoder import (
     Encoder,
     ensure_encoder,
     load_encoder,
     save_encoder,
     train_encoder,
-    w_statistics,
 )
 
 
-def unexplained(encoder: Encoder, generator: ImageGenerator) -> float:
+def unexplained(encoder: Encoder, generator: Invertible) -> float:
     """Share of the variance of w that the encoder does not see in images it has not been trained on."""
-    mean, std = w_statistics(generator)
-    z = np.random.default_rng(9).standard_normal((64, generator.z_dim), dtype=np.float32)
+    mean, std = generator.mean_latent()
+    z = np.random.default_rng(9).standard_normal((64, *generator.latent_shape), dtype=np.float32)
     ws = generator.map(z, 0.8)
     with torch.no_grad():
-        image = generator.network.synthesis(ws, noise_mode="const").clamp(-1, 1)
+        image = generator.synthesise(ws).clamp(-1, 1)
         target = (ws[:, 0] - mean) / std
         return float((encoder(image) - target).square().mean() / target.square().mean())
 
 
-def test_training_helps(tiny_generator: ImageGenerator) -> None:
+def test_training_helps(tiny_generator: Invertible) -> None:
     short = train_encoder(tiny_generator, steps=1, batch=8, progress=False)
     longer = train_encoder(tiny_generator, steps=60, batch=16, progress=False)
     assert unexplained(longer, tiny_generator) < 0.75 * unexplained(short, tiny_generator)
 
 
-def test_files_keep_it(tiny_generator: ImageGenerator, tmp_path: Path) -> None:
+def test_files_keep_it(tiny_generator: Invertible, tmp_path: Path) -> None:
     first = ensure_encoder(tiny_generator, tmp_path, steps=2, progress=False)
     [path] = (tmp_path / "encoders").iterdir()
     written = path.stat().st_mtime_ns
@@ -52,6 +51,6 @@ def test_files_keep_it(tiny_generator: ImageGenerator, tmp_path: Path) -> None:
     assert (tmp_path / "copy.safetensors").read_bytes() == path.read_bytes()
 
 
-def test_impossible_numbers(tiny_generator: ImageGenerator) -> None:
+def test_impossible_numbers(tiny_generator: Invertible) -> None:
     with pytest.raises(InputError, match="0 steps"):
         train_encoder(tiny_generator, steps=0)

@@ -10,22 +10,22 @@ from tiny_world import TinyWorld
 from labelfactory import factory
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.latents import latents
 from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint
 from labelfactory.factory.stylegan2_ada.config import NetworkConfig
+from labelfactory.factory.stylegan2_ada.family import StyleGAN2
 from labelfactory.factory.stylegan2_ada.networks import Generator
 
 
 def test_contract(tiny_world: TinyWorld) -> None:
     generator = factory.open_generator(str(tiny_world.checkpoint), device="cpu")
-    assert (generator.resolution, generator.image_channels, generator.z_dim) == (16, 1, 8)
+    assert (generator.resolution, generator.image_channels, generator.latent_shape) == (16, 1, (8,))
     assert len(generator.sha256) == 64
     images, maps = generator.generate(latents([1, 2, 3], 8))
     assert images.shape == (3, 16, 16, 1)
     assert images.dtype == torch.uint8
     assert [m.shape[1] for m in maps] == generator.feature_channels
-    assert [m.shape[2] for m in maps] == generator.feature_resolutions
+    assert [m.shape[2:] for m in maps] == generator.feature_sizes
 
 
 def test_z_and_its_w_give_the_same_image(tiny_world: TinyWorld) -> None:
@@ -79,7 +79,7 @@ def test_batches_are_small_where_feature_maps_are_large() -> None:
     with torch.device("meta"):
         ffhq = Generator(**asdict(config))
     assert sum(ffhq.synthesis.feature_channels) == 5568
-    large = ImageGenerator(Checkpoint(ffhq, None, "0" * 64, config), torch.device("meta"))
+    large = StyleGAN2(Checkpoint(ffhq, None, "0" * 64, config), torch.device("meta"))
     assert (large.batch_size(32), large.batch_size(1)) == (2, 1)
     small = open_generator("builtin:nuclei64", "cpu")
     assert [small.batch_size(most) for most in (32, 20, 1)] == [32, 16, 1]

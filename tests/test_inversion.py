@@ -1,20 +1,16 @@
 """Inversion finds latents that explain an image, and says so when it does not."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import Invertible
 from labelfactory.factory.labels.encoder import train_encoder
 from labelfactory.factory.labels.inversion import (
     InversionSettings,
-    discriminator_features,
     feature_distance,
     invert,
-    load_discriminator,
     pixel_distance,
 )
 from labelfactory.factory.latents import latents
@@ -24,14 +20,14 @@ FAST = InversionSettings(steps=60, learning_rate=0.1, batch=4)
 
 
 @pytest.fixture
-def images(tiny_generator: ImageGenerator) -> np.ndarray:
-    return tiny_generator.generate(latents([1, 2, 3, 4, 5], tiny_generator.z_dim), 1.0).images.numpy()
+def images(tiny_generator: Invertible) -> np.ndarray:
+    return tiny_generator.generate(latents([1, 2, 3, 4, 5], tiny_generator.latent_shape), 1.0).images.numpy()
 
 
-def test_generated_images_are_explained(tiny_generator: ImageGenerator, images: np.ndarray) -> None:
+def test_generated_images_are_explained(tiny_generator: Invertible, images: np.ndarray) -> None:
     start = invert(tiny_generator, images, settings=InversionSettings(steps=0), progress=False)
     result = invert(tiny_generator, images, settings=FAST, progress=False)
-    assert result.ws.shape == (5, tiny_generator.network.num_ws, tiny_generator.network.w_dim)
+    assert result.ws.shape == (5, *tiny_generator.style_shape)
     assert (result.fidelity > start.fidelity).all()
     assert result.fidelity.mean() > 0.8
     np.testing.assert_array_equal(result.reconstruction, tiny_generator.generate(result.ws).images.numpy())
@@ -40,35 +36,32 @@ def test_generated_images_are_explained(tiny_generator: ImageGenerator, images: 
     np.testing.assert_allclose(result.fidelity, 1 - error / images.astype(float).var((1, 2, 3)))
 
 
-def test_discriminator_and_encoder_take_part(
-    tiny_generator: ImageGenerator, tiny_checkpoint: Path, images: np.ndarray
-) -> None:
-    discriminator = load_discriminator(str(tiny_checkpoint), torch.device("cpu"))
-    assert discriminator is not None
+def test_discriminator_and_encoder_take_part(tiny_generator: Invertible, images: np.ndarray) -> None:
+    assert tiny_generator.perceptive
     encoder = train_encoder(tiny_generator, steps=40, batch=16, progress=False)
     guess = invert(tiny_generator, images, encoder, settings=InversionSettings(steps=0), progress=False)
     blind = invert(tiny_generator, images, settings=InversionSettings(steps=0), progress=False)
     assert guess.fidelity.mean() > blind.fidelity.mean()
-    result = invert(tiny_generator, images, encoder, discriminator, FAST, progress=False)
+    result = invert(tiny_generator, images, encoder, FAST, progress=False)
     assert result.fidelity.mean() > guess.fidelity.mean()
     target = to_float(images, torch.device("cpu"))
 
     def distance(pixels: np.ndarray) -> float:
-        a, b = (discriminator_features(discriminator, to_float(p, torch.device("cpu"))) for p in (pixels, images))
+        a, b = (tiny_generator.perceive(to_float(p, torch.device("cpu"))) for p in (pixels, images))
         return float(feature_distance(a, b).mean())
 
     assert distance(result.reconstruction) < distance(guess.reconstruction)
-    assert float(feature_distance(*[discriminator_features(discriminator, target)] * 2).max()) == 0
+    assert float(feature_distance(*[tiny_generator.perceive(target)] * 2).max()) == 0
 
 
-def test_an_image_of_something_else_has_low_fidelity(tiny_generator: ImageGenerator, images: np.ndarray) -> None:
+def test_an_image_of_something_else_has_low_fidelity(tiny_generator: Invertible, images: np.ndarray) -> None:
     y, x = np.indices((16, 16))
     stripes = np.where((x + y) % 2, 255, 0).astype(np.uint8)[None, ..., None]
     result = invert(tiny_generator, np.concatenate([images[:1], stripes]), settings=FAST, progress=False)
     assert result.fidelity[1] < 0.3 < result.fidelity[0]
 
 
-def test_images_stop_on_their_own(tiny_generator: ImageGenerator, images: np.ndarray) -> None:
+def test_images_stop_on_their_own(tiny_generator: Invertible, images: np.ndarray) -> None:
     flat = np.full_like(images[:1], 128)
     settings = InversionSettings(steps=300, patience=5, learning_rate=0.1)
     together = invert(tiny_generator, np.concatenate([images, flat]), settings=settings, progress=False)
@@ -87,7 +80,7 @@ def test_pixel_distance_sees_coarse_and_fine() -> None:
     assert float(pixel_distance(a, a)) == 0
 
 
-def test_wrong_images_and_settings(tiny_generator: ImageGenerator) -> None:
+def test_wrong_images_and_settings(tiny_generator: Invertible) -> None:
     with pytest.raises(InputError, match=r"\(2, 8, 8, 1\); expected one or more of \(16, 16, 1\)"):
         invert(tiny_generator, np.zeros((2, 8, 8, 1), np.uint8))
     with pytest.raises(InputError, match="-1 steps"):

@@ -262,7 +262,7 @@ def test_values_and_crop_come_back(tmp_path: Path) -> None:
     assert (again.values, again.crop, again.samples[1].values) == (channels, Crop(1, 7, 0, 8), None)
     assert again.content_sha256 == full.content_sha256 != labels.content_sha256
     inside = np.ones((6, 8))
-    around = again.embed(inside, np.nan, 8)
+    around = again.embed(inside, np.nan, (8, 8))
     assert around.shape == (8, 8)
     assert np.isnan(around[[0, 7]]).all()
     assert (around[1:7] == 1).all()

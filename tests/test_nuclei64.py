@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.labels.inversion import InversionSettings, invert, load_discriminator
+from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 
 
@@ -30,6 +30,5 @@ def test_val_crops_have_centred_nuclei_and_their_pictures_as_groups(nuclei64: Pa
 def test_bundled_generator_explains_crops_that_it_has_not_seen(nuclei64: Path) -> None:
     generator = open_generator("builtin:nuclei64", "cpu")
     images = np.stack([pair.image for pair in val_crops(nuclei64).fetch(range(0, 1155, 150))])
-    discriminator = load_discriminator("builtin:nuclei64", generator.device)
-    found = invert(generator, images, None, discriminator, InversionSettings(steps=100), progress=False)
+    found = invert(generator, images, None, InversionSettings(steps=100), progress=False)
     assert np.median(found.fidelity) > 0.9

@@ -22,7 +22,7 @@ from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 @pytest.fixture
 def pictures(tiny_generator: ImageGenerator, tmp_path: Path) -> Path:
     """Three pictures of the generator's kind and one that is not, with masks."""
-    images = tiny_generator.generate(latents([1, 2, 3], tiny_generator.z_dim), 1.0).images.numpy()
+    images = tiny_generator.generate(latents([1, 2, 3], tiny_generator.latent_shape), 1.0).images.numpy()
     y, x = np.indices((16, 16))
     images = [*images, np.where((x + y) % 2, 255, 0).astype(np.uint8)[..., None]]
     for folder in ("images", "masks"):
@@ -69,16 +69,16 @@ def test_after_an_interruption_finished_latents_are_not_made_again(
 
     monkeypatch.setattr(labelfactory.factory.labels.real_images, "invert", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        invert_label_set(tiny_generator, labels, pictures / "scratch", None, None, settings, progress=False)
+        invert_label_set(tiny_generator, labels, pictures / "scratch", None, settings, progress=False)
     seen.clear()
     result, fared, _ = invert_label_set(
-        tiny_generator, labels, pictures / "scratch", None, None, settings, keep_poor=True, progress=False
+        tiny_generator, labels, pictures / "scratch", None, settings, keep_poor=True, progress=False
     )
     assert seen == [2]
     assert len(result) == len(fared) == 4
     monkeypatch.undo()
     whole, _, _ = invert_label_set(
-        tiny_generator, labels, pictures / "other", None, None, settings, keep_poor=True, progress=False
+        tiny_generator, labels, pictures / "other", None, settings, keep_poor=True, progress=False
     )
     assert whole.content_sha256 == result.content_sha256
 

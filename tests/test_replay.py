@@ -43,7 +43,7 @@ def test_what_lies_on_the_host_is_handed_on() -> None:
 
 @needs_cuda
 def test_a_recording_gives_what_the_plain_call_gives(tiny_world: TinyWorld) -> None:
-    network = tiny_world.generator.network.cuda()
+    network = tiny_world.generator._network.cuda()
 
     def run(ws: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         features: list[torch.Tensor] = []

@@ -77,7 +77,7 @@ def test_a_label_set_to_fill_in(
     assert not len(labels.labelled)
     labels.check_generator(tiny_generator.sha256)
     for sample in labels:
-        again = tiny_generator.generate(latents([sample.seed], tiny_generator.z_dim), 0.7).images[0].numpy()
+        again = tiny_generator.generate(latents([sample.seed], tiny_generator.latent_shape), 0.7).images[0].numpy()
         np.testing.assert_array_equal(again, sample.image)
     labels.save(tmp_path / "set")
     assert LabelSet.load(tmp_path / "set").content_sha256 == labels.content_sha256
@@ -92,7 +92,7 @@ def test_scores_come_from_the_interpreter(tiny_generator: ImageGenerator, interp
     seeds = candidate_seeds(20, 3)
     features, scores = describe_candidates(tiny_generator, seeds, 0.7, interpreter, progress=False)
     assert features.shape == (20, sum(tiny_generator.feature_channels))
-    maps = tiny_generator.generate(latents(seeds[:16], tiny_generator.z_dim), 0.7).feature_maps
+    maps = tiny_generator.generate(latents(seeds[:16], tiny_generator.latent_shape), 0.7).feature_maps
     np.testing.assert_allclose(scores[:16], interpreter.predict(maps).score.numpy())
 
 
@@ -128,7 +128,7 @@ def test_masks_to_start_labelling_from(
     assert name.startswith("i-")
     sample = labels.samples[2]
     with torch.inference_mode():
-        maps = tiny_generator.generate(latents([sample.seed], tiny_generator.z_dim), 0.7).feature_maps
+        maps = tiny_generator.generate(latents([sample.seed], tiny_generator.latent_shape), 0.7).feature_maps
         np.testing.assert_array_equal(masks[sample.name], interpreter.predict(maps).mask[0].numpy())
     interpreter.classes[1]["name"] = "cell"
     interpreter.save(tmp_path / "other.safetensors")

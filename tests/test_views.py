@@ -94,7 +94,7 @@ def test_views_in_other_light() -> None:
 def test_a_label_set_is_amplified_from_the_command_line(
     tiny_generator: ImageGenerator, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    image = tiny_generator.generate(latents([7], tiny_generator.z_dim), 0.7).images[0].numpy()
+    image = tiny_generator.generate(latents([7], tiny_generator.latent_shape), 0.7).images[0].numpy()
     mask = (image[..., 0] > 128).astype(np.uint8)
     drawn = LabelSet(NUCLEI_CLASSES, (Sample("seed", image, mask, 7),), str(tiny_checkpoint), tiny_generator.sha256)
     blank = Sample("blank", image, np.full_like(mask, 255), 8)

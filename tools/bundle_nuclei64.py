@@ -47,7 +47,7 @@ def bundle_generator(trained: Path) -> None:
     bundled = open_generator("builtin:nuclei64", "cpu")
     rows = []
     for psi in (0.7, 1.0):
-        images = bundled.generate(latents(range(50), bundled.z_dim), psi).images[..., 0].numpy()
+        images = bundled.generate(latents(range(50), bundled.latent_shape), psi).images[..., 0].numpy()
         rows.append(images.reshape(5, 10, 64, 64).transpose(0, 2, 1, 3).reshape(320, 640))
     Image.fromarray(np.concatenate(rows)).save(MODEL / "samples.png", optimize=True)
     print(f"{seen} images seen, sha256 {bundled.sha256}")

@@ -72,7 +72,7 @@ def train_centres(
         own = objects_in_masks(labels, sample) if objects is None else objects[sample.name]
         if objects is None:
             own = np.where(sample.mask == IGNORE_INDEX, UNKNOWN, own)
-        return labels.embed(own, UNKNOWN, generator.resolution)
+        return labels.embed(own, UNKNOWN, generator.size)
 
     pairs = ((maps, numbered(s)) for s, maps in feature_maps(generator, labels, chosen, progress))
     fit_centres(model, pairs, seed, progress, recipe, picture_numbers(s.picture for s in chosen))

@@ -25,7 +25,7 @@ def train_values(
         raise InputError(f"{labels.where}: no sample has values; `factory import-values` reads them")
     model = value_regressor(generator.feature_channels, labels.values, members)
     pairs = (
-        (maps, labels.embed(np.moveaxis(s.values, -1, 0), np.nan, generator.resolution))
+        (maps, labels.embed(np.moveaxis(s.values, -1, 0), np.nan, generator.size))
         for s, maps in feature_maps(generator, labels, samples, progress)
         if s.values is not None
     )

@@ -5,7 +5,6 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -15,11 +14,10 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.files import whole_file
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import Invertible
 from labelfactory.interpreters.array_types import Float
 
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
-STATISTICS_SAMPLES = 4096
 
 
 class Encoder(nn.Module):
@@ -30,7 +28,7 @@ class Encoder(nn.Module):
 
     def __init__(self, resolution: int, channels: int, w_dim: int) -> None:
         super().__init__()
-        halvings = round(math.log2(resolution)) - 2
+        halvings = max(1, round(math.log2(resolution)) - 2)
         widths = [channels, *WIDTHS[:halvings]]
         self.config = {"resolution": resolution, "channels": channels, "w_dim": w_dim}
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2, padding=2) for a, b in pairwise(widths))
@@ -44,15 +42,8 @@ class Encoder(nn.Module):
         return self.head(x.flatten(1))
 
 
-def w_statistics(generator: ImageGenerator, seed: int = 0) -> tuple[Float[Tensor, "w_dim"], Float[Tensor, "w_dim"]]:
-    """Mean and standard deviation of w over random z, without truncation."""
-    rng = np.random.default_rng(seed)
-    w = generator.map(rng.standard_normal((STATISTICS_SAMPLES, generator.z_dim), dtype=np.float32), 1.0)[:, 0]
-    return w.mean(0).clone(), w.std(0).clamp_min(1e-6).clone()
-
-
 def train_encoder(
-    generator: ImageGenerator, steps: int = 400, batch: int = 32, seed: int = 0, progress: bool = True
+    generator: Invertible, steps: int = 400, batch: int = 32, seed: int = 0, progress: bool = True
 ) -> Encoder:
     """Regress w from generated images. Noise and changes of brightness keep it usable on photographs.
 
@@ -61,18 +52,17 @@ def train_encoder(
     if steps < 1 or batch < 1:
         raise InputError(f"encoder: {steps} steps of {batch} images; expected 1 or more of each")
     torch.manual_seed(seed)
-    network = generator.network
-    encoder = Encoder(generator.resolution, generator.image_channels, network.w_dim).to(generator.device)
-    mean, std = w_statistics(generator)
+    encoder = Encoder(generator.resolution, generator.image_channels, generator.style_shape[1]).to(generator.device)
+    mean, std = (s.clone() for s in generator.mean_latent())
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     rng = torch.Generator().manual_seed(seed)
     with tqdm(total=steps, desc="encoder", unit="step", disable=not progress, leave=False) as bar:
         for _ in range(steps):
-            z = torch.randn(batch, generator.z_dim, generator=rng).to(generator.device)
+            z = torch.randn(batch, *generator.latent_shape, generator=rng).to(generator.device)
             with torch.no_grad():
-                ws = network.mapping(z, None, truncation_psi=float(torch.empty(()).uniform_(0.6, 1.0, generator=rng)))
-                image = network.synthesis(ws, noise_mode="const").clamp(-1, 1)
+                ws = generator.styles(z, float(torch.empty(()).uniform_(0.6, 1.0, generator=rng)), None)
+                image = generator.synthesise(ws).clamp(-1, 1)
                 target = (ws[:, 0] - mean) / std
                 gain = torch.empty(batch, 1, 1, 1).uniform_(0.85, 1.15, generator=rng).to(image.device)
                 noise = torch.randn(image.shape, generator=rng).to(image.device) * 0.05
@@ -87,7 +77,7 @@ def train_encoder(
     return encoder.eval().requires_grad_(False)
 
 
-def ensure_encoder(generator: ImageGenerator, cache: Path, steps: int = 400, progress: bool = True) -> Encoder:
+def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progress: bool = True) -> Encoder:
     """The generator's encoder from ``cache``, trained and kept there where it is missing or damaged."""
     path = cache / "encoders" / f"{generator.sha256[:32]}-{steps}.safetensors"
     if path.is_file():

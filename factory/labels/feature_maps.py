@@ -21,7 +21,7 @@ from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
     """What a label set knows of a sample, as a latent for ``ImageGenerator.generate`` (batch of one)."""
     if sample.seed is not None:
-        return latents([sample.seed], generator.z_dim)
+        return latents([sample.seed], generator.latent_shape)
     return np.asarray(sample.latent, dtype=np.float32)[None]
 
 
@@ -47,7 +47,7 @@ def labelled_features(
     if not len(samples):
         raise InputError(f"{labels.where}: no sample has a label; label some images first")
     for sample, maps in feature_maps(generator, labels, samples, progress):
-        yield maps, torch.from_numpy(labels.embed(sample.mask, IGNORE_INDEX, generator.resolution).copy())
+        yield maps, torch.from_numpy(labels.embed(sample.mask, IGNORE_INDEX, generator.size).copy())
 
 
 def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, Any]:

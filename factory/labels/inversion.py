@@ -6,7 +6,6 @@ in the features of the generator's own discriminator.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +15,9 @@ from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.bundled import BUILTIN, builtin_path
-from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.encoder import Encoder, w_statistics
+from labelfactory.factory.generator import Invertible
+from labelfactory.factory.labels.encoder import Encoder
 from labelfactory.factory.pixels import to_float
-from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
-from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
-from labelfactory.factory.training.precision import ALL, best_precision
 from labelfactory.interpreters.array_types import Float, UInt8
 
 
@@ -33,7 +28,8 @@ class InversionSettings:
     steps          at most, per image
     learning_rate  of Adam, in standard deviations of w
     patience       steps without 1 % less loss before an image counts as done
-    perceptual     weight of the discriminator's features beside pixels
+    perceptual     weight of the discriminator's features beside pixels, where the generator's file has one; 0: pixels
+                   alone
     prior          weight of staying where random latents are (mean square of w in standard deviations)
     spread         weight of the layers' styles staying alike, as those of random latents are
     batch          images at a time
@@ -76,13 +72,6 @@ class Inversion:
     steps: np.ndarray
 
 
-def load_discriminator(uri: str, device: torch.device) -> Discriminator | None:
-    """The discriminator beside a generator, or None where its file has none."""
-    source = builtin_path(uri, "generator.safetensors") if uri.startswith(BUILTIN) else uri
-    discriminator = load_checkpoint(source).discriminator
-    return None if discriminator is None else discriminator.to(device).eval().requires_grad_(False)
-
-
 def pixel_distance(
     a: Float[Tensor, "batch channels height width"], b: Float[Tensor, "batch channels height width"]
 ) -> Float[Tensor, "batch"]:
@@ -95,38 +84,17 @@ def pixel_distance(
         a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
 
 
-def discriminator_features(network: Discriminator, image: Tensor) -> list[Tensor]:
-    """Outputs of the discriminator's residual blocks, finest first, computed in the precision that it is set to."""
-    return [x.float() for x in network.block_outputs(image)]
-
-
-@contextmanager
-def computing_in(precision: str, device: torch.device, *networks: Generator | Discriminator | None) -> Iterator[None]:
-    """Runs the networks in another precision ("auto": the device's fastest) and in float32 afterwards."""
-    chosen = best_precision(precision, device, ALL)["precision"]
-    for network in networks:
-        if network is not None:
-            set_precision(network, getattr(torch, chosen))
-    try:
-        yield
-    finally:
-        for network in networks:
-            if network is not None:
-                set_precision(network, torch.float32)
-
-
 class Frame:
     """Where images of a crop lie in the generator's picture. Around them is the generator's average picture.
 
     The same on both sides of every comparison, so that only the crop's pixels count. Without a crop nothing changes.
     """
 
-    def __init__(self, generator: ImageGenerator, mean: Float[Tensor, "w_dim"]) -> None:
+    def __init__(self, generator: Invertible, mean: Float[Tensor, "w_dim"]) -> None:
         self.crop = generator.crop
         if self.crop is not None:
-            ws = mean.expand(1, generator.network.num_ws, -1)
             with torch.no_grad():
-                self.around = generator.network.synthesis(ws, noise_mode="const").float().clamp(-1, 1)
+                self.around = generator.synthesise(mean.expand(1, generator.style_shape[0], -1)).clamp(-1, 1)
 
     def cut(self, pictures: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
         return pictures if self.crop is None else pictures[(..., *self.crop.slices)]
@@ -147,10 +115,9 @@ def feature_distance(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, "batch"]
 
 
 def invert(
-    generator: ImageGenerator,
+    generator: Invertible,
     images: UInt8[np.ndarray, "batch height width channels"],
     encoder: Encoder | None = None,
-    discriminator: Discriminator | None = None,
     settings: InversionSettings | None = None,
     progress: bool = True,
 ) -> Inversion:
@@ -159,7 +126,6 @@ def invert(
     Arguments:
         images: of the generator's size and channels; where it has a crop, of that.
         encoder: where to start from; None: from the generator's average image.
-        discriminator: whose features count as likeness; None: pixels alone.
 
     Raises:
         InputError: images of another size.
@@ -168,12 +134,12 @@ def invert(
     expected = (*generator.image_size, generator.image_channels)
     if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
         raise InputError(f"images of shape {images.shape}; expected one or more of {expected}")
-    statistics = w_statistics(generator)
+    statistics = generator.mean_latent()
     parts = []
     with tqdm(total=len(images), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
         for start in range(0, len(images), settings.batch):
             batch = images[start : start + settings.batch]
-            parts.append(_invert_batch(generator, batch, statistics, encoder, discriminator, settings))
+            parts.append(_invert_batch(generator, batch, statistics, encoder, settings))
             bar.update(len(batch))
             bar.set_postfix(fidelity=f"{parts[-1].fidelity.mean():.3f}")
     fields = ("ws", "reconstruction", "fidelity", "psnr", "steps")
@@ -181,11 +147,10 @@ def invert(
 
 
 def _invert_batch(
-    generator: ImageGenerator,
+    generator: Invertible,
     images: np.ndarray,
     statistics: tuple[Tensor, Tensor],
     encoder: Encoder | None,
-    discriminator: Discriminator | None,
     settings: InversionSettings,
 ) -> Inversion:
     mean, std = (s.clone() for s in statistics)  # made in inference mode, which gradients cannot pass
@@ -195,11 +160,11 @@ def _invert_batch(
     start = torch.zeros(n, mean.numel(), device=target.device)
     if encoder is not None:
         start = encoder(frame.put(target)).detach()
-    best = start[:, None].repeat(1, generator.network.num_ws, 1)
+    best = start[:, None].repeat(1, generator.style_shape[0], 1)
     best_loss = torch.full((n,), torch.inf, device=target.device)
     steps = torch.zeros(n, dtype=torch.long)
-    with computing_in(settings.precision, generator.device, generator.network, discriminator):
-        for rows, v, losses in _descend(generator, target, frame, best, mean, std, discriminator, settings):
+    with generator.computing_in(settings.precision):
+        for rows, v, losses in _descend(generator, target, frame, best, mean, std, settings):
             better = losses < best_loss[rows]
             best[rows[better]], best_loss[rows[better]] = v[better], losses[better]
             steps[rows.cpu()] += 1
@@ -212,27 +177,26 @@ def _invert_batch(
 
 
 def _descend(
-    generator: ImageGenerator,
+    generator: Invertible,
     target: Tensor,
     frame: Frame,
     start: Tensor,
     mean: Tensor,
     std: Tensor,
-    discriminator: Discriminator | None,
     settings: InversionSettings,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(rows that are still moving, their v before this step, its loss); w = mean + std v."""
     rows = torch.arange(len(target), device=target.device)
-    wanted = [] if discriminator is None else discriminator_features(discriminator, frame.put(target))
+    wanted = generator.perceive(frame.put(target)) if settings.perceptual else []
     v = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([v], lr=settings.learning_rate)
     record = torch.full((len(target),), torch.inf, device=target.device)  # best loss, counted in steps of 1 %
     since = torch.zeros(len(target), dtype=torch.long, device=target.device)
     for _ in range(settings.steps + 1):
-        image = frame.cut(generator.network.synthesis(mean + std * v, noise_mode="const").float())
+        image = frame.cut(generator.synthesise(mean + std * v))
         losses = pixel_distance(image, target[rows])
-        if discriminator is not None:
-            features = discriminator_features(discriminator, frame.put(image))
+        if wanted:
+            features = generator.perceive(frame.put(image))
             losses = losses + settings.perceptual * feature_distance(features, [f[rows] for f in wanted])
         yield rows, v.detach().clone(), losses.detach()
         improved = losses.detach() < 0.99 * record[rows]

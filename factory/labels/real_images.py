@@ -11,10 +11,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator, Invertible
 from labelfactory.factory.labels.encoder import Encoder
 from labelfactory.factory.labels.inversion import InversionSettings, invert
-from labelfactory.factory.stylegan2_ada.networks import Discriminator
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.pictures import SUFFIXES, read_image
@@ -70,11 +69,10 @@ def unlabelled(
 
 
 def invert_label_set(
-    generator: ImageGenerator,
+    generator: Invertible,
     labels: LabelSet,
     scratch: Path,
     encoder: Encoder | None,
-    discriminator: Discriminator | None,
     settings: InversionSettings,
     min_fidelity: float = 0.8,
     keep_poor: bool = False,
@@ -91,7 +89,7 @@ def invert_label_set(
     """
     scratch.mkdir(parents=True, exist_ok=True)
     generator = generator.cropped(labels.crop)
-    about = [asdict(settings), generator.sha256, encoder is not None, discriminator is not None]
+    about = [asdict(settings), generator.sha256, encoder is not None, generator.perceptive]
     key = json.dumps(about + ([labels.crop.numbers] if labels.crop else []))
     paths = [scratch / f"{hashlib.sha256(key.encode() + s.image.tobytes()).hexdigest()[:32]}.npz" for s in labels]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
@@ -99,7 +97,7 @@ def invert_label_set(
         for start in range(0, len(missing), settings.batch):
             chosen = missing[start : start + settings.batch]
             images = np.stack([labels.samples[i].image for i in chosen])
-            result = invert(generator, images, encoder, discriminator, settings, progress=False)
+            result = invert(generator, images, encoder, settings, progress=False)
             for k, i in enumerate(chosen):
                 temporary = paths[i].with_suffix(".new.npz")
                 fields = {

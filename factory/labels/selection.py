@@ -49,9 +49,8 @@ def describe_candidates(
     means, scores, step = [], [], generator.batch_size(BATCH)
     for start in tqdm(range(0, len(seeds), step), desc="candidates", unit="batch", disable=not progress, leave=False):
         batch = seeds[start : start + step]
-        _, maps = generator.generate(latents(batch, generator.z_dim), truncation)
-        size = (generator.resolution, generator.resolution)
-        means.append(torch.cat([pooled(f, size, generator.crop) for f in maps], 1).cpu().numpy())
+        _, maps = generator.generate(latents(batch, generator.latent_shape), truncation)
+        means.append(torch.cat([pooled(f, generator.size, generator.crop) for f in maps], 1).cpu().numpy())
         if interpreter is not None:
             scores.append(interpreter.predict(maps, crop=generator.crop).score.cpu().numpy())
     return np.concatenate(means), np.concatenate(scores) if scores else np.zeros(len(seeds), np.float32)
@@ -170,6 +169,6 @@ def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: f
     out = []
     for seed in seeds:
         # one at a time, as training will see it: another batch size may round another way
-        image = generator.generate(latents([seed], generator.z_dim), truncation).images[0].cpu().numpy()
+        image = generator.generate(latents([seed], generator.latent_shape), truncation).images[0].cpu().numpy()
         out.append(Sample(f"seed-{seed:016x}", image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), seed))
     return out

@@ -1,5 +1,6 @@
 """From an order to a job: everything loaded, checked and trained."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def _crop(order: Order, generator: ImageGenerator, learned: Crop | None) -> Crop
     """What the order says, else what was labelled; InputError where the order asks for more than that."""
     if order.crop is None:
         return learned
-    crop = Crop.parse(order.crop, generator.resolution, generator.resolution)
+    crop = Crop.parse(order.crop, *generator.size)
     if learned is not None and not crop.within(learned):
         raise InputError(f"crop {crop}: reaches beyond {learned}, the part that was labelled")
     return crop
@@ -87,7 +88,7 @@ def _spec(
         height=height,
         width=width,
         channels=generator.image_channels,
-        latent_dim=generator.z_dim,
+        latent_dim=math.prod(generator.latent_shape),
         classes=classes,
         generator=order.generator,
         generator_sha256=generator.sha256,

@@ -31,7 +31,7 @@ def render_shard(
     """
     models = models_of(job)
     seeds = sample_seeds(job.spec.seed, start, stop)
-    z = latents(seeds.tolist(), models.generator.z_dim)
+    z = latents(seeds.tolist(), models.generator.latent_shape)
     size = models.generator.batch_size(BATCH)
     parts: dict[str, list[np.ndarray]] = {}
 
@@ -49,7 +49,8 @@ def render_shard(
         before = copy
     if before is not None:
         collect(before)
-    return {name: np.concatenate(values) for name, values in parts.items()} | {"seed": seeds, "latent": z}
+    arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    return arrays | {"seed": seeds, "latent": z.reshape(len(z), -1)}
 
 
 def _on_device(spec: DatasetSpec, models: Models, z: np.ndarray, size: int) -> dict[str, Tensor]:

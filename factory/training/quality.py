@@ -8,8 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.pixels import to_uint8
-from labelfactory.factory.stylegan2_ada.networks import Generator
+from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.feature_encoder import Encoder, Images
 from labelfactory.factory.training.feature_metrics import (
@@ -91,7 +90,7 @@ def all_images(data: ImageDataset) -> Images:
 
 @torch.no_grad()
 def generate_images(
-    generator: Generator,
+    generator: ImageGenerator,
     count: int,
     labels: Float[Tensor, "known classes"],
     psi: float = 1.0,
@@ -100,14 +99,12 @@ def generate_images(
     progress: bool = False,
 ) -> Images:
     """Random samples; classes, where there are some, as often as in ``labels``."""
-    rng, device = torch.Generator().manual_seed(seed), generator.mapping.w_avg.device
-    parts = []
+    rng, parts = torch.Generator().manual_seed(seed), []
     for first in tqdm(range(0, count, batch), desc="sampling", disable=not progress, leave=False):
         n = min(batch, count - first)
-        z = torch.randn(n, generator.z_dim, generator=rng).to(device)
-        c = labels[torch.randint(0, len(labels), (n,), generator=rng)].to(device) if generator.c_dim else None
-        ws = generator.mapping(z, c, truncation_psi=psi)
-        parts.append(to_uint8(generator.synthesis(ws, noise_mode="const")).cpu())
+        z = torch.randn(n, *generator.latent_shape, generator=rng)
+        c = labels[torch.randint(0, len(labels), (n,), generator=rng)].argmax(1) if generator.num_classes else None
+        parts.append(generator.generate(z, psi, c).images.permute(0, 3, 1, 2).cpu())
     return torch.cat(parts)
 
 

@@ -50,8 +50,9 @@ def invert(
     from labelfactory.errors import InputError
     from labelfactory.factory.cache import cache_dir
     from labelfactory.factory.families import open_generator
+    from labelfactory.factory.generator import invertible
     from labelfactory.factory.labels.encoder import ensure_encoder
-    from labelfactory.factory.labels.inversion import InversionSettings, load_discriminator
+    from labelfactory.factory.labels.inversion import InversionSettings
     from labelfactory.factory.labels.real_images import invert_label_set, read_images, unlabelled
     from labelfactory.factory.labels.views import with_views
     from labelfactory.interpreters.crop import Crop
@@ -70,9 +71,9 @@ def invert(
     chosen = tuple(LabelClass(n, OKABE_ITO[i % len(OKABE_ITO)]) for i, n in enumerate(names)) or NUCLEI_CLASSES
     if not names and masks is not None and generator != "builtin:nuclei64":
         raise InputError("classes: name what the masks show, for example --classes background,cat,whiskers")
-    network = open_generator(generator, device)
+    network = invertible(open_generator(generator, device))
     if crop is not None:
-        network = network.cropped(Crop.parse(crop, network.resolution, network.resolution))
+        network = network.cropped(Crop.parse(crop, *network.size))
     drawn: tuple[Sample, ...] = ()  # samples of a label set keep their origins
     if (images / "labelset.json").is_file():
         if masks is not None or amplify == light == "none" or crop is not None:
@@ -89,13 +90,12 @@ def invert(
     labels = with_views(labels, amplify, light)
     if drawn:
         labels = replace(labels, samples=tuple(s for s in labels if s.picture != s.name))
-    discriminator = load_discriminator(generator, network.device)
-    if discriminator is None:
+    if not network.perceptive:
         typer.echo(f"{generator}: has no discriminator; likeness is judged by pixels alone")
     encoder = ensure_encoder(network, cache_dir(), encoder_steps) if encoder_steps else None
     scratch = out.with_name(f".{out.name}.latents")
     result, fared, reconstructions = invert_label_set(
-        network, labels, scratch, encoder, discriminator, settings, min_fidelity, keep_poor
+        network, labels, scratch, encoder, settings, min_fidelity, keep_poor
     )
     replace(result, samples=tuple(sorted((*drawn, *result.samples), key=lambda s: s.name))).save(out)
     (out / "inversion.json").write_text(json.dumps([asdict(f) for f in fared], indent=1) + "\n")

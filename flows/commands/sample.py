@@ -64,7 +64,7 @@ def sample(
         truncation=truncation,
         interpreter=trained,
         extends=load_labels(labels) if labels is not None else None,
-        crop=None if crop is None else Crop.parse(crop, network.resolution, network.resolution),
+        crop=None if crop is None else Crop.parse(crop, *network.size),
     )
     result.save(out)
     contact_sheet(result.samples, result.classes, masks=any(s.labelled for s in result)).save(out / "contact_sheet.png")
