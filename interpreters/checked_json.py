@@ -32,6 +32,11 @@ def read_json(path: Path, expected: type = dict) -> Any:
         raise InputError(f"{path}: is not valid JSON ({error})") from None
     except RecursionError:
         raise InputError(f"{path}: is not usable JSON (nested too deeply)") from None
+    return top_level(data, expected, path)
+
+
+def top_level(data: Any, expected: type, path: Path) -> Any:
+    """``data``, what the file at ``path`` holds, where it is of type ``expected``; InputError where it is not."""
     if not _is(data, expected):
         raise InputError(f"{path}: expected {_NAMES[expected]} at the top level, found {_short(data)}")
     return data

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from format_examples import read
 from pycocotools import mask as coco_api
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.formats import coco
 
 
 def write(path: Path, annotations: list[dict[str, Any]], **changes: Any) -> Path:
@@ -32,7 +32,7 @@ def test_polygons_and_both_run_length_codes(tmp_path: Path) -> None:
         {"segmentation": {"size": [6, 8], "counts": [13, 3, 3, 3, 3, 3, 3, 3, 3, 3, 8]}, "iscrowd": 1},
         {"segmentation": [[2, 1, 4, 1, 4, 4, 2, 4], [4, 1, 7, 1, 7, 4, 4, 4]], "category_id": 9},
     ]
-    [drawing] = coco.read(write(tmp_path / "c.json", annotations))
+    [drawing] = read("coco", write(tmp_path / "c.json", annotations))
     assert drawing.names == ("a",)
     assert [s.label for s in drawing.shapes] == ["nucleus"] * 3 + ["other"]
     for shape in drawing.shapes:
@@ -50,18 +50,20 @@ def test_polygon_rule_agrees_with_the_coco_api_inside(tmp_path: Path) -> None:
         )
         theirs = coco_api.decode(coco_api.frPyObjects([points.ravel().tolist()], 64, 64))[..., 0] > 0
         image = [{"id": 7, "file_name": "a.png"}]
-        [drawing] = coco.read(write(tmp_path / "c.json", [{"segmentation": [points.ravel().tolist()]}], images=image))
+        [drawing] = read(
+            "coco", write(tmp_path / "c.json", [{"segmentation": [points.ravel().tolist()]}], images=image)
+        )
         ours = drawing.shapes[0].region.fill(64, 64)
         assert (ours & theirs).sum() / (ours | theirs).sum() > 0.93
 
 
 def test_keypoints_with_visibility(tmp_path: Path) -> None:
-    [drawing] = coco.read(write(tmp_path / "c.json", [{"keypoints": [1.5, 2.5, 2, 4, 5, 1], "num_keypoints": 2}]))
+    [drawing] = read("coco", write(tmp_path / "c.json", [{"keypoints": [1.5, 2.5, 2, 4, 5, 1], "num_keypoints": 2}]))
     assert [(k.label, k.x, k.y, k.visible) for k in drawing.keypoints] == [
         ("left", 1.5, 2.5, True),
         ("right", 4, 5, False),
     ]
-    [drawing] = coco.read(write(tmp_path / "c.json", [{"keypoints": [0, 0, 0, 4, 5, 2]}]))
+    [drawing] = read("coco", write(tmp_path / "c.json", [{"keypoints": [0, 0, 0, 4, 5, 2]}]))
     assert [k.label for k in drawing.keypoints] == ["right"]
 
 
@@ -82,9 +84,9 @@ def test_keypoints_with_visibility(tmp_path: Path) -> None:
 )
 def test_wrong_annotations_are_named(tmp_path: Path, annotation: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        list(coco.read(write(tmp_path / "c.json", [annotation])))
+        list(read("coco", write(tmp_path / "c.json", [annotation])))
 
 
 def test_ids_have_to_differ(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"categories\[1\]: id 3 is used twice"):
-        list(coco.read(write(tmp_path / "c.json", [], categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}])))
+        list(read("coco", write(tmp_path / "c.json", [], categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}])))

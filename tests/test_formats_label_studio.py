@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from format_examples import read
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.formats import label_studio
@@ -28,7 +29,7 @@ def export(path: Path, results: list[Any], **task: Any) -> Path:
 
 
 def test_an_export_of_a_real_server(label_files: Path) -> None:
-    first, second = label_studio.read(label_files / "label_studio.json")
+    first, second = read("label-studio", label_files / "label_studio.json")
     assert "seed000001" in first.names
     assert first.size == second.size == (20, 24)
     assert [s.label for s in first.shapes] == ["nucleus"]
@@ -46,7 +47,7 @@ def test_an_export_of_a_real_server(label_files: Path) -> None:
 
 def test_turned_rectangle(tmp_path: Path) -> None:
     value = {"x": 50, "y": 0, "width": 40, "height": 50, "rotation": 90, "rectanglelabels": ["a"]}
-    [drawing] = label_studio.read(export(tmp_path / "e.json", [BASE | {"type": "rectanglelabels", "value": value}]))
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [BASE | {"type": "rectanglelabels", "value": value}]))
     filled = drawing.shapes[0].region.fill(8, 10)
     assert filled[0:4, 1:5].all()
     assert filled.sum() == 16
@@ -54,7 +55,7 @@ def test_turned_rectangle(tmp_path: Path) -> None:
 
 def test_names_come_from_the_upload_the_address_or_our_own_entry(tmp_path: Path) -> None:
     def names(**task: Any) -> tuple[str, ...]:
-        [drawing] = label_studio.read(export(tmp_path / "e.json", [], **task))
+        [drawing] = read("label-studio", export(tmp_path / "e.json", [], **task))
         return drawing.names
 
     assert names() == ("0123abcd-s1", "s1")
@@ -69,16 +70,16 @@ def test_the_latest_annotation_counts(tmp_path: Path) -> None:
         {"result": [], "updated_at": "2026-01-01T00:00:00Z"},
         {"result": [], "updated_at": "2026-01-03T00:00:00Z", "was_cancelled": True},
     ]
-    [drawing] = label_studio.read(export(tmp_path / "e.json", [], annotations=annotations))
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [], annotations=annotations))
     assert len(drawing.shapes) == 1
-    assert len(drawing.ignored) == 2
+    assert len(drawing.notes) == 2
 
 
 def test_results_without_a_class_are_left_out_with_a_note(tmp_path: Path) -> None:
     results = [BASE | {"type": "choices", "value": {"choices": ["good"]}}, polygon()]
-    [drawing] = label_studio.read(export(tmp_path / "e.json", results))
+    [drawing] = read("label-studio", export(tmp_path / "e.json", results))
     assert len(drawing.shapes) == 1
-    assert "'choices' carries no label" in drawing.ignored[0]
+    assert "'choices' carries no label" in drawing.notes[0]
 
 
 def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
     task = label_studio.task("s1", "data:image/png;base64,AAAA", mask, NUCLEI_CLASSES, "v1", 0.5)
     accepted = {"data": task["data"], "annotations": [{"result": task["predictions"][0]["result"]}]}
     (tmp_path / "e.json").write_text(json.dumps([accepted]))
-    [drawing] = label_studio.read(tmp_path / "e.json")
+    [drawing] = read("label-studio", tmp_path / "e.json")
     canvas = np.zeros_like(mask)
     for shape in drawing.shapes:
         canvas[shape.region.fill(8, 10)] = ["background", "nucleus", "neighbour"].index(shape.label)
@@ -96,7 +97,8 @@ def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
 
 def test_labeling_config_is_xml_whatever_the_class_is_called() -> None:
     root = ElementTree.fromstring(label_studio.labeling_config((LabelClass('a "b" & <c>', (1, 2, 255)),)))
-    assert [e.attrib for e in root.iter("Label")] == [{"value": 'a "b" & <c>', "background": "#0102ff"}] * 2
+    offered = [{"value": 'a "b" & <c>', "background": "#0102ff"}, {"value": "__ignore__", "background": "#808080"}]
+    assert [e.attrib for e in root.iter("Label")] == offered * 2
 
 
 @pytest.mark.parametrize(
@@ -121,10 +123,10 @@ def test_labeling_config_is_xml_whatever_the_class_is_called() -> None:
 )
 def test_wrong_results_are_named(tmp_path: Path, result: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        list(label_studio.read(export(tmp_path / "e.json", [result])))
+        list(read("label-studio", export(tmp_path / "e.json", [result])))
 
 
 def test_json_min_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_text(json.dumps([{"data": {"image": "a.png"}, "polygon": []}]))
     with pytest.raises(InputError, match="not JSON-MIN"):
-        list(label_studio.read(tmp_path / "e.json"))
+        list(read("label-studio", tmp_path / "e.json"))

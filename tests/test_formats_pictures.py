@@ -8,15 +8,19 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
-from labelfactory.interpreters.formats import pictures
+from labelfactory.interpreters.formats.cvat_masks import CvatMasks, read_labelmap
 from labelfactory.interpreters.formats.drawing import Drawing
+from labelfactory.interpreters.formats.pictures import Pictures
+from labelfactory.interpreters.formats.source import Source
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import save_mask
 
+LABELS = LabelSet(NUCLEI_CLASSES, (), "g", "ab" * 32)
 MASK = np.array([[0, 1, 2], [255, 1, 0]], dtype=np.uint8)
 
 
 def read_one(folder: Path) -> dict[str, list[list[int]]]:
-    [drawing] = pictures.read_png(folder, NUCLEI_CLASSES)
+    [drawing] = Pictures().read(Source(folder), LABELS, {})
     return {s.label: np.argwhere(s.region.fill(*drawing.size)).tolist() for s in drawing.shapes}
 
 
@@ -58,7 +62,7 @@ def test_pictures_that_are_no_labels(tmp_path: Path, pixels: np.ndarray, message
 
 
 def test_an_export_in_cvats_layout(label_files: Path) -> None:
-    drawings: list[Drawing] = list(pictures.read_cvat(label_files / "cvat"))
+    drawings: list[Drawing] = list(CvatMasks().read(Source(label_files / "cvat"), LABELS, {}))
     assert [d.names for d in drawings] == [("seed000001",), ("seed000002",)]
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:20, :24]
@@ -82,12 +86,12 @@ def test_an_export_in_cvats_layout(label_files: Path) -> None:
 def test_wrong_colour_tables(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "labelmap.txt").write_text(f"background:0,0,0::\n{line}\n")
     with pytest.raises(InputError, match=message):
-        pictures.read_labelmap(tmp_path / "labelmap.txt")
+        read_labelmap(tmp_path / "labelmap.txt")
 
 
 def test_missing_parts_of_an_export(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"labelmap\.txt: no such file"):
-        list(pictures.read_cvat(tmp_path))
+        list(CvatMasks().read(Source(tmp_path), LABELS, {}))
     (tmp_path / "labelmap.txt").write_text("background:0,0,0::\n")
     with pytest.raises(InputError, match="no SegmentationClass folder"):
-        list(pictures.read_cvat(tmp_path))
+        list(CvatMasks().read(Source(tmp_path), LABELS, {}))

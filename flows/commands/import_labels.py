@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from labelfactory.interpreters.formats.table import FORMATS
+
 
 def import_labels(
     labels: Annotated[Path, typer.Option(help="Label set that the images came from.")],
     source: Annotated[Path, typer.Option(help="File, folder or zip that the labelling tool wrote.")],
-    format: Annotated[str, typer.Option(help="auto, png, labelme, coco, label-studio or cvat.")] = "auto",
+    format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="New label set to write. [default: LABELS is updated]")] = None,
     map: Annotated[
         list[str] | None, typer.Option(help="LABEL=CLASS or LABEL=ignore, for names that differ; may be repeated.")
@@ -42,7 +44,7 @@ def import_labels(
     result, report = read(
         label_set,
         source,
-        format,  # type: ignore[arg-type]
+        format,
         mapping=mapping,
         unknown=unknown,  # type: ignore[arg-type]
         fill=fill,

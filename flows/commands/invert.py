@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from labelfactory.flows.options import Device
+from labelfactory.interpreters.formats.table import FORMATS
 
 
 def invert(
@@ -17,7 +18,7 @@ def invert(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new label set.")],
     masks: Annotated[Path | None, typer.Option(help="Their labels, in any format of import-labels.")] = None,
-    format: Annotated[str, typer.Option(help="Of the masks: auto, png, labelme, coco, label-studio, cvat.")] = "auto",
+    format: Annotated[str, typer.Option(help=f"Format of the masks: auto, {', '.join(FORMATS)}.")] = "auto",
     classes: Annotated[
         str, typer.Option(help="Class names, separated by commas; the first is what remains undrawn.")
     ] = "",
@@ -84,7 +85,7 @@ def invert(
     else:
         labels = unlabelled(network, generator, *read_images(images, network), chosen, truncation)
     if masks is not None:
-        labels, report = import_labels(labels, masks, format)  # type: ignore[arg-type]
+        labels, report = import_labels(labels, masks, format)
         for line in report.lines():
             typer.echo(line)
     labels = with_views(labels, amplify, light)

@@ -1,21 +1,41 @@
 """COCO: one JSON file for all images; polygons, both run-length codes, keypoints. https://cocodataset.org/#format-data"""
 
-from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterator, Mapping
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.checked_json import checked, field
 from labelfactory.interpreters.formats.drawing import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
+from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.rle import decode_coco
+from labelfactory.interpreters.formats.source import Source
+from labelfactory.interpreters.labelset import LabelSet
 
 
-def read(source: Path) -> Iterator[Drawing]:
-    """The drawings of a COCO file, one an image that has annotations or not, in the file's order."""
-    data = read_json(source)
-    where = str(source)
+class Coco(Format):
+    """COCO's object segmentation and keypoints."""
+
+    title = "COCO's JSON"
+
+    def recognises(self, source: Source) -> str | None:
+        """Images and annotations side by side at the top level."""
+        for path in source.files(".json"):
+            data = source.peek(path)
+            if isinstance(data, dict) and "images" in data:
+                return f"{path.name} has images"
+        return None
+
+    def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
+        """A drawing an image, with annotations or without, in the file's order."""
+        path = source.only(".json", self.title)
+        yield from read_document(source.json(path, dict), str(path))
+
+
+def read_document(data: Any, where: str) -> Iterator[Drawing]:
+    """The drawings of a parsed COCO file, one an image that has annotations or not, in the file's order."""
     categories: dict[int, tuple[str, list[str]]] = {}
     for i, entry in enumerate(field(data, "categories", list, where)):
         place = f"{where}: categories[{i}]"

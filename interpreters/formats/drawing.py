@@ -5,8 +5,8 @@ The rasterisation rule of every shape with an outline: **a pixel belongs to it w
 (polygons that cross themselves: even-odd rule; a centre right on the outline belongs to what is right of or below it).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,10 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Bool, Float
 
+IGNORE_LABEL = "__ignore__"
+"""The label of pixels that are not labelled (255 in masks), as labelme calls it."""
+BACKGROUND_LABEL = "_background_"
+"""The label of the first class, as labelme calls it."""
 FAR = 1e6  # pixels: no picture reaches further, so a coordinate beyond it is a mistake
 
 
@@ -99,7 +103,7 @@ class Drawing:
         names: what the image may be called, the best guess first (file stems or embedded ids).
         where: file and place, for errors.
         size: (height, width) as the source declares it, where it does.
-        ignored: shapes that the source itself marks as not to be used, and why.
+        notes: what the reader left out or guessed, for the report.
     """
 
     names: tuple[str, ...]
@@ -107,7 +111,17 @@ class Drawing:
     size: tuple[int, int] | None = None
     shapes: list[Shape] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def renamed(self, said: Callable[[str], str]) -> "Drawing":
+        """The drawing with places as ``said`` puts them, for sources that lie in a temporary folder."""
+        return replace(
+            self,
+            where=said(self.where),
+            shapes=[s._replace(where=said(s.where)) for s in self.shapes],
+            keypoints=[k._replace(where=said(k.where)) for k in self.keypoints],
+            notes=[said(n) for n in self.notes],
+        )
 
 
 def outline(points: Iterable[tuple[float, float]], where: str) -> Float[np.ndarray, "points 2"]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from labelfactory.interpreters.folders import new_folder
 from labelfactory.interpreters.formats import label_studio, labelme
+from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 
@@ -53,7 +54,7 @@ def export_labelme(labels: LabelSet, folder: str | os.PathLike[str], masks: Mapp
             if s.name in masks:
                 document = labelme.document(f"{s.name}.png", masks[s.name], labels.classes)
                 (root / f"{s.name}.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        names = [labelme.IGNORE_LABEL, *labels.class_names]
+        names = [IGNORE_LABEL, *labels.class_names]
         (Path(root) / "labels.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
 
 

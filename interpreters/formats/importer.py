@@ -3,6 +3,7 @@
 All of a source is read, checked and drawn before anything is returned, so nothing is ever half imported.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,15 +13,12 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.checked_json import read_json
-from labelfactory.interpreters.formats import coco, label_studio, labelme, pictures
-from labelfactory.interpreters.formats.drawing import Drawing
+from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
-from labelfactory.interpreters.formats.unpacking import unpacked
+from labelfactory.interpreters.formats.source import opened
+from labelfactory.interpreters.formats.table import detect_format, open_format
 from labelfactory.interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
 
-Format = Literal["auto", "png", "labelme", "coco", "label-studio", "cvat"]
-FORMATS: tuple[Format, ...] = ("auto", "png", "labelme", "coco", "label-studio", "cvat")
 IGNORE = "ignore"
 STRAY_PIXELS = 30  # of a 512 x 512 image; DatasetGAN leaves out regions below it
 
@@ -62,33 +60,10 @@ class ImportReport:
         return out + [f"  note: {n}" for n in self.notes]
 
 
-def detect_format(source: Path) -> Format:
-    """Which tool wrote ``source`` (a file or an unpacked folder). InputError where that cannot be told."""
-    if source.is_dir():
-        if (source / "SegmentationClass").is_dir():
-            return "cvat"
-        jsons, pngs = sorted(source.glob("*.json")), any(source.glob("*.png"))
-        if jsons:
-            return detect_format(jsons[0])
-        if pngs:
-            return "png"
-    elif source.suffix.lower() == ".png":
-        return "png"
-    elif source.suffix.lower() == ".json":
-        data = read_json(source, object)
-        if isinstance(data, list):
-            return "label-studio"
-        if isinstance(data, dict) and "shapes" in data:
-            return "labelme"
-        if isinstance(data, dict) and "images" in data:
-            return "coco"
-    raise InputError(f"{source}: no known label format; name one of {', '.join(FORMATS[1:])}")
-
-
 def import_labels(
     labels: LabelSet,
     source: Path,
-    format: Format = "auto",
+    format: str = "auto",
     *,
     mapping: Mapping[str, str] | None = None,
     unknown: Literal["refuse", "ignore", "add"] = "refuse",
@@ -109,10 +84,10 @@ def import_labels(
     Raises:
         InputError: naming file, shape and reason.
     """
-    with unpacked(source) as folder:
+    with opened(source) as files:
         if format == "auto":
-            format = detect_format(folder)
-        drawings = _read(folder, format, labels.classes)
+            format = detect_format(files)
+        drawings = [d.renamed(files.said) for d in open_format(format).read(files, labels, mapping or {})]
     if not drawings:
         raise InputError(f"{source}: has no {format} labels in it")
     report = ImportReport(format)
@@ -143,29 +118,14 @@ def import_labels(
     return replace(labels, classes=classes, samples=tuple(samples), keypoints=points), report
 
 
-def _read(source: Path, format: str, classes: tuple[LabelClass, ...]) -> list[Drawing]:
-    if format == "png":
-        return list(pictures.read_png(source, classes))
-    if format == "cvat":
-        return list(pictures.read_cvat(source))
-    if format == "labelme":
-        return list(labelme.read(source))
-    if format not in ("coco", "label-studio"):
-        raise InputError(f"format: {format!r} is unknown; expected one of {', '.join(FORMATS)}")
-    if source.is_dir():
-        files = sorted(source.rglob("*.json"))
-        if len(files) != 1:
-            raise InputError(f"{source}: has {len(files)} JSON files; name the one that holds the {format} labels")
-        source = files[0]
-    return list(coco.read(source) if format == "coco" else label_studio.read(source))
-
-
 def _match(drawings: list[Drawing], labels: LabelSet, report: ImportReport, skip: bool) -> dict[str, Drawing]:
     samples = {s.name: s for s in labels}
+    composed = {unicodedata.normalize("NFC", name): name for name in samples}  # macOS decomposes names of files
     found: dict[str, Drawing] = {}
     for drawing in drawings:
-        report.notes += drawing.ignored
-        name = next((n for n in drawing.names if n in samples), None)
+        report.notes += drawing.notes
+        names = (n if n in samples else composed.get(unicodedata.normalize("NFC", n)) for n in drawing.names)
+        name = next((n for n in names if n is not None), None)
         if name is None:
             if not skip:
                 raise InputError(
@@ -208,9 +168,9 @@ def _map_classes(
     missing: list[str] = []
     for label in first:
         target = mapping.get(label, label)
-        if label not in mapping and label == labelme.BACKGROUND_LABEL:
+        if label not in mapping and label == BACKGROUND_LABEL:
             report.mapping[label] = classes[0].name
-        elif target == labelme.IGNORE_LABEL or (label in mapping and target == IGNORE):
+        elif target == IGNORE_LABEL or (label in mapping and target == IGNORE):
             report.mapping[label] = None
         elif target.casefold().strip() in by_name:
             report.mapping[label] = by_name[target.casefold().strip()]

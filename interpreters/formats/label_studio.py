@@ -5,8 +5,8 @@ Facts: https://labelstud.io/guide/task_format and exports of version 1.23. Geome
 
 import math
 import re
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import quoteattr
@@ -15,9 +15,11 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.interpreters.classes import IGNORE_COLOR
 from labelfactory.interpreters.formats.drawing import (
     FAR,
+    IGNORE_LABEL,
     Bitmap,
     Drawing,
     Ellipse,
@@ -27,16 +29,31 @@ from labelfactory.interpreters.formats.drawing import (
     Shape,
     outline,
 )
+from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.rle import decode_brush, encode_brush
-from labelfactory.interpreters.labelset import LabelClass
+from labelfactory.interpreters.formats.source import Source
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
 
 
-def read(source: Path) -> Iterator[Drawing]:
-    """The drawings of an export (a list of tasks); of a task's annotations the latest that was not cancelled."""
-    for i, task in enumerate(read_json(source, list)):
-        yield _read_task(task, f"{source}: task[{i}]")
+class LabelStudio(Format):
+    """A project's export as JSON: a list of tasks."""
+
+    title = "Label Studio's JSON export"
+
+    def recognises(self, source: Source) -> str | None:
+        """A list of objects at the top level."""
+        for path in source.files(".json"):
+            if isinstance(source.peek(path), list):
+                return f"{path.name} is a list of tasks"
+        return None
+
+    def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
+        """A drawing a task; of a task's annotations the latest that was not cancelled."""
+        path = source.only(".json", self.title)
+        for i, task in enumerate(source.json(path, list)):
+            yield _read_task(task, f"{path}: task[{i}]")
 
 
 def _read_task(task: Any, where: str) -> Drawing:
@@ -52,11 +69,11 @@ def _read_task(task: Any, where: str) -> Drawing:
     for i, annotation in enumerate(field(task, "annotations", list, where)):
         place = f"{where}: annotations[{i}]"
         if field(annotation, "was_cancelled", bool, place, False):
-            drawing.ignored.append(f"{place}: was skipped by the annotator")
+            drawing.notes.append(f"{place}: was skipped by the annotator")
             continue
         when = field(annotation, "updated_at", str, place, "")
         if latest is not None:
-            drawing.ignored.append(
+            drawing.notes.append(
                 f"{where}: annotations[{latest[1] if (when, i) > latest else i}]: there is a later one"
             )
         latest = max(latest or ("", -1), (when, i))
@@ -92,7 +109,7 @@ def _add(drawing: Drawing, result: Any, where: str) -> None:
     labels = field(value, kind, list, where, None) if kind.endswith("labels") else None
     if labels is None:
         # a bare "polygon" or "brush" beside its "labels" result, a choice, a rating: no class, so nothing to draw
-        drawing.ignored.append(f"{where}: type {kind!r} carries no label")
+        drawing.notes.append(f"{where}: type {kind!r} carries no label")
         return
     if len(labels) != 1:
         raise InputError(f"{where}: {len(labels)} labels on one shape; expected 1")
@@ -153,7 +170,9 @@ def task(
     model_version: str = "",
     score: float | None = None,
 ) -> dict[str, Any]:
-    """One task for Label Studio's import; with a mask, a brush region a class (but class 0) to correct.
+    """One task for Label Studio's import; with a mask, a brush region a class to correct, "not labelled" among them.
+
+    Class 0 is what remains undrawn; only a mask that is nothing else has a region of it.
 
     ``image`` is an address that the browser can open, or a ``data:`` address with the picture in it.
     """
@@ -161,6 +180,8 @@ def task(
     if mask is None:
         return out
     height, width = mask.shape
+    names = {i: c.name for i, c in enumerate(classes)} | {IGNORE_INDEX: IGNORE_LABEL}
+    drawn = [v for v in np.unique(mask).tolist() if v] or [0]
     out["predictions"] = [
         {
             "model_version": model_version,
@@ -174,10 +195,9 @@ def task(
                     "original_width": width,
                     "original_height": height,
                     "image_rotation": 0,
-                    "value": {"format": "rle", "rle": encode_brush(mask == i), "brushlabels": [c.name]},
+                    "value": {"format": "rle", "rle": encode_brush(mask == i), "brushlabels": [names[i]]},
                 }
-                for i, c in enumerate(classes)
-                if i and (mask == i).any()
+                for i in drawn
             ],
         }
     ]
@@ -185,10 +205,11 @@ def task(
 
 
 def labeling_config(classes: tuple[LabelClass, ...]) -> str:
-    """The project's labelling interface (XML) that fits ``task``: a brush and polygons for every class."""
+    """The labelling interface (XML) that fits ``task``: brush and polygons, all classes and "not labelled"."""
+    offered = [*classes, LabelClass(IGNORE_LABEL, IGNORE_COLOR)]
     labels = "\n".join(
         f'    <Label value={quoteattr(c.name)} background="#{c.color[0]:02x}{c.color[1]:02x}{c.color[2]:02x}"/>'
-        for c in classes
+        for c in offered
     )
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field, read_json
 from labelfactory.interpreters.formats.drawing import (
     FAR,
+    IGNORE_LABEL,
     Bitmap,
     Drawing,
     Ellipse,
@@ -24,17 +25,29 @@ from labelfactory.interpreters.formats.drawing import (
     Shape,
     outline,
 )
+from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.outlines import components
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass
-
-IGNORE_LABEL = "__ignore__"
-BACKGROUND_LABEL = "_background_"
+from labelfactory.interpreters.formats.source import Source
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
 
 
-def read(source: Path) -> Iterator[Drawing]:
-    """The drawings of one file, or of every JSON file of a folder."""
-    for path in [source] if source.is_file() else sorted(source.glob("*.json")):
-        yield read_file(path)
+class Labelme(Format):
+    """labelme's JSON files, one an image."""
+
+    title = "labelme's JSON files"
+
+    def recognises(self, source: Source) -> str | None:
+        """An object with shapes at the top level."""
+        for path in source.files(".json"):
+            data = source.peek(path)
+            if isinstance(data, dict) and "shapes" in data:
+                return f"{path.name} has shapes"
+        return None
+
+    def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
+        """A drawing a file."""
+        for path in source.files(".json"):
+            yield read_file(path)
 
 
 def read_file(path: Path) -> Drawing:

@@ -1,6 +1,6 @@
-"""Masks as pictures: folders of PNG, and CVAT's "Segmentation mask 1.1" with its colour table."""
+"""Masks as pictures: a folder of PNG that hold class ids or the classes' colours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,75 +8,54 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass
-from labelfactory.interpreters.formats.drawing import Bitmap, Drawing, Shape
-from labelfactory.interpreters.formats.labelme import IGNORE_LABEL
+from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX
+from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Bitmap, Drawing, Shape
+from labelfactory.interpreters.formats.format import Format
+from labelfactory.interpreters.formats.source import Source
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
 
 Color = tuple[int, int, int]
+SUFFIXES = (".png",)
 
 
-def read_png(source: Path, classes: tuple[LabelClass, ...]) -> Iterator[Drawing]:
-    """Every PNG of a folder (or one file). Indexed and grey pictures hold class ids, RGB ones the classes' colours.
+class Pictures(Format):
+    """A folder of pictures, called like the samples."""
 
-    Ids and colours without a class become labels of their own, ``"7"`` and ``"#ff0000"``, for the mapping to name.
-    """
-    names = {i: c.name for i, c in enumerate(classes)} | {IGNORE_INDEX: IGNORE_LABEL}
-    colors = {IGNORE_COLOR: IGNORE_LABEL}
-    for c in reversed(classes):
-        colors[c.color] = c.name
-    for path in [source] if source.is_file() else sorted(source.glob("*.png")):
-        image = open_picture(path)
-        if image.mode in ("P", "L"):
-            values = np.array(image)
-            table = {v: names.get(v, str(v)) for v in np.unique(values).tolist()}
-        else:
-            if image.mode.startswith("I") or image.mode == "F":
-                raise InputError(
-                    f"{path}: holds numbers of mode {image.mode}, no classes; `factory import-values` reads them"
-                )
-            values, table = _by_color(_rgb(image, path), colors)
-        yield _drawing(path, values, table)
+    title = "PNG masks"
+    fallback = True
 
+    def recognises(self, source: Source) -> str | None:
+        """Any folder or file of such pictures, unless there is something beside them that names labels."""
+        if source.files(*SUFFIXES) and not source.files(".json"):
+            return "has PNG files"
+        return None
 
-def read_cvat(source: Path) -> Iterator[Drawing]:
-    """CVAT's export, unpacked: ``labelmap.txt`` and ``SegmentationClass/*.png`` in the colours that it lists."""
-    colors = read_labelmap(source / "labelmap.txt")
-    folder = source / "SegmentationClass"
-    if not folder.is_dir():
-        raise InputError(
-            f"{source}: has no SegmentationClass folder; expected CVAT's export as 'Segmentation mask 1.1'"
-        )
-    for path in sorted(folder.glob("*.png")):
-        values, table = _by_color(_rgb(open_picture(path), path), colors)
-        yield _drawing(path, values, table)
+    def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
+        """Every picture. Indexed and grey ones hold class ids, RGB ones the classes' colours.
 
-
-def read_labelmap(path: Path) -> dict[Color, str]:
-    """Label of every colour, from lines ``name:r,g,b:parts:actions``."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; CVAT's export has one")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text") from None
-    table: dict[Color, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, *rest = line.split(":")
-        try:
-            r, g, b = (int(v) for v in rest[0].split(","))
-        except (IndexError, ValueError):
-            raise InputError(f"{path}: line {number}: {line[:60]!r} is not name:red,green,blue:parts:actions") from None
-        if not all(0 <= v <= 255 for v in (r, g, b)):
-            raise InputError(f"{path}: line {number}: colour {r},{g},{b} is outside 0 to 255")
-        if table.setdefault((r, g, b), name) != name:
-            raise InputError(f"{path}: line {number}: colour {r},{g},{b} belongs to {table[r, g, b]!r} already")
-    return table
+        Ids and colours without a class become labels of their own, ``"7"`` and ``"#ff0000"``, for the mapping to name.
+        """
+        names = {i: c.name for i, c in enumerate(labels.classes)} | {IGNORE_INDEX: IGNORE_LABEL}
+        colors = {IGNORE_COLOR: IGNORE_LABEL}
+        for c in reversed(labels.classes):
+            colors[c.color] = c.name
+        for path in source.files(*SUFFIXES):
+            image = open_picture(path)
+            if image.mode in ("P", "L"):
+                values = np.array(image)
+                table = {v: names.get(v, str(v)) for v in np.unique(values).tolist()}
+            else:
+                if image.mode.startswith("I") or image.mode == "F":
+                    raise InputError(
+                        f"{path}: holds numbers of mode {image.mode}, no classes; `factory import-values` reads them"
+                    )
+                values, table = by_color(rgb(image, path), colors)
+            yield drawing_of(path, values, table)
 
 
-def _rgb(image: Image.Image, path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def rgb(image: Image.Image, path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture's colours. InputError where it has no 8-bit colours or is partly transparent."""
     if image.mode == "RGBA" and np.asarray(image)[..., 3].min() < 255:
         raise InputError(
             f"{path}: is partly transparent; flatten it, or give unlabelled pixels the colour {IGNORE_COLOR}"
@@ -86,14 +65,15 @@ def _rgb(image: Image.Image, path: Path) -> UInt8[np.ndarray, "height width 3"]:
     return np.array(image.convert("RGB"))
 
 
-def _by_color(rgb: np.ndarray, colors: dict[Color, str]) -> tuple[np.ndarray, dict[int, str]]:
-    """(colour codes, label of each code)."""
-    codes = rgb.astype(np.int64) @ np.array([65536, 256, 1])
+def by_color(pixels: np.ndarray, colors: Mapping[Color, str]) -> tuple[np.ndarray, dict[int, str]]:
+    """(colour codes, label of each code); a colour that is not in ``colors`` is called ``#rrggbb``."""
+    codes = pixels.astype(np.int64) @ np.array([65536, 256, 1])
     known = {(r << 16) + (g << 8) + b: name for (r, g, b), name in colors.items()}
     return codes, {c: known.get(c, f"#{c:06x}") for c in np.unique(codes).tolist()}
 
 
-def _drawing(path: Path, values: np.ndarray, table: dict[int, str]) -> Drawing:
+def drawing_of(path: Path, values: np.ndarray, table: Mapping[int, str]) -> Drawing:
+    """The drawing that says of every pixel which label it has: ``table[value]``."""
     if len(table) > 256:
         raise InputError(
             f"{path}: has {len(table)} colours; expected a label picture without smoothing or JPEG artefacts"

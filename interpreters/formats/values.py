@@ -13,7 +13,7 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Bool, Float
 from labelfactory.interpreters.channels import ValueChannel, check_channels
-from labelfactory.interpreters.formats.unpacking import unpacked
+from labelfactory.interpreters.formats.source import opened
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import one_line, open_picture
 
@@ -103,8 +103,8 @@ def import_values(
     if len({w.name for w in wanted}) < len(wanted):
         raise InputError(f"channel: {', '.join(w.name for w in wanted)} are not all different")
     report = ValuesReport()
-    with unpacked(source) as root:
-        found = _read(root, wanted, reading or Reading(), labels, report, skip_unmatched)
+    with opened(source) as unpacked:
+        found = _read(unpacked.path, wanted, reading or Reading(), labels, report, skip_unmatched)
     for name, parts in found.items():
         if valid is not None:
             hole = ~_read_valid(valid, name)

@@ -1,0 +1,44 @@
+"""The table of label formats: a line each. ``format.py`` says how to add one."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from labelfactory.errors import InputError
+
+if TYPE_CHECKING:  # the names alone are needed for a command's help
+    from labelfactory.interpreters.formats.format import Format
+    from labelfactory.interpreters.formats.source import Source
+
+HERE = "labelfactory.interpreters.formats"
+FORMATS = {
+    "labelme": f"{HERE}.labelme:Labelme",
+    "coco": f"{HERE}.coco:Coco",
+    "label-studio": f"{HERE}.label_studio:LabelStudio",
+    "cvat": f"{HERE}.cvat_masks:CvatMasks",
+    "png": f"{HERE}.pictures:Pictures",
+}
+"""Name of every format that is read, to the module and class that reads it."""
+
+
+def open_format(name: str) -> "Format":
+    """The reader called ``name``. InputError for a name that is not in the table."""
+    if name not in FORMATS:
+        raise InputError(f"format: {name!r} is unknown; expected auto, {', '.join(FORMATS)}")
+    module, _, cls = FORMATS[name].partition(":")
+    made: Format = getattr(import_module(module), cls)()
+    return made
+
+
+def detect_format(source: "Source") -> str:
+    """Name of the format that ``source`` has. InputError where none or several recognise it."""
+    formats = {name: open_format(name) for name in FORMATS}
+    for fallback in (False, True):
+        reasons = {n: f.recognises(source) for n, f in formats.items() if f.fallback is fallback}
+        found = {name: why for name, why in reasons.items() if why is not None}
+        if len(found) > 1:
+            both = ", and ".join(f"{name} ({why})" for name, why in found.items())
+            raise InputError(f"{source.path}: may be {both}; say which with --format")
+        if found:
+            return next(iter(found))
+    trouble = f" ({source.troubles[0]})" if source.troubles else ""
+    raise InputError(f"{source.path}: no known label format{trouble}; name one of {', '.join(FORMATS)}")
