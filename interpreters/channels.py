@@ -7,9 +7,9 @@ from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.limits import HALF_MAX
 
 MAX_CHANNELS = 16
-HALF_MAX = 65504.0  # stores keep values as float16
 
 
 @dataclass(frozen=True)

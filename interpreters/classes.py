@@ -9,9 +9,9 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field
-
-IGNORE_INDEX = 255
-MAX_CLASSES = 255  # ids 0 to 254; 255 is "not labelled"
+from labelfactory.limits import IGNORE_INDEX as IGNORE_INDEX
+from labelfactory.limits import MAX_CLASSES
+from labelfactory.masks import is_thing
 
 # Okabe & Ito (2008): eight colours that people of every colour vision tell apart.
 OKABE_ITO = (
@@ -25,13 +25,17 @@ IGNORE_COLOR = (128, 128, 128)
 class LabelClass:
     """One class: its index in the list is its id in masks.
 
-    thing: whether its regions are countable objects (instances); None: not declared, stores then count all classes but
-    "background" as things.
+    thing: whether its regions are countable objects (instances); None: not declared (see ``is_thing``).
     """
 
     name: str
     color: tuple[int, int, int]
     thing: bool | None = None
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether its regions are countable objects: as declared, by default where it is not the background."""
+        return is_thing(self.name, self.thing)
 
 
 NUCLEI_CLASSES = (

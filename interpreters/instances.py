@@ -7,8 +7,8 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Shaped, UInt8
 from labelfactory.interpreters.centres import split_regions
+from labelfactory.masks import connected_objects
 
-BOUNDARY = "boundary"  # the class of this name separates touching objects
 MOST = 2**16 - 1  # ids are 16-bit
 
 
@@ -20,14 +20,13 @@ def label_instances(
     heat: Float[np.ndarray, "height width"] | None = None,
     sigma: float = 3.0,
 ) -> tuple[Shaped[np.ndarray, "height width"], dict[int, int]]:
-    """Number the connected regions of each thing class.
+    """Number the connected regions of each thing class (``masks.connected_objects``).
 
     Arguments:
         mask: class ids.
         things: ids of the classes that are countable objects.
         boundary: id of a class that was drawn where objects touch. Its pixels separate, and then belong to the nearest
-            object next to them; the mask itself stays as it is. With it, pixels connect along edges only, as a thin
-            line of boundary cannot separate diagonals; without it, corners connect as well.
+            object next to them; the mask itself stays as it is.
         min_size: regions of fewer pixels get no number.
         heat, sigma: heatmap of the objects' centres and its σ (``interpreters.centres``): regions with several centres
             are cut into as many objects.
@@ -38,19 +37,15 @@ def label_instances(
     Raises:
         InputError: a thing that is the boundary, or more than 65,535 objects.
     """
-    from scipy import ndimage
-
     if boundary is not None and boundary in things:
         raise InputError(f"class {boundary} is both a thing and the boundary between things; choose one")
-    structure = np.ones((3, 3)) if boundary is None else None
-    ids = np.zeros(mask.shape, dtype=np.int64)
-    for thing in things:
-        regions, _ = ndimage.label(mask == thing, structure=structure)
-        ids[regions > 0] = regions[regions > 0] + ids.max()
+    ids, _ = connected_objects(mask, things, boundary)
     if heat is not None:
         ids = split_regions(ids, heat, sigma)
     ids[np.bincount(ids.ravel())[ids] < min_size] = 0
     if boundary is not None and ids.any():
+        from scipy import ndimage
+
         distance, (y, x) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
         joins = (mask == boundary) & (distance <= 2)
         ids[joins] = ids[y[joins], x[joins]]

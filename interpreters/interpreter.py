@@ -16,11 +16,11 @@ from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folding import FoldCache, Folded
 from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.prediction import Prediction
+from labelfactory.limits import MAX_CLASSES
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30
 DIRECTIONS = 32  # of each map: docs/interpreter.md has the measurements
-MAX_CLASSES = 255  # masks are 8-bit and 255 means "not labelled"
 
 
 def default_hidden(num_classes: int) -> tuple[int, ...]:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt16
-from scipy import ndimage
 
+from labelfactory.masks import connected_objects, countable
 from labelfactory.storage.spec import DatasetSpec
-
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,10 @@ def segments(
 ) -> Iterator[Segment]:
     """All regions of one mask in a fixed order.
 
-    Things are split into 8-connected parts, or by ``instance`` ids where the store has them (0: no instance, then
-    split by connection); a stuff class is one region. Ignored pixels belong to none.
+    Things are split into connected parts (``masks.connected_objects``), or by ``instance`` ids where the store has them
+    (0: no instance, then split by connection); a stuff class is one region. Ignored pixels belong to none.
     """
+    _, boundary = countable(spec.classes)
     for class_id, info in enumerate(spec.classes):
         pixels = mask == class_id
         if not pixels.any():
@@ -51,9 +50,9 @@ def segments(
             for number in np.unique(instance[pixels & (instance > 0)]):
                 yield Segment(class_id, True, pixels & (instance == number))
             pixels = pixels & (instance == 0)
-        labels, _ = ndimage.label(pixels, structure=_EIGHT)
-        for number in range(1, int(labels.max()) + 1):
-            yield Segment(class_id, True, labels == number)
+        numbers, found = connected_objects(pixels, [True], None if class_id == boundary else boundary)
+        for number in range(1, len(found) + 1):
+            yield Segment(class_id, True, numbers == number)
 
 
 def run_lengths(pixels: Bool[np.ndarray, "y x"]) -> list[int]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelfactory.errors import InputError
+from labelfactory.limits import HALF_MAX, MAX_CLASSES
+from labelfactory.masks import is_thing
 from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.documents import canonical, sha256
 
 SHARD_BYTES = 50e6
-MAX_CLASSES = 255
-HALF_MAX = 65504.0  # the largest float16
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
 ADDED = (
@@ -42,7 +42,7 @@ class ClassInfo:
             )
         object.__setattr__(self, "color", color)
         if self.thing is None:
-            object.__setattr__(self, "thing", self.name != "background")
+            object.__setattr__(self, "thing", is_thing(self.name, None))
 
 
 @dataclass(frozen=True)

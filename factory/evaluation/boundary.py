@@ -4,8 +4,8 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Bool, Float, Shaped
+from labelfactory.limits import IGNORE_INDEX
 
 
 def boundary_f(

@@ -21,12 +21,14 @@ from labelfactory.factory.evaluation.instances import (
     objects_of,
     panoptic_quality,
 )
-from labelfactory.factory.evaluation.metrics import IGNORE_INDEX, confusion_matrix, scores
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float, Int, UInt8
-from labelfactory.interpreters.labelset import LabelClass
+from labelfactory.interpreters.classes import LabelClass
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.masks import countable
 
 PQ_FIELDS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
 
@@ -107,14 +109,14 @@ def evaluate(
     """Predict every pair and score it.
 
     Pixel scores are of the summed confusion matrix; the boundary score is the mean over images; objects (of classes
-    that are ``thing``) are predicted as connected parts of at least ``min_area`` pixels. Intervals redraw images, or
+    that are things) are predicted as connected parts of at least ``min_area`` pixels. Intervals redraw images, or
     whole groups where pairs belong to some. ``cases``: how many best and worst images to keep.
     """
     if len(pairs) == 0:
         raise InputError("there are no labelled images to evaluate on")
     if len(classes) != model.num_classes:
         raise InputError(f"the segmenter knows {model.num_classes} classes, {len(classes)} were named: they must agree")
-    things = [i for i, c in enumerate(classes) if c.thing]
+    things, boundary = countable(classes)
     confusions, boundaries, matches, names, groups, numbered = [], [], [], [], [], 0
     gallery = _Gallery(cases)
     bar = tqdm(predict_pairs(model, pairs, bf16=bf16, tile=tile), total=len(pairs), unit="image", disable=not progress)
@@ -126,8 +128,8 @@ def evaluate(
         boundaries.append(boundary_f(pair.mask, predicted, len(classes)))
         if things:
             numbered += pair.instances is not None
-            truth = objects_of(pair.mask, things, pair.instances)
-            found = objects_of(predicted, things, probabilities=probability, min_area=min_area)
+            truth = objects_of(pair.mask, things, pair.instances, boundary=boundary)
+            found = objects_of(predicted, things, probabilities=probability, min_area=min_area, boundary=boundary)
             matches.append(match(truth, found, pair.mask != IGNORE_INDEX, things))
         names.append(pair.name)
         groups.append(pair.group or pair.name)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray as Array
-from scipy import ndimage
 
-from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Float, Int, Shaped
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.masks import connected_objects
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
 RECALLS = np.linspace(0, 1, 101)
@@ -29,19 +29,17 @@ def objects_of(
     instances: Shaped[Array, "height width"] | None = None,
     probabilities: Float[Array, "classes height width"] | None = None,
     min_area: int = 1,
+    boundary: int | None = None,
 ) -> Objects:
     """Objects of the classes ``things``.
 
     They are the numbered ``instances`` (the class of each is the commonest in ``mask``), or else the connected parts of
-    each class. Their score is the mean probability of their class. Smaller ones than ``min_area`` pixels are left out.
+    each class, kept apart by the class ``boundary`` where there is one (``masks.connected_objects``). Their score is
+    the mean probability of their class. Smaller ones than ``min_area`` pixels are left out.
     """
     if instances is None:
-        parts, labels = np.zeros(mask.shape, np.int64), [-1]
-        for label in things:
-            found, count = ndimage.label(mask == label, structure=np.ones((3, 3)))
-            parts[found > 0] = found[found > 0] + len(labels) - 1
-            labels += [label] * count
-        class_of = np.array(labels, np.int64)
+        parts, classes = connected_objects(mask, things, boundary)
+        class_of = np.concatenate([[-1], classes])
     else:
         numbers, places = np.unique(np.where(instances > 0, instances, 0), return_inverse=True)
         parts = places.reshape(mask.shape) + (numbers[0] != 0)  # 0 stays "no object" where every pixel is in one

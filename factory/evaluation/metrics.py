@@ -12,8 +12,7 @@ from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Int, Shaped
-
-IGNORE_INDEX = 255
+from labelfactory.limits import IGNORE_INDEX
 
 
 def confusion_matrix(

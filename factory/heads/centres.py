@@ -10,10 +10,11 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
 from labelfactory.interpreters.array_types import Int
 from labelfactory.interpreters.centres import UNKNOWN, fit_centres
-from labelfactory.interpreters.instances import BOUNDARY, label_instances
+from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 from labelfactory.interpreters.pictures import read_object_numbers
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.masks import countable
 
 
 def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "height width"]]:
@@ -37,9 +38,7 @@ def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "h
 
 def objects_in_masks(labels: LabelSet, sample: Sample) -> Int[np.ndarray, "height width"]:
     """The connected regions of a sample's thing classes, kept apart by a class called "boundary" where there is one."""
-    boundary = next((i for i, c in enumerate(labels.classes) if c.name == BOUNDARY), None)
-    things = [i for i, c in enumerate(labels.classes) if c.thing is not False and c.name != "background"]
-    return label_instances(sample.mask, [t for t in things if t != boundary], boundary)[0].astype(np.int64)
+    return label_instances(sample.mask, *countable(labels.classes))[0].astype(np.int64)
 
 
 def train_centres(

@@ -8,9 +8,11 @@ import numpy as np
 from numpy import ndarray as Array
 from scipy import ndimage
 
-from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.factory.pairs.pairs import Pair, Pairs
-from labelfactory.interpreters.array_types import Float, Shaped, UInt8
+from labelfactory.interpreters.array_types import Float, Shaped
+from labelfactory.interpreters.classes import LabelClass
+from labelfactory.limits import IGNORE_INDEX, MAX_CLASSES
+from labelfactory.masks import connected_objects, countable
 
 
 def border_weights(
@@ -42,11 +44,15 @@ def border_weights(
 class BorderWeighted(Pairs):
     """Pairs whose weights also count the gaps between objects (U-Net's border map).
 
-    Objects are the pair's instances, or else the connected parts of each class other than background (0).
+    Objects are the pair's instances, or else the connected parts of the classes that are things
+    (``masks.connected_objects``); where no ``classes`` are named that is every class but 0.
     """
 
-    def __init__(self, pairs: Pairs, w0: float = 10.0, sigma: float = 5.0) -> None:
+    def __init__(
+        self, pairs: Pairs, w0: float = 10.0, sigma: float = 5.0, classes: Sequence[LabelClass] | None = None
+    ) -> None:
         self.pairs, self.w0, self.sigma = pairs, w0, sigma
+        self.things, self.boundary = (list(range(1, MAX_CLASSES)), None) if classes is None else countable(classes)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -55,18 +61,14 @@ class BorderWeighted(Pairs):
         """The pairs of these numbers, with their border weights."""
         out = []
         for pair in self.pairs.fetch(indices):
-            objects = connected_objects(pair.mask) if pair.instances is None else pair.instances
-            weights = border_weights(objects, self.w0, self.sigma)
+            weights = border_weights(self._objects(pair), self.w0, self.sigma)
             out.append(replace(pair, weights=weights if pair.weights is None else weights * pair.weights))
         return out
 
-
-def connected_objects(mask: UInt8[Array, "height width"]) -> Shaped[Array, "height width"]:
-    """Connected parts of each class other than background and unlabelled pixels, numbered from 1."""
-    objects, count = np.zeros(mask.shape, np.int32), 0
-    for label in np.unique(mask):
-        if label not in (0, 255):
-            parts, found = ndimage.label(mask == label)
-            objects[parts > 0] = parts[parts > 0] + count
-            count += found
-    return objects
+    def _objects(self, pair: Pair) -> Shaped[Array, "height width"]:
+        if pair.instances is None:
+            present = set(np.unique(pair.mask).tolist())
+            return connected_objects(pair.mask, [t for t in self.things if t in present], self.boundary)[0]
+        # Numbers from 255 on are plain numbers here, while 255 means "not labelled" to border_weights.
+        beyond = np.where(pair.instances >= IGNORE_INDEX, pair.instances.astype(np.int64) + 1, pair.instances)
+        return np.asarray(beyond)

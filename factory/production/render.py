@@ -12,9 +12,10 @@ from labelfactory.factory.latents import latents
 from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, models_of
-from labelfactory.interpreters.instances import BOUNDARY, label_instances
+from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.keypoints import predict_keypoints
 from labelfactory.interpreters.values import predict_values
+from labelfactory.masks import countable
 from labelfactory.storage import DatasetSpec, sample_seeds
 
 BATCH = 32  # at most; fixed for a generator: equal batches give equal bytes, whatever the shard or the machine's memory
@@ -87,8 +88,7 @@ def _with_instances(spec: DatasetSpec, models: Models, own: dict[str, np.ndarray
     masks, heats = own["mask"], own.pop(_HEAT, None)
     if spec.instance:
         sigma = models.centres.sigma if models.centres is not None else 1.0
-        boundary = next((i for i, c in enumerate(spec.classes) if c.name == BOUNDARY), None)
-        things = [i for i, c in enumerate(spec.classes) if c.thing and i != boundary]
+        things, boundary = countable(spec.classes)
         numbered = zip(masks, [None] * len(masks) if heats is None else heats, strict=True)
         own["instance"] = np.stack([label_instances(m, things, boundary, heat=h, sigma=sigma)[0] for m, h in numbered])
     return own

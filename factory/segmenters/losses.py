@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.evaluation.metrics import IGNORE_INDEX
 from labelfactory.interpreters.array_types import Float, Int
+from labelfactory.limits import IGNORE_INDEX
 
 LOSSES = ("ce", "dice", "ce+dice")
 

@@ -20,6 +20,7 @@ from labelfactory.factory.segmenters.order import CLASS_WEIGHTS, SegmenterOrder
 from labelfactory.factory.segmenters.relabel import MAX_TEACHERS, Relabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
+from labelfactory.interpreters.classes import LabelClass
 
 
 def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
@@ -46,7 +47,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     for uri, (_, others) in zip(order.pairs, sources, strict=True):
         check_same_classes(order.pairs[0], classes, uri, others)
     parts = [pairs for pairs, _ in sources]
-    pairs = _joined(parts, order.balance, order.border)
+    pairs = _joined(parts, order.balance, classes if order.border else None)
     validation = None
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True)
@@ -93,7 +94,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         ]
         if order.self_training and unlabelled is not None and r + 2 == order.rounds:
             labels.append(relabelled(unlabelled.images, teachers, f"{name}.unlabelled"))
-        pairs = _joined(labels, order.balance, order.border)
+        pairs = _joined(labels, order.balance, classes if order.border else None)
     trained, report = trained_on(pairs, order.rounds - 1, 0, unlabelled)
     recipe = {
         "name": order.architecture,
@@ -114,8 +115,9 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     return report
 
 
-def _joined(parts: Sequence[Pairs], balance: bool, border: bool) -> Pairs:
+def _joined(parts: Sequence[Pairs], balance: bool, border: Sequence[LabelClass] | None) -> Pairs:
+    """One collection; ``border`` names the classes where border weights are wanted."""
     largest = max(len(p) for p in parts)
     repeats = [max(1, round(largest / max(1, len(p)))) if balance else 1 for p in parts]
     pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
-    return BorderWeighted(pairs) if border else pairs
+    return pairs if border is None else BorderWeighted(pairs, classes=border)
