@@ -23,7 +23,10 @@ ADDED = (
     "centre_sha256",
     "crop",
     "label_precision",
+    "latent_dimension",
 )
+# Facts that no sample depends on: stores that differ in these alone have the same hash.
+UNHASHED = ("count", "generator", "latent_dimension")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class DatasetSpec:
     where that was done. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right,
     or empty for all. ``label_precision`` is that of the labels' products, or empty for what the device does by itself.
     (``value`` without ``values`` is the older array of one unnamed channel without uncertainty.)
+    ``latent_dimension`` is the name of ``latent``'s second dimension. A store keeps the one that it was created with:
+    "" stands for that of the first releases, "latent", which xarray takes for a coordinate.
     """
 
     count: int
@@ -102,6 +107,7 @@ class DatasetSpec:
     centre_sha256: str = ""
     crop: tuple[int, ...] = ()
     label_precision: str = ""
+    latent_dimension: str = "latent_channel"
 
     def __post_init__(self) -> None:
         for name in ("classes", "keypoints", "values", "crop"):
@@ -160,13 +166,14 @@ class DatasetSpec:
         """Every array of the store, in the order in which they are written."""
         h, w = self.height, self.width
         nan, pixels, sample = math.nan, ("sample", "y", "x"), ("sample",)
+        latent = ("sample", self.latent_dimension or "latent")
         arrays = [
             ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True),
             ArraySpec("mask", "uint8", pixels, (h, w), self.ignore_index, True),
             ArraySpec("uncertainty", "float16", pixels, (h, w), nan, True),
             ArraySpec("uncertainty_score", "float32", sample, (), nan, False),
             ArraySpec("seed", "uint64", sample, (), 0, False),
-            ArraySpec("latent", "float32", ("sample", "latent"), (self.latent_dim,), nan, False),
+            ArraySpec("latent", "float32", latent, (self.latent_dim,), nan, False),
         ]
         if self.keypoints:
             points: tuple[str, ...] = ("sample", "keypoint", "coordinate")
@@ -204,6 +211,7 @@ class DatasetSpec:
         try:
             names = {field.name for field in dataclasses.fields(cls)}
             values = {name: document[name] for name in names if name in document or name not in ADDED}
+            values.setdefault("latent_dimension", "")
             values["values"] = tuple(ValueInfo(**info) for info in values.get("values", ()))
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
@@ -215,15 +223,13 @@ class DatasetSpec:
     @property
     def hash(self) -> str:
         """sha256 of everything that a sample's content depends on; two specs with the same hash share their shards."""
-        document = self.to_json()
-        del document["count"], document["generator"]
-        return sha256(canonical(document))
+        return sha256(canonical({name: value for name, value in self.to_json().items() if name not in UNHASHED}))
 
     def difference(self, other: "DatasetSpec") -> str | None:
         """The fields that keep ``other`` from continuing a store of this spec, in words; None where there are none."""
         mine, theirs = self.to_json(), other.to_json()
         mine = dict.fromkeys(ADDED) | mine
-        fields = [name for name in mine if name not in ("count", "generator") and mine[name] != theirs.get(name)]
+        fields = [name for name in mine if name not in UNHASHED and mine[name] != theirs.get(name)]
         return "; ".join(f"{name} is {mine[name]!r} there, {theirs.get(name)!r} here" for name in fields) or None
 
 

@@ -263,8 +263,8 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
             stored = read_spec(backend)
             software = read_software(backend)
             difference = stored.difference(spec)
-            # The place where it was first found stays: the hash is what identifies a generator.
-            spec = replace(spec, generator=stored.generator)
+            # The place where it was first found stays: the hash is what identifies a generator. So do its dimensions.
+            spec = replace(spec, generator=stored.generator, latent_dimension=stored.latent_dimension)
             if difference is not None:
                 raise InputError(
                     f"{uri} holds another dataset: {difference}; choose another place or the same settings"

@@ -1,5 +1,6 @@
 """Making a store: what is written, by whom, and what another look at it finds."""
 
+import json
 import uuid
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_data import VALUES, fill, make_arrays, make_spec, tree
 
-from labelfactory.storage import InputError, WorkError, create_store, finalize, open_dataset, open_store, verify
+from labelfactory.storage import InputError, WorkError, create_store, finalize, open_dataset, open_store, repair, verify
 
 
 def expected(spec, name):
@@ -29,6 +30,8 @@ def test_zarr_and_xarray_read_the_store_without_our_code(tmp_path):
         assert group[array.name].dtype == opened[array.name].dtype == np.dtype(array.dtype)
         assert np.array_equal(group[array.name][:], expected(spec, array.name))
         assert np.array_equal(opened[array.name].values, expected(spec, array.name))
+    assert set(opened.data_vars) == {array.name for array in spec.arrays()}
+    assert not opened.coords
     assert group["keep"][:].sum() == 9
     assert group.attrs["class_names"] == ["background", "nucleus", "rest"]
 
@@ -41,6 +44,27 @@ def test_the_same_spec_gives_the_same_bytes_and_another_seed_others(tmp_path):
     assert a.keys() == c.keys()
     assert all(a[path] != c[path] for path in a if path.startswith(("image/c", "_commits")))
     assert not any(path.startswith(("_tmp", "_claims")) for path in a)
+
+
+def test_a_store_keeps_the_dimension_names_that_it_was_created_with(tmp_path):
+    """Stores of the first releases call latent's second dimension like the array, and go on doing so."""
+    early, now = make_spec(count=6, latent_dimension=""), make_spec(count=10)
+    assert early.hash == now.hash
+    place = tmp_path / "set"
+    fill(create_store(str(place), early))
+    assert "latent_dimension" not in json.loads((place / "zarr.json").read_text())["attributes"]
+    fill(create_store(str(place), now))
+    assert verify(str(place)).ok
+    assert xarray.open_zarr(str(place))["latent"].dims == ("sample", "latent")
+    fill(create_store(str(tmp_path / "early"), make_spec(latent_dimension="")))
+    assert tree(place) == tree(tmp_path / "early")
+    fill(create_store(str(tmp_path / "now"), now))
+    differing = {path for path, data in tree(tmp_path / "now").items() if data != tree(place)[path]}
+    assert differing == {"zarr.json", "latent/zarr.json", "manifest.json"}
+    (place / "latent/zarr.json").unlink()
+    (place / "zarr.json").write_bytes(b"{}")
+    assert repair(verify(str(place)))[1] == []
+    assert tree(place) == tree(tmp_path / "early")
 
 
 def test_resume_makes_only_what_is_missing(tmp_path):
