@@ -63,7 +63,7 @@ class Backend(Source):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Makes the place where a new store goes; InputError where something else is already there."""
+        """Makes the place where a new store goes; InputError where a folder holds something else already."""
 
     @abstractmethod
     def remove_strays(self, done: Sequence[str] = ()) -> None:

@@ -7,11 +7,17 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend, Claim
 
 TEMPORARY, CLAIMS = "_tmp", "_claims"
+
+
+def open_local(uri: str, storage_options: Mapping[str, Any] | None = None) -> "LocalBackend":
+    """The backend of a path or ``file://`` URI; a local folder has no options."""
+    return LocalBackend(uri.partition("://")[2] if "://" in uri else uri)
 
 
 @contextmanager

@@ -1,20 +1,25 @@
-"""The backend of a path or URL."""
+"""Backends by the scheme of an address, and the opening of one."""
 
+from importlib import import_module
 from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.storage.backends.backend import Backend
+
+# scheme ("" for a plain path, "*" for every other): a function of (uri, storage_options) that gives the backend
+BACKENDS = {
+    "": "labelfactory.storage.backends.local:open_local",
+    "file": "labelfactory.storage.backends.local:open_local",
+    "local": "labelfactory.storage.backends.local:open_local",
+    "*": "labelfactory.storage.backends.remote:RemoteBackend",
+}
 
 
 def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Backend:
     """The backend of a path, ``file://`` URI, or any fsspec URL (``s3://``, ``gs://``, ``https://``, ``memory://``)."""
     if not str(uri):
         raise InputError("the store's location is empty: expected a folder or a URL such as s3://bucket/name")
-    scheme, separator, rest = str(uri).partition("://")
-    if not separator or scheme in ("file", "local"):
-        from labelfactory.storage.backends.local import LocalBackend
-
-        return LocalBackend(rest if separator else str(uri))
-    from labelfactory.storage.backends.remote import RemoteBackend
-
-    return RemoteBackend(str(uri), storage_options)
+    scheme = str(uri).partition("://")[0] if "://" in str(uri) else ""
+    module, _, name = BACKENDS.get(scheme, BACKENDS["*"]).partition(":")
+    backend: Backend = getattr(import_module(module), name)(str(uri), storage_options)
+    return backend

@@ -88,12 +88,10 @@ class RemoteBackend(Backend):
         full = self._path(path)
 
         def action() -> list[bytes]:
+            starts, ends = [start for start, _ in ranges], [None if start < 0 else stop for start, stop in ranges]
             if len(ranges) == 1:
-                start, stop = ranges[0]
-                return [self.fs.cat_file(full, start=start, end=None if start < 0 else stop)]
-            return list(
-                self.fs.cat_ranges([full] * len(ranges), *map(list, zip(*ranges, strict=True)), on_error="raise")
-            )
+                return [self.fs.cat_file(full, start=starts[0], end=ends[0])]
+            return list(self.fs.cat_ranges([full] * len(ranges), starts, ends, on_error="raise"))
 
         pieces = self._retry(path, action)
         for (start, stop), piece in zip(ranges, pieces, strict=True):

@@ -1,0 +1,83 @@
+"""What every backend promises (storage/backends/backend.py), as tests that each member of the table inherits."""
+
+from collections.abc import Callable
+
+import pytest
+
+from labelfactory.storage.backends.backend import Backend
+
+
+class BackendContract:
+    """``make(place)`` opens a place of that name: equal names are the same place, other names are empty at first."""
+
+    @pytest.fixture
+    def make(self) -> Callable[[str], Backend]:
+        raise AssertionError("a member of the suite says how its backend is made")
+
+    @pytest.fixture
+    def backend(self, make: Callable[[str], Backend], request: pytest.FixtureRequest) -> Backend:
+        made = make(request.node.name.partition("[")[0])
+        made.prepare()
+        return made
+
+    def test_what_is_written_is_read_and_replaced(self, backend: Backend) -> None:
+        backend.write({"a": b"one", "deep/er/b": b"", "deep/c": bytes(range(256))})
+        assert backend.read("a") == b"one"
+        assert backend.read("deep/er/b") == b""
+        assert backend.read_many(["deep/c", "nothing", "a"]) == [bytes(range(256)), None, b"one"]
+        backend.write({"a": b"two"})
+        assert backend.read("a") == b"two"
+
+    def test_what_is_missing_is_a_file_not_found(self, backend: Backend) -> None:
+        for path in ("nothing", "a/b"):
+            with pytest.raises(FileNotFoundError):
+                backend.read(path)
+            with pytest.raises(FileNotFoundError):
+                backend.read_ranges(path, [(0, 1)])
+
+    def test_pieces_are_those_of_the_file(self, backend: Backend) -> None:
+        content = bytes(range(100))
+        backend.write({"a": content})
+        assert backend.read_ranges("a", [(0, 100), (10, 20), (-5, 0), (99, 100)]) == [
+            content, content[10:20], content[-5:], content[99:],
+        ]  # fmt: skip
+
+    def test_a_new_file_is_made_once(self, backend: Backend) -> None:
+        assert backend.write_new("record", b"first")
+        assert not backend.write_new("record", b"second")
+        assert backend.read("record") == b"first"
+
+    def test_deleting_is_final_and_may_be_repeated(self, backend: Backend) -> None:
+        backend.write({"a": b"1", "b": b"2"})
+        backend.delete(["a", "never"])
+        backend.delete(["a"])
+        assert backend.read_many(["a", "b"]) == [None, b"2"]
+        assert backend.write_new("a", b"again")
+
+    def test_a_claim_has_one_owner(self, make: Callable[[str], Backend], backend: Backend) -> None:
+        other = make("test_a_claim_has_one_owner")
+        claim = backend.claim("000001")
+        assert claim is not None
+        assert claim.is_mine()
+        assert other.claim("000001") is None
+        second = other.claim("000002")
+        assert second is not None
+        second.release()
+        claim.release()
+        again = other.claim("000001")
+        assert again is not None
+        again.release()
+
+    def test_strays_go_and_files_stay(self, backend: Backend) -> None:
+        backend.write({"zarr.json": b"{}", "a": b"1"})
+        claim = backend.claim("000001")
+        assert claim is not None
+        backend.remove_strays()
+        assert backend.claim("000001") is None  # its owner lives
+        claim.release()
+        backend.remove_strays(["000001"])
+        assert backend.read_many(["zarr.json", "a"]) == [b"{}", b"1"]
+
+    def test_its_address_opens_it_again(self, backend: Backend) -> None:
+        assert backend.uri
+        assert str(backend.uri).count("\n") == 0
