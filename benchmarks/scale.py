@@ -15,8 +15,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose storage.py hides the package
 
+from labelfactory.factory.production.fleet import Fleet, simulate
 from labelfactory.factory.production.order import Order
-from labelfactory.factory.production.planning import Calibration, Fleet, calibrate, simulate, sizes
+from labelfactory.factory.production.planning import Calibration, calibrate, sizes
 from labelfactory.flows.runners import Execution
 from labelfactory.storage import DatasetSpec
 

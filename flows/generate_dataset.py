@@ -17,7 +17,7 @@ from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.access import permitted
 from labelfactory.flows.faults import explained, retries, worth_retrying
 from labelfactory.flows.groups import forget_stop, make_group, stop_groups
-from labelfactory.flows.parameters import flow_takes_order, permitted_order
+from labelfactory.flows.parameters import flow_takes, permitted_order
 from labelfactory.flows.reports import publish_report
 from labelfactory.flows.runners import Execution, make_runner
 from labelfactory.storage import finalize
@@ -126,14 +126,14 @@ def _cancel(runner: Any, futures: list[Any]) -> None:
     timeout_seconds=7 * 24 * 3600,
     persist_result=False,
 )
-@flow_takes_order(generator="builtin:nuclei64", out="nuclei64.zarr", count=1000)
+@flow_takes(Order, generator="builtin:nuclei64", out="nuclei64.zarr", count=1000)
 def generate_dataset(*, execution: Execution = Execution(), **order: Any) -> DatasetResult:  # noqa: B008 (copied)
     """Make image-label pairs with uncertainty; a run of the same parameters resumes.
 
     Args:
         execution: How the run is spread out; changes no byte of what is made.
     """
-    wanted = Order(**permitted_order(order))
+    wanted = permitted_order(Order, order)
     permitted("address", execution.address)
     logger = get_run_logger()
     with explained("generate-dataset", runtime.flow_run.parameters or {}):

@@ -8,11 +8,11 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from pydantic import BaseModel, Field
 
 from labelfactory.errors import InputError
+from labelfactory.factory.production.fleet import TASKS, shard_groups
 
 # Ray replaces 127.0.0.1 by the machine's address and listens everywhere, except where it is told that its machine can
 # be no part of a cluster: its default on macOS and Windows.
 RAY_ON_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-TASKS = 2000  # at most a run: some ten milliseconds each, and small enough that 64 workers end together
 
 
 class Execution(BaseModel):
@@ -27,15 +27,14 @@ class Execution(BaseModel):
         description="Scheduler of a running cluster, as tcp://host:8786 (Dask) or ray://host:10001; else a local one",
     )
     shards_per_task: int | None = Field(
-        None, ge=1, description=f"By default so many that at most {TASKS} tasks are made"
+        None, ge=1, description=f"Shards of a task; by default as few as {TASKS} tasks allow"
     )
     retries: int = Field(3, ge=0, le=20, description="Further tries of a task after a fault of disk or network")
     shard_timeout_s: float = Field(3600, gt=0, description="A shard that takes longer fails and is tried again")
 
     def groups(self, shards: list[int]) -> list[list[int]]:
         """Shards of one task each."""
-        size = self.shards_per_task or -(-len(shards) // TASKS) or 1
-        return [shards[i : i + size] for i in range(0, len(shards), size)]
+        return shard_groups(shards, self.shards_per_task)
 
 
 def default_workers() -> int:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from storage_data import make_arrays, make_spec
 
 from labelfactory.errors import InputError
+from labelfactory.factory.production.fleet import Fleet, simulate
 from labelfactory.factory.production.order import Order
-from labelfactory.factory.production.planning import Calibration, Fleet, calibrate, simulate, sizes
+from labelfactory.factory.production.planning import Calibration, calibrate, sizes
 from labelfactory.storage import create_store, finalize
 from labelfactory.storage.backends.remote import RemoteBackend
 

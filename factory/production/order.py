@@ -1,10 +1,13 @@
 """What somebody asks the factory for. Command line, deployed flow and plan take their parameters from these fields."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.parameter import Parameter, parameters
+from labelfactory.factory.fields import CROP_FORM, CROP_PATTERN, DEVICE, GENERATOR, PRECISION
+from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.factory.production.fleet import Fleet
 
 MAX_SEED = 2**64 - 1
 
@@ -16,60 +19,92 @@ class Order:
     A new field becomes a parameter everywhere by its ``Parameter``; one without is for callers from Python alone.
     """
 
-    generator: Annotated[
-        str, Parameter("builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).", place=True)
+    generator: Annotated[str, GENERATOR]
+    out: Annotated[
+        str,
+        Parameter("Path or URL of the store; an unfinished or smaller one is continued.", place=True, writes="folder"),
     ]
-    out: Annotated[str, Parameter("Path or URL of the store; an unfinished or smaller one is continued.", place=True)]
     count: Annotated[int, Parameter("Number of pairs.", at_least=1)]
-    interpreter: Annotated[str | None, Parameter("File of a trained interpreter; or else give labels.", place=True)] = (
-        None
-    )
+    interpreter: Annotated[
+        str | None, Parameter("File of a trained interpreter; give this or labels, not both.", place=True)
+    ] = None
     labels: Annotated[
         str | None,
         Parameter(
-            "Label set (or builtin:NAME) to train one from; by default a bundled generator's own.",
+            "Label set (or builtin:NAME) to train an interpreter from.",
             place=True,
+            default="that of a bundled generator",
         ),
     ] = None
-    seed: Annotated[int, Parameter("Of the dataset: another seed, other pairs.", at_least=0, at_most=MAX_SEED)] = 0
+    seed: Annotated[
+        int, Parameter("Seed of the data set; another seed gives other pairs.", at_least=0, at_most=MAX_SEED)
+    ] = 0
     truncation: Annotated[
-        float | None, Parameter("Psi, 0 to 2; by default the label set's, else 0.7.", at_least=0, at_most=2)
+        float | None,
+        Parameter(
+            "Truncation psi: lower is more typical, 1 is everything.",
+            at_least=0,
+            at_most=2,
+            default="the label set's, else 0.7",
+        ),
     ] = None
-    shard_size: Annotated[int | None, Parameter("Samples in a shard; by default about 50 MB.", at_least=1)] = None
-    device: Annotated[str, Parameter("auto, cpu, cuda or cuda:N.", pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
+    shard_size: Annotated[int | None, Parameter("Samples in a shard.", at_least=1, default="about 50 MB")] = None
+    device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[
         str,
         Parameter(
-            "Of the labels' products: float32, bfloat16, float16; auto: float32 on a CPU, float16 on a GPU.",
-            pattern=r"auto|float32|bfloat16|float16",
+            "Precision of the labels' products.",
+            choices={"auto": "float32 on a CPU, float16 on a GPU", "float32": "", "bfloat16": "", "float16": ""},
+            spellings=PRECISION.spellings,
         ),
     ] = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict)
     instances: Annotated[
         bool,
-        Parameter("Number the objects of thing classes (array instance); a class boundary keeps touching ones apart."),
+        Parameter(
+            "Numbers for the objects of thing classes (array instance); a class boundary keeps touching ones apart."
+        ),
     ] = False
-    keypoints: Annotated[str | None, Parameter("File of train-keypoints, for an array of keypoints.", place=True)] = (
-        None
-    )
+    keypoints: Annotated[
+        str | None, Parameter("File that train-keypoints wrote, for an array of keypoints.", place=True)
+    ] = None
     values: Annotated[
-        str | None, Parameter("File of train-interpreter --values, for arrays of continuous labels.", place=True)
+        str | None,
+        Parameter("File that train-interpreter --values wrote, for arrays of continuous labels.", place=True),
     ] = None
     centres: Annotated[
-        str | None, Parameter("File of train-centres: objects that touch are numbered apart.", place=True)
+        str | None,
+        Parameter("File that train-centres wrote: objects that touch are numbered apart.", place=True),
     ] = None
     crop: Annotated[
         str | None,
         Parameter(
-            "Part of the pictures, top:bottom or top:bottom,left:right in pixels; by default the labels'.",
-            pattern=r"\d+:\d+(,\d+:\d+)?",
+            "Part of the pictures to keep.", pattern=CROP_PATTERN, form=CROP_FORM, default="the part that was labelled"
         ),
     ] = None
 
     def __post_init__(self) -> None:
         if self.interpreter is None and self.labels is None and self.generator.startswith("builtin:"):
             object.__setattr__(self, "labels", self.generator)
-        for name, (_, _, parameter) in parameters(Order).items():
-            parameter.check(name, getattr(self, name))
+        check_fields(self)
         if (self.interpreter is None) == (self.labels is None):
             raise InputError("give either an interpreter file or a label set, not both and not neither")
+
+
+@dataclass(frozen=True)
+class PlanOrder:
+    """What ``wanted`` takes on a fleet of workers."""
+
+    wanted: Order
+    fleet: Fleet = field(default_factory=Fleet)
+    speedup: Annotated[
+        float, Parameter("Speed of a worker against this machine's, which is measured.", at_least=0.001)
+    ] = 1.0
+    price_worker_hour: Annotated[float | None, Parameter("Price of a worker's hour.", at_least=0)] = None
+    price_gb_month: Annotated[float | None, Parameter("Price of a GB stored for a month.", at_least=0)] = None
+    price_1000_puts: Annotated[float | None, Parameter("Price of 1,000 writing requests.", at_least=0)] = None
+    simulations: Annotated[int, Parameter("Simulated runs.", at_least=1, at_most=1000)] = 20
+    json: Annotated[Path | None, Parameter("File for all numbers as JSON.", place=True, writes="file")] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,17 +1,20 @@
 """What a large order takes: shards, bytes, requests by arithmetic; time and waste by simulating the scheduler."""
 
-import heapq
+import json
 import math
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
-from labelfactory.errors import InputError
+from labelfactory.factory.files import whole_file
+from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.factory.production.fleet import Outcome, shard_groups, simulate
 from labelfactory.factory.production.line import open_output
-from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.order import Order, PlanOrder
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.storage import DatasetSpec
@@ -30,58 +33,12 @@ FINALIZE_BYTES_PER_PAIR = 17  # float32 scores twice (parts and whole), int64 or
 class Calibration:
     """Measured on one worker. ``start_s``: from a fresh process to its first pair."""
 
-    pairs_per_second: float
-    bytes_per_pair: float
+    pairs_per_second: Annotated[float, Parameter("Pairs that a worker makes in a second.", more_than=0)]
+    bytes_per_pair: Annotated[float, Parameter("Bytes that a pair takes in the store.", more_than=0)]
     start_s: float
 
     def __post_init__(self) -> None:
-        for name in ("pairs_per_second", "bytes_per_pair"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: expected more than 0")
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The workers and how they misbehave.
-
-    mtbf_hours      mean time between deaths of one worker (preemptions too); inf: never
-    restart_s       from a death until the worker computes again, models loaded
-    takeover_s      until a dead worker's shard may be taken by another: the lease on an object store
-    spread          standard deviation of the logarithm of a shard's duration
-    straggler_share, straggler_factor  share of shards that take so many times longer
-    """
-
-    workers: int
-    mtbf_hours: float = 24.0
-    restart_s: float = 90.0
-    takeover_s: float = 60.0
-    spread: float = 0.1
-    straggler_share: float = 0.01
-    straggler_factor: float = 5.0
-
-    def __post_init__(self) -> None:
-        checks = {
-            "workers": self.workers >= 1,
-            "mtbf_hours": self.mtbf_hours > 0,
-            "restart_s": self.restart_s >= 0,
-            "takeover_s": self.takeover_s >= 0,
-            "spread": 0 <= self.spread <= 3,
-            "straggler_share": 0 <= self.straggler_share <= 1,
-            "straggler_factor": self.straggler_factor >= 1,
-        }
-        for name, sound in checks.items():
-            if not sound:
-                raise InputError(f"{name} is {getattr(self, name)}: out of range; see factory plan --help")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One simulated run. Seconds; ``wasted_s`` is work on shards whose worker died before their commit."""
-
-    completion_s: float
-    busy_s: float
-    wasted_s: float
-    deaths: int
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -132,48 +89,93 @@ def sizes(spec: DatasetSpec, calibration: Calibration) -> Sizes:
     )
 
 
-def simulate(shards: int, shard_s: float, shards_per_task: int, fleet: Fleet, start_s: float, seed: int) -> Outcome:
-    """One run of the scheduler: tasks in order to whoever is free, a dead worker's task back into the queue.
+@dataclass(frozen=True)
+class Plan:
+    """What an order will take; ``lines`` tells it to a person.
 
-    A task that comes back goes on behind its committed shards, but not before the lease of the lost one has lapsed.
+    here, worker  what was measured on this machine; the same with the speed that was asked for
+    tasks         a run hands the shards out in these groups: their number and the size of the largest
+    runs          simulated runs of the fleet
     """
-    if shards < 1 or shard_s <= 0 or shards_per_task < 1:
-        raise InputError("simulation: expected 1 or more shards that take time, in tasks of 1 or more")
-    rng = np.random.default_rng(seed)
-    durations = shard_s * np.exp(rng.normal(-(fleet.spread**2) / 2, fleet.spread, shards))
-    durations[rng.random(shards) < fleet.straggler_share] *= fleet.straggler_factor
-    sums = np.concatenate([[0.0], np.cumsum(durations)])
-    tasks: list[tuple[float, int, int]] = []  # those that come back: free from, first shard, end
-    following, deaths, wasted, last = 0, 0, 0.0, 0.0
-    free = [(start_s, worker) for worker in range(fleet.workers)]
-    mean_life = fleet.mtbf_hours * 3600
-    life = rng.exponential(mean_life, fleet.workers) if math.isfinite(mean_life) else np.full(fleet.workers, np.inf)
-    heapq.heapify(free)
-    while following < shards or tasks:
-        now, worker = heapq.heappop(free)
-        if tasks and (tasks[0][0] <= now or following >= shards):
-            ready, first, end = heapq.heappop(tasks)
-            now = max(now, ready)
-        else:
-            first, end = following, min(shards, following + shards_per_task)
-            following = end
-        while life[worker] <= now:  # it died idle, waiting for this task
-            back = float(life[worker]) + fleet.restart_s
-            life[worker] = back + rng.exponential(mean_life)
-            now = max(now, back)
-        # The first shard of the task that would end after this worker's death; all before it are committed.
-        reached = int(np.searchsorted(sums[first + 1 : end + 1] - sums[first], life[worker] - now, side="right"))
-        if reached == end - first:
-            done = now + float(sums[end] - sums[first])
-            last = max(last, done)
-            heapq.heappush(free, (done, worker))
-            continue
-        died = float(life[worker])
-        committed = float(sums[first + reached] - sums[first])
-        last = max(last, now + committed)
-        wasted += max(0.0, died - now - committed)
-        deaths += 1
-        life[worker] = died + fleet.restart_s + rng.exponential(mean_life)
-        heapq.heappush(free, (died + fleet.restart_s, worker))
-        heapq.heappush(tasks, (died + fleet.takeover_s, first + reached, end))
-    return Outcome(last, float(sums[-1]), wasted, deaths)
+
+    order: PlanOrder
+    here: Calibration
+    worker: Calibration
+    sizes: Sizes
+    tasks: tuple[int, int]
+    runs: tuple[Outcome, ...]
+
+    @property
+    def hours(self) -> np.ndarray:
+        """Of each simulated run, from its start to its last shard."""
+        return np.array([run.completion_s for run in self.runs]) / 3600
+
+    @property
+    def ideal_hours(self) -> float:
+        """If nothing ever waited or died."""
+        return self.order.wanted.count / self.worker.pairs_per_second / self.order.fleet.workers / 3600
+
+    @property
+    def worker_hours(self) -> float:
+        return float(self.hours.mean()) * self.order.fleet.workers
+
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """Price of each part, None where no price was given."""
+        order, size = self.order, self.sizes
+        parts = {
+            "workers": (order.price_worker_hour, self.worker_hours),
+            "storage a month": (order.price_gb_month, size.bytes / 1e9),
+            "puts": (order.price_1000_puts, size.puts / 1000),
+        }
+        return {name: None if price is None else price * amount for name, (price, amount) in parts.items()}
+
+    def lines(self) -> list[str]:
+        here, size, workers = self.here, self.sizes, self.order.fleet.workers
+        waste = float(np.mean([run.wasted_s / run.busy_s for run in self.runs]))
+        deaths = float(np.mean([run.deaths for run in self.runs]))
+        priced = ", ".join(f"{name} {price:,.2f}" for name, price in self.costs.items() if price is not None)
+        drivers = f"{self.worker_hours:,.1f} worker hours, {size.bytes / 1e9:,.1f} GB, {size.puts:,} puts"
+        return [
+            f"measured here     {here.pairs_per_second:,.1f} pairs/s a worker, {here.bytes_per_pair:,.0f} bytes a "
+            f"pair, {here.start_s:.1f} s until the first",
+            f"store             {size.shards:,} shards of {size.samples_per_shard:,} pairs, {size.bytes / 1e9:,.1f} "
+            f"GB, manifest {size.manifest_bytes / 1e6:,.1f} MB",
+            f"requests          {size.puts:,} puts, {size.gets:,} gets, {size.deletes:,} deletes, no listing",
+            f"time              {self.hours.mean():,.2f} h with {workers:,} workers (95 % below "
+            f"{np.quantile(self.hours, 0.95):,.2f} h; {self.ideal_hours:,.2f} h if nothing ever waited or died)",
+            f"waste             {waste:.2%} of the work lost in {deaths:,.1f} deaths of workers",
+            f"scheduling        {self.tasks[0]:,} tasks of up to {self.tasks[1]:,} shards",
+            f"finalize          {size.finalize_memory_bytes / 1e9:,.2f} GB of memory in one process",
+            f"cost drivers      {drivers}{': ' + priced if priced else ' (give prices for a sum)'}",
+        ]
+
+    def numbers(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        fleet = {name: value if math.isfinite(value) else None for name, value in asdict(self.order.fleet).items()}
+        return {
+            "calibration": asdict(self.here),
+            "sizes": asdict(self.sizes),
+            "fleet": fleet,
+            "runs": [asdict(run) for run in self.runs],
+            "ideal_hours": self.ideal_hours,
+            "cost": self.costs,
+        }
+
+
+def plan(order: PlanOrder) -> Plan:
+    """Measures this machine, counts what the store will take and simulates the fleet."""
+    here, spec = calibrate(order.wanted)
+    worker = replace(here, pairs_per_second=here.pairs_per_second * order.speedup)
+    size = sizes(spec, worker)
+    groups = shard_groups(list(range(size.shards)))
+    shard_s = size.samples_per_shard / worker.pairs_per_second
+    runs = [
+        simulate(size.shards, shard_s, len(groups[0]), order.fleet, worker.start_s, seed)
+        for seed in range(order.simulations)
+    ]
+    made = Plan(order, here, worker, size, (len(groups), len(groups[0])), tuple(runs))
+    if order.json is not None:
+        with whole_file(order.json) as file:
+            file.write((json.dumps(made.numbers(), indent=1) + "\n").encode())
+    return made

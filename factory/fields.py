@@ -1,0 +1,16 @@
+"""What is said of fields that several orders have, so that each is said once."""
+
+from labelfactory.factory.parameter import Parameter
+
+GENERATOR = Parameter("Generator: builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).", place=True)
+LABELS = Parameter("Label set: its folder, or builtin:NAME.", place=True)
+DEVICE = Parameter("Device.", pattern=r"auto|cpu|cuda(:\d+)?", form="auto, cpu, cuda or cuda:N")
+PRECISION = Parameter(
+    "Precision of convolutions.",
+    choices={"auto": "bfloat16 where the hardware is fast at it", "bfloat16": "", "float32": ""},
+    spellings={"bf16": "bfloat16", "fp32": "float32"},
+)
+CROP_PATTERN, CROP_FORM = r"\d+:\d+(,\d+:\d+)?", "top:bottom or top:bottom,left:right in pixels, like 64:448"
+TRUNCATION = Parameter("Truncation psi: lower is more typical, 1 is everything.", at_least=0, at_most=2)
+MEMBERS = Parameter("Members of the ensemble.", at_least=1, at_most=64)
+SEED = Parameter("Seed of everything random; equal seeds give equal results.", at_least=0, at_most=2**63 - 1)

@@ -1,0 +1,126 @@
+"""From what a person gave, by the names of ``parameters``, to an order: converted, checked, its outputs tried."""
+
+import ast
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Entry, parameters
+
+Kind = TypeVar("Kind")
+
+
+def take_order(order: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """The order of plain values: texts, numbers, lists. What is not given has its default.
+
+    InputError for a value that cannot be, and for a place where what is asked for could not be written.
+    """
+    known = parameters(order)
+    own: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        entry = known[name]
+        if value is None and entry.default is not None:  # an empty list, as the command line says it
+            continue
+        target = parts.setdefault(entry.part, {}) if entry.part else own
+        target[name] = converted(name, value, entry)
+    hints = get_type_hints(order, include_extras=True)
+    for part in fields(order):  # type: ignore[arg-type]
+        if part.name in parts:
+            values = parts[part.name]
+            if get_origin(hints[part.name]) is Annotated:  # wishes
+                own[part.name] = {name: value for name, value in values.items() if value is not None}
+            elif part.default_factory is MISSING:
+                own[part.name] = hints[part.name](**values)
+            else:
+                own[part.name] = replace(part.default_factory(), **values)
+    taken = order(**own)
+    for name, entry in known.items():
+        value = getattr(taken, name, None)
+        if entry.about.writes and value is not None:
+            try_output(name, str(value), entry.about.writes)
+    return taken
+
+
+def converted(name: str, value: Any, entry: Entry) -> Any:
+    """A value as the order has it: paths with the home folder in place of ``~``, tuples, mappings of NAME=VALUE."""
+    if value is None:
+        return None
+    kinds = (entry.kind, *get_args(entry.kind))
+    if any(get_origin(kind) is dict for kind in kinds):
+        return _mapping(name, value, entry)
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return tuple(_single(name, one, entry) for one in value)
+    return _single(name, value, entry)
+
+
+def _single(name: str, value: Any, entry: Entry) -> Any:
+    if not entry.about.place:
+        return value
+    text = str(value)
+    if not text:
+        raise InputError(f"{name} is empty: expected a path or URL")
+    if text.startswith("~"):
+        text = os.path.expanduser(text)
+    if Path not in (entry.kind, *get_args(entry.kind), *(a for k in get_args(entry.kind) for a in get_args(k))):
+        return text
+    text = text.removeprefix("file://")
+    if "://" in text:
+        raise InputError(f"{name} is {text}: expected a path on this machine; copy it from or to there")
+    return Path(text)
+
+
+def _mapping(name: str, value: Any, entry: Entry) -> dict[str, Any]:
+    """A mapping as it is, or from texts NAME=VALUE."""
+    texts = get_args(next(kind for kind in (entry.kind, *get_args(entry.kind)) if get_origin(kind) is dict))[1] is str
+    found: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {}
+    for text in () if isinstance(value, Mapping) else value:
+        key, equals, said = text.rpartition("=") if texts else text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{name} {text!r}: expected {entry.about.form or 'NAME=VALUE'}")
+        found[key] = said if texts else _literal(said)
+    for key in entry.about.place_keys:
+        if isinstance(found.get(key), str):
+            found[key] = Path(os.path.expanduser(found[key]))
+    return found
+
+
+def _literal(text: str) -> Any:
+    """A number, a list, True or None as Python writes them; anything else is a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def try_output(name: str, place: str, kind: str) -> None:
+    """InputError where a ``kind`` ("file", "folder", "new folder") cannot be written at a path; URLs are not tried.
+
+    A file is made and removed in the nearest folder that exists, so that a disk that is full or cannot be written says
+    so before the work and not after it.
+    """
+    if "://" in place:
+        return
+    path = Path(place).absolute()
+    if kind == "file":
+        if path.is_dir():
+            raise InputError(f"{name} is {place}: that is a folder; name a file")
+        if not path.parent.is_dir():
+            raise InputError(f"{place}: its folder does not exist; make it first")
+    elif kind == "new folder" and os.path.lexists(path):
+        raise InputError(f"{place}: exists already; name a new folder")
+    above = path if path.exists() and kind != "file" else path.parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(f"{place}: cannot be written, since {above} is a file; choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=above) as trial:
+            trial.write(bytes(4096))
+            trial.flush()
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written ({error.strerror}); choose another place") from None

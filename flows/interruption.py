@@ -1,0 +1,27 @@
+"""What a person reads after Ctrl-C: what is kept, and what the same command does next."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from labelfactory.errors import InputError, WorkError
+
+NOTHING = "nothing was written; the same command begins again"
+
+
+class Interrupted(WorkError):
+    """The person ended the work."""
+
+    exit_code = 130
+
+
+@contextmanager
+def said_when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
+    """Turns Ctrl-C into ``Interrupted`` with what ``kept`` says by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        try:
+            told = kept()
+        except (InputError, WorkError, OSError):
+            told = "what was finished stays"
+        raise Interrupted(f"interrupted; {told}") from None

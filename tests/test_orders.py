@@ -1,0 +1,134 @@
+"""Every command and every flow: each field of its order is option, parameter, help, form and check, written once."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import typing
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import Factory
+from prefect import Flow
+from prefect.utilities.callables import parameter_schema
+
+import labelfactory.flows
+import labelfactory.flows.commands
+from labelfactory.errors import InputError
+from labelfactory.factory.parameter import parameters
+from labelfactory.flows.parameters import permitted_order
+
+BY_HAND = {"demo", "up"}  # a fixed run, and a program that serves
+NAMES = [module.name for module in pkgutil.iter_modules(labelfactory.flows.commands.__path__)]
+COMMANDS = {name: getattr(importlib.import_module(f"labelfactory.flows.commands.{name}"), name) for name in NAMES}
+DEPLOYED = yaml.safe_load(Path(labelfactory.flows.__path__[0], "prefect.yaml").read_text())["deployments"]
+
+
+def flow_of(deployment: dict[str, Any]) -> Flow:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Flow)
+    return found
+
+
+FLOWS = {deployment["name"]: flow_of(deployment) for deployment in DEPLOYED}
+ORDERS = [
+    *(c.takes for c in COMMANDS.values() if hasattr(c, "takes")),
+    *(f.fn.takes for f in FLOWS.values() if hasattr(f.fn, "takes")),
+]
+WORDS = {"classes", "map_values", "fill", "channel", "url_prefix", "axis_of", "option", "options", "names"}
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if hasattr(COMMANDS[n], "takes")])
+def test_every_field_is_an_option_with_its_help(name: str, factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    command = COMMANDS[name]
+    fixed = set(parameters(command.takes)) - set(inspect.signature(command).parameters)
+    shown = " ".join(factory(name.replace("_", "-"), "--help").out.split())
+    for field, entry in parameters(command.takes).items():
+        if field in fixed:
+            continue
+        option = entry.about.option or field.replace("_", "-")
+        assert entry.about.positional or f" {'-' if len(option) == 1 else '--'}{option} " in shown, field
+        assert " ".join(entry.about.told.split()) in shown, field
+        if entry.default is None and entry.about.default:
+            assert f"[default: {entry.about.default}]" in shown, field
+
+
+@pytest.mark.parametrize("name", [n for n in FLOWS if hasattr(FLOWS[n].fn, "takes")])
+def test_every_field_is_in_the_form_of_its_deployment(name: str) -> None:
+    form = parameter_schema(FLOWS[name].fn).model_dump()
+    json.dumps(form, allow_nan=False)
+    for field, entry in parameters(FLOWS[name].fn.takes).items():
+        shown = form["properties"][field]
+        assert shown["description"].startswith(entry.about.told), field
+        if entry.about.choices is not None:
+            assert f'"enum": {json.dumps(list(entry.about.words))}' in json.dumps(shown), field
+        if entry.about.at_least is not None:
+            assert '"minimum": ' in json.dumps(shown), field
+    given = {entry["name"]: entry.get("parameters", {}) for entry in DEPLOYED}[name]
+    assert set(form["required"]) <= set(given), "a deployment starts as it is"
+
+
+def test_a_flow_knows_every_option_of_its_command() -> None:
+    for name, flow in FLOWS.items():
+        if hasattr(flow.fn, "takes"):
+            options = {
+                f for c in COMMANDS.values() if getattr(c, "takes", None) is flow.fn.takes for f in parameters(c.takes)
+            }
+            assert options <= set(inspect.signature(flow.fn).parameters), name
+
+
+def test_helps_begin_with_a_noun_and_are_sentences() -> None:
+    for order in ORDERS:
+        for field, entry in parameters(order).items():
+            told = entry.about.told
+            assert re.match(r"[A-Z0-9]", told), (field, told)
+            assert not re.match(r"(Of|For|Also|Whether|Only|Where) ", told), (field, told)
+            assert told.endswith("."), (field, told)
+            assert "so many" not in told, (field, told)
+
+
+def test_every_text_is_a_place_or_one_of_a_few_words() -> None:
+    """A new field with a path that were no place could make a worker read what it may not."""
+    for order in ORDERS:
+        for field, entry in parameters(order).items():
+            kinds = [entry.kind, *typing.get_args(entry.kind)]
+            kinds += [inner for kind in kinds for inner in typing.get_args(kind)]
+            about = entry.about
+            known = about.place or about.pattern or about.choices is not None or field in WORDS
+            assert known or not {str, Path} & {k for k in kinds if isinstance(k, type)}, (order.__name__, field)
+
+
+@pytest.mark.parametrize("order", set(ORDERS), ids=lambda order: order.__name__)
+def test_a_deployed_run_has_every_place_checked(order: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELFACTORY_WORKSPACE", str(tmp_path))
+    monkeypatch.delenv("LABELFACTORY_ALLOW", raising=False)
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "some")
+    for field, entry in parameters(order).items():
+        if entry.about.place:
+            many = "tuple" in str(entry.kind)
+            with pytest.raises(InputError, match=f"{field} is /elsewhere"):
+                permitted_order(order, {field: ["/elsewhere"] if many else "/elsewhere"})
+
+
+def test_a_value_that_cannot_be_is_refused_by_name() -> None:
+    for order in ORDERS:
+        for field, entry in parameters(order).items():
+            wrong = None
+            if entry.about.at_least is not None:
+                wrong = entry.about.at_least - 1
+            elif entry.about.more_than is not None:
+                wrong = entry.about.more_than
+            elif entry.about.choices is not None:
+                wrong = "no such word"
+            if wrong is not None:
+                with pytest.raises(InputError, match=f"^{field} "):
+                    entry.about.check(field, wrong)
+        for entry in parameters(order).values():
+            if entry.default is not MISSING:
+                entry.about.check("default", entry.default)
