@@ -1,39 +1,156 @@
-"""Folders that appear whole or not at all."""
+"""Folders that are written whole or not at all, without touching what others put into them."""
 
+import errno
+import json
+import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from labelfactory.errors import InputError
+from labelfactory.errors import InputError, WorkError
+from labelfactory.interpreters.checked_json import checked, field, read_json
+
+JOURNAL = ".unfinished-update.json"
 
 
 @contextmanager
-def new_folder(target: str | os.PathLike[str], *, replaces: str | None = None) -> Iterator[Path]:
-    """An empty folder beside ``target`` to write into; it takes ``target``'s place when the block ends well.
+def new_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """An empty folder to write into; what is in it appears at ``target`` when the block ends well.
 
-    ``replaces``: an existing ``target`` is replaced if it is empty or has a file of this name; None: never replaced.
-    InputError where ``target`` exists and must not be replaced.
+    ``target`` must not exist or be an empty folder (a mounted one, say). A link is followed.
+
+    Raises:
+        InputError: ``target`` exists and is not an empty folder.
+        WorkError: the disk refuses; nothing is left behind.
     """
-    root = Path(target).absolute()
-    if root.exists():
-        if replaces is None:
-            raise InputError(f"{target}: exists already; name a new folder or allow overwriting")
-        if not root.is_dir() or (any(root.iterdir()) and not (root / replaces).is_file()):
-            raise InputError(f"{target}: exists and has no {replaces}, so it is something else; name a new folder")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex[:8]
-    fresh, stale = root.with_name(f".{root.name}.{token}.new"), root.with_name(f".{root.name}.{token}.old")
+    root = Path(os.path.realpath(target))
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{target}: exists already; name a new folder or allow overwriting")
+    inside = root.exists()
+    fresh = (root if inside else root.parent) / f".{root.name}.{uuid.uuid4().hex[:8]}.new"
     try:
-        fresh.mkdir()
+        fresh.mkdir(parents=True)
         yield fresh
-        if root.exists():
-            root.rename(stale)
-        fresh.rename(root)
+        if inside:
+            for path in sorted(fresh.iterdir()):
+                path.rename(root / path.name)
+            fresh.rmdir()
+        else:
+            fresh.rename(root)
+    except OSError as error:
+        raise WorkError(f"{target}: cannot be written ({error.strerror or error}); nothing is left behind") from None
     finally:
-        if stale.exists() and not root.exists():
-            stale.rename(root)
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(stale, ignore_errors=True)
+
+
+class Update:
+    """Files to be written into a folder and removed from it, all in one step. ``updated_folder`` makes one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.token = uuid.uuid4().hex[:8]
+        self.writes: list[str] = []
+        self.removes: list[str] = []
+
+    def write(self, path: str, content: bytes) -> None:
+        """Have ``content`` at ``path`` (relative, with ``/``) afterwards; written beside it for now."""
+        target = self.root / path
+        if target.is_file() and target.read_bytes() == content:
+            return
+        target.parent.mkdir(exist_ok=True)
+        self.writes.append(path)
+        with open(_beside(target, self.token), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Have no files at these paths afterwards."""
+        self.removes += sorted(paths)
+
+
+@contextmanager
+def updated_folder(root: Path) -> Iterator[Update]:
+    """Change files of a folder so that at any moment, killed or not, all are as before or all are as wanted.
+
+    New contents are written beside their places first. A journal then says what is to happen: from there on the update
+    is finished by whoever opens the folder next (``finish_update``), before that it has never been.
+    Links and mounted folders are written through. No file that is not named is touched.
+
+    Raises:
+        WorkError: the disk refuses; the line says whether the folder is as before.
+    """
+    finish_update(root)
+    update = Update(root)
+    try:
+        yield update
+        plan = {"token": update.token, "writes": update.writes, "removes": update.removes}
+        temporary = root / f"{JOURNAL}.{update.token}"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(plan, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, root / JOURNAL)
+    except BaseException as error:
+        for path in update.writes:
+            _beside(root / path, update.token).unlink(missing_ok=True)
+        (root / f"{JOURNAL}.{update.token}").unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise WorkError(f"{root}: cannot be written ({error.strerror or error}); it is as it was") from None
+        raise
+    _carry_out(root)
+
+
+def finish_update(root: Path) -> None:
+    """Finish an update of this folder that was interrupted while its files were put into place, and say so."""
+    if (root / JOURNAL).is_file():
+        _carry_out(root)
+        logging.getLogger(__name__).warning("%s: an interrupted update was finished; the folder is as wanted", root)
+
+
+def _carry_out(root: Path) -> None:
+    journal = root / JOURNAL
+    plan = read_json(journal)
+    token = field(plan, "token", str, str(journal))
+    if not token.isalnum():
+        raise InputError(f"{journal}: token {token!r} is none of ours; remove the file if the folder is well")
+    try:
+        for path in _paths(plan, "writes", journal):
+            if (temporary := _beside(root / path, token)).is_file():
+                _replace(temporary, Path(os.path.realpath(root / path)))
+        for path in _paths(plan, "removes", journal):
+            (root / path).unlink(missing_ok=True)
+        journal.unlink()
+    except OSError as error:
+        raise WorkError(
+            f"{root}: is half updated ({error.strerror or error}); the same command, or any that opens it, finishes it"
+        ) from None
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    try:
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        shutil.copyfile(temporary, target)  # a file that is itself a mount cannot be replaced, but written to
+        temporary.unlink()
+
+
+def _paths(plan: Any, key: str, journal: Path) -> list[str]:
+    where = f'{journal}: "{key}"'
+    paths: list[str] = [checked(p, str, where) for p in field(plan, key, list, str(journal))]
+    for path in paths:
+        if path.count("/") > 1 or ".." in path.split("/") or set(path) & set("\\:") or path.startswith("/"):
+            raise InputError(f"{where}: {path!r} is no file of this folder")
+    return paths
+
+
+def _beside(target: Path, token: str) -> Path:
+    """Where the new content of ``target`` lies until it takes its place: beside the file that a link leads to."""
+    real = Path(os.path.realpath(target))
+    return real.with_name(f".{real.name}.{token}")

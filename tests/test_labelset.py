@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelfactory.errors import InputError
+from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters.channels import ValueChannel
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
@@ -124,10 +124,10 @@ def test_a_failed_write_leaves_the_old_set_and_nothing_else(folder: Path, monkey
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labelfactory.interpreters.labelset.save_mask", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("labelfactory.interpreters.labelset_writer.save_mask", full_disk)
+    with pytest.raises(WorkError, match=r"No space.*it is as it was"):
         make(2).save(folder, overwrite=True)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(WorkError, match=r"No space.*nothing is left behind"):
         make(2).save(folder.parent / "new")
     assert [p.name for p in folder.parent.iterdir()] == ["set"]
     assert len(LabelSet.load(folder)) == 3
