@@ -48,7 +48,6 @@ from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import train_interpreter
 from labelfactory.factory.pairs.augment import PRESETS
@@ -65,6 +64,7 @@ from labelfactory.factory.segmenters.relabel import relabel
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.training import train_segmenter, uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.whole_files import whole_file
 
 
 class Study:

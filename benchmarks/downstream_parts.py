@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.pairs.augment import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
@@ -18,6 +17,7 @@ from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.training import TrainingConfig, uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES
+from labelfactory.whole_files import whole_file
 
 
 def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:

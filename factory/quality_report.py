@@ -12,9 +12,9 @@ from torch import Tensor
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.training.quality import Quality, Yardstick, generate_images
 from labelfactory.interpreters.array_types import Float
+from labelfactory.whole_files import whole_file
 
 
 def kept_generators(run: Path) -> list[str]:

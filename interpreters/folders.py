@@ -1,10 +1,8 @@
-"""Folders that are written whole or not at all, without touching what others put into them."""
+"""Folders whose files are changed together or not at all, without touching what others put into them."""
 
-import errno
 import json
 import logging
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,38 +11,9 @@ from typing import Any
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters.checked_json import checked, field, read_json
+from labelfactory.whole_files import put_in_place
 
 JOURNAL = ".unfinished-update.json"
-
-
-@contextmanager
-def new_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """An empty folder to write into; what is in it appears at ``target`` when the block ends well.
-
-    ``target`` must not exist or be an empty folder (a mounted one, say). A link is followed.
-
-    Raises:
-        InputError: ``target`` exists and is not an empty folder.
-        WorkError: the disk refuses; nothing is left behind.
-    """
-    root = Path(os.path.realpath(target))
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{target}: exists already; name a new folder or allow overwriting")
-    inside = root.exists()
-    fresh = (root if inside else root.parent) / f".{root.name}.{uuid.uuid4().hex[:8]}.new"
-    try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        if inside:
-            for path in sorted(fresh.iterdir()):
-                path.rename(root / path.name)
-            fresh.rmdir()
-        else:
-            fresh.rename(root)
-    except OSError as error:
-        raise WorkError(f"{target}: cannot be written ({error.strerror or error}); nothing is left behind") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 class Update:
@@ -121,7 +90,7 @@ def _carry_out(root: Path) -> None:
     try:
         for path in _paths(plan, "writes", journal):
             if (temporary := _beside(root / path, token)).is_file():
-                _replace(temporary, Path(os.path.realpath(root / path)))
+                put_in_place(temporary, Path(os.path.realpath(root / path)))
         for path in _paths(plan, "removes", journal):
             (root / path).unlink(missing_ok=True)
         journal.unlink()
@@ -129,16 +98,6 @@ def _carry_out(root: Path) -> None:
         raise WorkError(
             f"{root}: is half updated ({error.strerror or error}); the same command, or any that opens it, finishes it"
         ) from None
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    try:
-        os.replace(temporary, target)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        shutil.copyfile(temporary, target)  # a file that is itself a mount cannot be replaced, but written to
-        temporary.unlink()
 
 
 def _paths(plan: Any, key: str, journal: Path) -> list[str]:

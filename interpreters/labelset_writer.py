@@ -13,11 +13,12 @@ from PIL import Image
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import field, read_json
 from labelfactory.interpreters.classes import IGNORE_INDEX
-from labelfactory.interpreters.folders import new_folder, updated_folder
+from labelfactory.interpreters.folders import updated_folder
 from labelfactory.interpreters.labelset_checks import plain_name
 from labelfactory.interpreters.labelset_reader import INDEX, VERSION
 from labelfactory.interpreters.pictures import read_image, save_mask
 from labelfactory.interpreters.samples import Contents
+from labelfactory.whole_files import whole_folder
 
 FOLDERS = {"images": ".png", "masks": ".png", "latents": ".npy", "values": ".npy"}
 
@@ -26,7 +27,7 @@ def write_label_set(labels: Contents, folder: str | os.PathLike[str], overwrite:
     """Write ``labels`` as a new folder, or into the label set that is there. See ``LabelSet.save``."""
     root = Path(folder)
     if not (overwrite and root.is_dir() and any(root.iterdir())):
-        with new_folder(root) as fresh:
+        with whole_folder(root) as fresh:
             for name in ("images", "masks"):
                 (fresh / name).mkdir()
             for path, content in _files(labels, fresh):

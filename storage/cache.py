@@ -1,7 +1,5 @@
 """Whole shards of a remote store kept in a local folder, by content: never stale, never half a file."""
 
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend, Source
 from labelfactory.storage.backends.local import LocalBackend
 from labelfactory.storage.records import CommitRecord, FileInfo
+from labelfactory.whole_files import whole_file
 
 
 class CachedSource(Source):
@@ -35,14 +34,8 @@ class CachedSource(Source):
             if not info.matches(data):
                 raise WorkError(f"{path} is not as committed: run `factory verify {self.uri}`")
             target.parent.mkdir(exist_ok=True)
-            temporary = target.with_name(f".{secrets.token_hex(8)}")
-            try:
-                temporary.write_bytes(data)  # not flushed: a torn file fails its size or its checksums
-                os.replace(temporary, target)
-            except OSError as error:
-                raise WorkError(f"cache folder {self.folder}: {error.strerror or error}") from error
-            finally:
-                temporary.unlink(missing_ok=True)
+            with whole_file(target, durable=False) as file:  # a torn file fails its size or its checksums
+                file.write(data)
         return name
 
     def read(self, path: str) -> bytes:

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError
 from labelfactory.storage.dataset import Dataset, open_dataset
 from labelfactory.storage.show import class_shares, panels, sections, triptychs, uncertainty_top, value_reach
+from labelfactory.whole_files import whole_file
 
 MASKS_LOOKED_AT = 512  # for how many samples show each class; evenly spread over the set
 BARS = 40
@@ -44,9 +45,6 @@ def html_report(
     if n < 1:
         raise InputError(f"{n} samples in each section: expected 1 or more")
     dataset = open_dataset(store, storage_options=storage_options) if isinstance(store, str) else store
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"{target} cannot be written: its folder does not exist")
     spec, scores = dataset.spec, dataset.scores()
     chosen = sections(dataset, n)
     top, reach = uncertainty_top(dataset, chosen), value_reach(dataset, chosen)
@@ -67,11 +65,9 @@ def html_report(
     parts += ["<h2>Classes</h2>", _class_table(dataset)]
     parts += ["<h2>Uncertainty of the images</h2>", _uncertainty_chart(scores, dataset.keep())]
     parts += ["<h2>Provenance</h2>", _provenance(dataset), "</html>\n"]
-    try:
-        target.write_text("\n".join(parts), encoding="utf-8")
-    except OSError as error:
-        raise WorkError(f"{target} could not be written: {error.strerror or error}") from error
-    return target
+    with whole_file(path) as file:
+        file.write("\n".join(parts).encode())
+    return Path(path)
 
 
 def _embedded(picture: Image.Image) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError
 from labelfactory.storage.dataset import Dataset, open_dataset
 from labelfactory.storage.spec import DatasetSpec
+from labelfactory.whole_files import whole_file
 
 INK, PAPER, FAINT = (24, 27, 31), (255, 255, 255), (110, 116, 124)
 OVERLAY = 0.5
@@ -188,11 +189,6 @@ def _class_bars(draw: ImageDraw.ImageDraw, dataset: Dataset, corner: tuple[int, 
 
 def save_picture(picture: Image.Image, path: str | os.PathLike[str]) -> Path:
     """Saves as PNG; a path that cannot be written is the caller's error, a full disk is not."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"{target} cannot be written: its folder does not exist")
-    try:
-        picture.save(target, format="PNG", optimize=True)
-    except OSError as error:
-        raise WorkError(f"{target} could not be written: {error.strerror or error}") from error
-    return target
+    with whole_file(path) as file:
+        picture.save(file, format="PNG", optimize=True)
+    return Path(path)

@@ -12,8 +12,9 @@ from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters import folders
-from labelfactory.interpreters.folders import new_folder, updated_folder
+from labelfactory.interpreters.folders import updated_folder
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.whole_files import whole_folder
 
 
 def label_set(value: int, names: tuple[str, ...] = ("a", "b")) -> LabelSet:
@@ -147,7 +148,7 @@ def test_a_full_disk_says_what_is_left(home: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(WorkError, match=r"labels: cannot be written \(No space left on device\); it is as it was"):
         label_set(1).save(home, overwrite=True)
     assert contents(home) == before
-    with pytest.raises(WorkError, match="No space left on device"), new_folder(tmp_path / "new"):
+    with pytest.raises(WorkError, match="No space left on device"), whole_folder(tmp_path / "new"):
         full(0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels"]
 

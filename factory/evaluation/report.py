@@ -9,6 +9,7 @@ from typing import Any
 
 from labelfactory.factory.evaluation.evaluation import Evaluation, Score
 from labelfactory.factory.evaluation.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
+from labelfactory.whole_files import whole_file
 
 NAMES = {
     "miou": "mIoU",
@@ -64,13 +65,18 @@ def write_report(
     for name, data in pictures.items():
         if data is not None:
             written[name] = folder / f"{name}.png"
-            written[name].write_bytes(data)
+            _write(written[name], data)
     summary = {"title": title, "about": about, **evaluation.as_json()}
     written["json"] = folder / "report.json"
-    written["json"].write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _write(written["json"], (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
     written["html"] = folder / "report.html"
-    written["html"].write_text(render(evaluation, title, about, pictures), encoding="utf-8")
+    _write(written["html"], render(evaluation, title, about, pictures).encode())
     return written
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def render(evaluation: Evaluation, title: str, about: str, pictures: dict[str, bytes | None]) -> str:

@@ -13,9 +13,9 @@ from torch.nn.functional import leaky_relu, mse_loss
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import Invertible
 from labelfactory.interpreters.array_types import Float
+from labelfactory.whole_files import whole_file
 
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
 

@@ -17,6 +17,7 @@ from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.pictures import SUFFIXES, read_image
+from labelfactory.whole_files import whole_file
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,11 @@ def invert_label_set(
             images = np.stack([labels.samples[i].image for i in chosen])
             result = invert(generator, images, encoder, settings, progress=False)
             for k, i in enumerate(chosen):
-                temporary = paths[i].with_suffix(".new.npz")
                 fields = {
                     name: getattr(result, name)[k] for name in ("ws", "reconstruction", "fidelity", "psnr", "steps")
                 }
-                np.savez(temporary, **fields)
-                temporary.replace(paths[i])
+                with whole_file(paths[i]) as file:
+                    np.savez(file, **fields)
             bar.update(len(chosen))
             bar.set_postfix(fidelity=f"{result.fidelity.mean():.3f}")
     samples, report, reconstructions = [], [], []

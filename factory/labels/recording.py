@@ -1,8 +1,6 @@
 """Feature maps of labelled samples in a Zarr group, so that interpreters are trained again without the generator."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import describe_labels, labelled_features
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.whole_files import whole_folder
 
 SCHEMA = "labelfactory-features"
 VERSION = 1
@@ -34,10 +33,9 @@ def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Pat
     if not target.parent.is_dir():
         raise InputError(f"{target}: its folder does not exist; make it first")
     count = len(labels.labelled)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with whole_folder(target) as fresh:
         group = zarr.create_group(
-            temporary / "store", attributes={"schema": SCHEMA, "version": VERSION} | describe_labels(generator, labels)
+            fresh, attributes={"schema": SCHEMA, "version": VERSION} | describe_labels(generator, labels)
         )
         for index, (maps, mask) in enumerate(labelled_features(generator, labels, progress)):
             for k, feature_map in enumerate(maps):
@@ -48,9 +46,6 @@ def record_features(generator: ImageGenerator, labels: LabelSet, path: str | Pat
             if index == 0:
                 _create(group, "mask", (count, *mask.shape), "uint8", ("sample", "y", "x"))
             _array(group, "mask")[index] = mask.numpy()
-        (temporary / "store").rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

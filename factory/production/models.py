@@ -9,7 +9,6 @@ from typing import NamedTuple
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.head import REGRESSORS, load_regressor
 from labelfactory.factory.production.job import Job
@@ -17,6 +16,7 @@ from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import Store, open_store
+from labelfactory.whole_files import whole_file
 
 
 class Models(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.factory.production.fleet import Outcome, shard_groups, simulate
 from labelfactory.factory.production.line import open_output
@@ -18,6 +17,7 @@ from labelfactory.factory.production.order import Order, PlanOrder
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.storage import DatasetSpec
+from labelfactory.whole_files import whole_file
 
 # Requests that one shard costs on an object store, by its commit protocol (storage/store.py, production/line.py): two
 # looks at its record, the claim, the record and the root document before writing, the claim's owner twice.

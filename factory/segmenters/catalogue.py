@@ -15,6 +15,7 @@ from labelfactory.factory.segmenters.fcn import FCN
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.transformers_models import ARCHITECTURES, TransformersSegmenter
 from labelfactory.factory.segmenters.unet import UNet
+from labelfactory.whole_files import whole_path
 
 # name: (image channels, classes, options) -> segmenter
 SEGMENTERS: dict[str, Callable[..., Segmenter]] = {
@@ -63,9 +64,8 @@ def save_segmenter(segmenter: Segmenter, path: Path, recipe: dict[str, Any]) -> 
         recipe = {**recipe, "options": {"overrides": segmenter.model.config.to_dict()}}
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {"labelfactory_segmenter": json.dumps(recipe)})
-    partial.replace(path)
+    with whole_path(path) as temporary:
+        save_file(tensors, temporary, {"labelfactory_segmenter": json.dumps(recipe)})
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:

@@ -14,6 +14,7 @@ from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import dihedral, undo_dihedral
 from labelfactory.interpreters.array_types import UInt8
+from labelfactory.whole_files import whole_path
 
 MAX_TEACHERS = 8  # one for each view
 
@@ -71,9 +72,8 @@ class Relabelled(Pairs):
         if height != width:
             raise InputError(f"images of {height} x {width} pixels: more than one round needs square ones")
         if not masks.exists():
-            unfinished = masks.with_name(f"{masks.name}.unfinished")
-            self._write(unfinished, teachers, (len(pairs), height, width), bf16, block, progress)
-            unfinished.replace(masks)
+            with whole_path(masks) as unfinished:
+                self._write(unfinished, teachers, (len(pairs), height, width), bf16, block, progress)
         self.masks = np.load(masks, mmap_mode="r")
         if self.masks.shape != (len(pairs), height, width):
             raise InputError(f"{masks} holds masks of other images: delete it")

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.evaluation.metrics import scores
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.pairs.augment import DIHEDRAL, Augmentation, Batch, augment
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
 from labelfactory.factory.segmenters.inference import dataset_confusion
 from labelfactory.factory.segmenters.losses import segmentation_loss
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.whole_files import whole_file
 
 Read = TypeVar("Read")
 

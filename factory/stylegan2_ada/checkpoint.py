@@ -22,11 +22,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
 from labelfactory.factory.stylegan2_ada.official_networks import discriminator_config, generator_config, named_tensors
 from labelfactory.factory.stylegan2_ada.official_pickle import ModuleRecord, read_official_pickle
+from labelfactory.whole_files import whole_file
 
 Network = TypeVar("Network", bound=nn.Module)
 HEADER = "labelfactory"

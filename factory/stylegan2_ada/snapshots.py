@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
@@ -14,6 +13,7 @@ from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
 from labelfactory.factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
 from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import World
+from labelfactory.whole_files import whole_file
 
 NAME = "snapshot.pt"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.files import whole_file
+from labelfactory.whole_files import whole_file
 
 LOG, REPORT, PICTURE = "log.jsonl", "quality.json", "curves.png"
 Row = dict[str, float]

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.files import whole_file
 from labelfactory.factory.training.adaptive_augment import AugmentPipe, augment
 from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.whole_files import whole_file
 
 SIZE = 64
 Images = UInt8[Tensor, "_ channels height width"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from labelfactory.interpreters.folders import new_folder
 from labelfactory.interpreters.formats import label_studio, labelme
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
 from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.whole_files import whole_folder
 
 
 def export_label_studio(
@@ -41,14 +41,14 @@ def export_label_studio(
         image = f"{url_prefix}{s.name}.png" if url_prefix is not None else _data_address(s)
         score = (scores or {}).get(s.name)
         tasks.append(label_studio.task(s.name, image, masks.get(s.name), labels.classes, model_version, score))
-    with new_folder(folder) as root:
+    with whole_folder(folder) as root:
         (root / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
         (root / "labeling_config.xml").write_text(label_studio.labeling_config(labels.classes), encoding="utf-8")
 
 
 def export_labelme(labels: LabelSet, folder: str | os.PathLike[str], masks: Mapping[str, np.ndarray]) -> None:
     """Write each sample's picture and, where it has a mask, a labelme file of polygons beside it into a new folder."""
-    with new_folder(folder) as root:
+    with whole_folder(folder) as root:
         for s in labels:
             _picture(s).save(root / f"{s.name}.png")
             if s.name in masks:

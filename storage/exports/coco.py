@@ -17,6 +17,7 @@ from labelfactory.storage.dataset import Dataset
 from labelfactory.storage.exports.engine import NOTES, Export, explained, in_parallel
 from labelfactory.storage.exports.png import _png, image_png, name_of, read_image, read_png
 from labelfactory.storage.segments import Segment, compressed_run_lengths, run_lengths, segments
+from labelfactory.whole_files import whole_file
 
 SEGMENTS_PER_IMAGE = 10_000  # room for annotation ids: sample * this + number
 
@@ -130,16 +131,14 @@ class CocoExport(Export):
             for path in paths:
                 yield from map(json.dumps, json.loads(path.read_text())[part])
 
-        temporary = target.with_name(f".{name}.part")
-        with explained(target), temporary.open("w") as file:
-            file.write(json.dumps(head)[:-1])
+        with explained(target), whole_file(target) as file:
+            file.write(json.dumps(head)[:-1].encode())
             for title, part in (("images", "images"), ("annotations", key)):
-                file.write(f', "{title}": [')
+                file.write(f', "{title}": ['.encode())
                 for i, entry in enumerate(entries(part)):
-                    file.write((",\n" if i else "\n") + entry)
-                file.write("]")
-            file.write("}\n")
-        temporary.replace(target)
+                    file.write(((",\n" if i else "\n") + entry).encode())
+                file.write(b"]")
+            file.write(b"}\n")
         return f"annotations/{name}.json"
 
     def check(self, shard: int, samples: Int[np.ndarray, "n"]) -> None:

@@ -7,7 +7,6 @@ are complete. An interrupted export makes only the shards that have no note.
 import importlib
 import json
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from jaxtyping import Int
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.dataset import Dataset
 from labelfactory.storage.documents import canonical, sha256
+from labelfactory.whole_files import whole_file
 
 FORMATS = {
     "png": "labelfactory.storage.exports.png:PngExport",
@@ -68,12 +68,8 @@ class Export(ABC):
         target = self.out / path
         with explained(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{secrets.token_hex(6)}.part")
-            try:
-                temporary.write_bytes(data)
-                os.replace(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with whole_file(target, durable=False) as file:  # ``check`` reads every file again
+                file.write(data)
         return path
 
     def same(self, what: str, sample: int | np.integer, left: Any, right: Any) -> None:
@@ -91,6 +87,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WorkError(f"{path}: {error.strerror or error}; when that is mended, the same command resumes") from error
+    except WorkError as error:
+        raise WorkError(f"{error}; when that is mended, the same command resumes") from error
 
 
 def export(
