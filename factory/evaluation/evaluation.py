@@ -1,14 +1,13 @@
-"""What a segmenter is worth on images that people labelled: every score with its interval, and the cases to look at."""
+"""What predictions are worth on images that people labelled: every score with its interval, and cases to look at."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.evaluation.bootstrap import interval
@@ -22,9 +21,8 @@ from labelfactory.factory.evaluation.instances import (
     panoptic_quality,
 )
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
-from labelfactory.factory.pairs.pairs import Pair, Pairs
-from labelfactory.factory.segmenters.inference import predict_pairs
-from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.evaluation.predicted import Predicted
+from labelfactory.factory.pairs.pairs import Pair
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.limits import IGNORE_INDEX
@@ -96,54 +94,57 @@ class Evaluation:
 
 
 def evaluate(
-    model: Segmenter,
-    pairs: Pairs,
+    judged: Iterable[tuple[Pair, Predicted]],
     classes: Sequence[LabelClass],
-    bf16: bool = False,
-    tile: int = 512,
     replicates: int = 2000,
     cases: int = 8,
     min_area: int = 1,
-    progress: bool = True,
 ) -> Evaluation:
-    """Predict every pair and score it.
+    """Score what some model says of labelled images (``judged``, read once).
 
-    Pixel scores are of the summed confusion matrix; the boundary score is the mean over images; objects (of classes
-    that are things) are predicted as connected parts of at least ``min_area`` pixels. Intervals redraw images, or
-    whole groups where pairs belong to some. ``cases``: how many best and worst images to keep.
+    Pixel scores are of the summed confusion matrix; the boundary score is the mean over images. Objects (of classes
+    that are things) are the prediction's own, or else connected parts of at least ``min_area`` pixels. Intervals redraw
+    images, or whole groups where pairs belong to some. ``cases``: how many best and worst images to keep.
+
+    Raises:
+        InputError: no images, or masks or predictions of other classes.
     """
-    if len(pairs) == 0:
-        raise InputError("there are no labelled images to evaluate on")
-    if len(classes) != model.num_classes:
-        raise InputError(f"the segmenter knows {model.num_classes} classes, {len(classes)} were named: they must agree")
     things, boundary = countable(classes)
     confusions, boundaries, matches, names, groups, numbered = [], [], [], [], [], 0
     gallery = _Gallery(cases)
-    bar = tqdm(predict_pairs(model, pairs, bf16=bf16, tile=tile), total=len(pairs), unit="image", disable=not progress)
-    for pair, probability in bar:
-        predicted = probability.argmax(0).astype(np.uint8)
-        _check_labels(pair, len(classes))
-        n = confusion_matrix(pair.mask, predicted, len(classes))
+    for pair, predicted in judged:
+        _check_labels(pair, predicted, len(classes))
+        n = confusion_matrix(pair.mask, predicted.mask, len(classes))
         confusions.append(n)
-        boundaries.append(boundary_f(pair.mask, predicted, len(classes)))
+        boundaries.append(boundary_f(pair.mask, predicted.mask, len(classes)))
         if things:
             numbered += pair.instances is not None
             truth = objects_of(pair.mask, things, pair.instances, boundary=boundary)
-            found = objects_of(predicted, things, probabilities=probability, min_area=min_area, boundary=boundary)
+            found = objects_of(
+                predicted.mask,
+                things,
+                predicted.instances,
+                predicted.probabilities,
+                min_area,
+                boundary,
+                predicted.scores,
+            )
             matches.append(match(truth, found, pair.mask != IGNORE_INDEX, things))
         names.append(pair.name)
         groups.append(pair.group or pair.name)
-        gallery.see(Case(pair.name, float(scores(n).miou), pair.image, pair.mask, predicted))
+        gallery.see(Case(pair.name, float(scores(n).miou), pair.image, pair.mask, predicted.mask))
+    if not names:
+        raise InputError("there are no labelled images to evaluate on")
     per_image = np.stack(confusions)
     overall, per_class = _pixel_scores(per_image, groups, replicates)
     _add_boundary(overall, per_class, np.stack(boundaries), groups, replicates)
     ap_by_threshold: dict[str, list[float]] = {}
     if things:
         ap_by_threshold = _add_objects(overall, per_class, matches, things, classes, groups, replicates)
-    source = "none" if not things else "numbered" if numbered == len(pairs) else "connected parts"
+    source = "none" if not things else "numbered" if numbered == len(names) else "connected parts"
     return Evaluation(
         classes=tuple(classes),
-        images=len(pairs),
+        images=len(names),
         groups=len(set(groups)),
         pixels=int(per_image.sum()),
         instances=source,
@@ -244,13 +245,25 @@ def _zip(value: Array, low: Array, high: Array) -> list[Score]:
     return [Score(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)]
 
 
-def _check_labels(pair: Pair, num_classes: int) -> None:
+def _check_labels(pair: Pair, predicted: Predicted, num_classes: int) -> None:
+    if predicted.mask.shape != pair.mask.shape:
+        raise InputError(
+            f"{pair.name}: the prediction is {_size(predicted.mask)}, the mask {_size(pair.mask)}: must be equal"
+        )
+    if predicted.probabilities is not None and len(predicted.probabilities) != num_classes:
+        raise InputError(
+            f"the model knows {len(predicted.probabilities)} classes, {num_classes} were named: they must agree"
+        )
     labelled = pair.mask[pair.mask != IGNORE_INDEX]
     if labelled.size and labelled.max() >= num_classes:
         raise InputError(
             f"{pair.name}: the mask has value {labelled.max()}, the {num_classes} classes have ids 0 to "
             f"{num_classes - 1}: give --map to turn mask values into classes"
         )
+
+
+def _size(array: Array) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
 
 
 class _Gallery:

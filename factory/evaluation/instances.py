@@ -1,11 +1,12 @@
 """Objects: average precision as COCO defines it, and panoptic quality (Kirillov et al., CVPR 2019, 1801.00868)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray as Array
 
+from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Int, Shaped
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.masks import connected_objects
@@ -30,12 +31,14 @@ def objects_of(
     probabilities: Float[Array, "classes height width"] | None = None,
     min_area: int = 1,
     boundary: int | None = None,
+    confidence: Mapping[int, float] | None = None,
 ) -> Objects:
     """Objects of the classes ``things``.
 
     They are the numbered ``instances`` (the class of each is the commonest in ``mask``), or else the connected parts of
     each class, kept apart by the class ``boundary`` where there is one (``masks.connected_objects``). Their score is
-    the mean probability of their class. Smaller ones than ``min_area`` pixels are left out.
+    the ``confidence`` in their number, or else the mean probability of their class. Smaller ones than ``min_area``
+    pixels are left out.
     """
     if instances is None:
         parts, classes = connected_objects(mask, things, boundary)
@@ -52,11 +55,20 @@ def objects_of(
     renumbered = np.where(kept, np.cumsum(kept), 0)
     ids, classes = renumbered[parts], class_of[kept]
     scores = np.ones(len(classes))
-    if probabilities is not None:
+    if confidence is not None and instances is not None:
+        scores = _confidence(confidence, numbers[numbers > 0][kept[1:]].tolist())
+    elif probabilities is not None:
         inside = ids > 0
         own = probabilities[class_of[parts[inside]], *np.nonzero(inside)]
         scores = np.bincount(ids[inside], own, minlength=len(classes) + 1)[1:] / area[kept]
     return Objects(ids, classes, scores)
+
+
+def _confidence(confidence: Mapping[int, float], numbers: Sequence[int]) -> Float[Array, "objects"]:
+    lacking = [n for n in numbers if n not in confidence]
+    if lacking:
+        raise InputError(f"object {lacking[0]} of a prediction has no score: expected one for each number")
+    return np.array([confidence[n] for n in numbers], np.float64)
 
 
 def overlaps(

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy import ndarray as Array
+from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.evaluation.metrics import confusion_matrix
+from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.unet import UNet, valid_size
@@ -87,6 +89,15 @@ def predict_pairs(
             yield from zip(some, _run(model, collate(some)[0], bf16), strict=True)
         else:
             yield from ((pair, predict(model, pair.image, tile, bf16=bf16)) for pair in some)
+
+
+def judged(
+    model: Segmenter, pairs: Pairs, bf16: bool = False, tile: int = 512, progress: bool = True
+) -> Iterator[tuple[Pair, Predicted]]:
+    """Each labelled pair with what the model says of it, for ``evaluation.evaluate``."""
+    found = predict_pairs(model, pairs, bf16=bf16, tile=tile)
+    for pair, probabilities in tqdm(found, total=len(pairs), unit="image", disable=not progress):
+        yield pair, Predicted(probabilities.argmax(0).astype(np.uint8), probabilities)
 
 
 def dataset_confusion(

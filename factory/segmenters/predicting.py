@@ -14,7 +14,7 @@ from labelfactory.factory.evaluation.report import write_report
 from labelfactory.factory.pairs.labelled import FolderOrZip, LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.segmenters.catalogue import load_segmenter
-from labelfactory.factory.segmenters.inference import predict
+from labelfactory.factory.segmenters.inference import judged, predict
 from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import read_image, save_mask
@@ -42,7 +42,7 @@ def evaluate_segmenter(
         classes = pairs.classes  # people's own colours, and which classes are objects
     where = resolve_device(device)
     model.to(where)
-    result = evaluate(model, pairs, classes, uses_bf16(precision, where), tile, progress=progress)
+    result = evaluate(judged(model, pairs, uses_bf16(precision, where), tile, progress), classes)
     trained_on = ", ".join(f"{t['pairs']:,} pairs of {t['source']}" for t in recipe.get("trained_on", []))
     about = f"{recipe['name']}" + (f", trained on {trained_on}" if trained_on else "") + f"; evaluated on {images}"
     return result, write_report(result, out, f"{segmenter.stem} on {images.stem}", about, recipe.get("history"))
