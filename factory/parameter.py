@@ -105,6 +105,13 @@ class Wishes:
     without: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Part:
+    """Marks a dataclass that an order consists of, some of whose fields have a fixed value and are no parameters."""
+
+    fixed: Mapping[str, Any]
+
+
 class Entry(NamedTuple):
     """A parameter: its type, its default (or ``dataclasses.MISSING``), what is said of it, and the order's field that
     it is a part of ("" where it is a field of the order itself)."""
@@ -136,11 +143,14 @@ def _read(order: type) -> dict[str, Entry]:
         elif isinstance(about, Wishes):
             inner = {k: e for k, e in parameters(about.of).items() if k not in about.without}
             new = {k: Entry(_optional(e.kind), None, e.about, entry.name) for k, e in inner.items()}
-        elif is_dataclass(hint):
+        elif isinstance(about, Part) or is_dataclass(hint):
+            kind, fixed = (hint.__origin__, about.fixed) if isinstance(about, Part) else (hint, {})
             whole = _default(entry)
+            values = {} if whole is MISSING else values_of(whole)
             new = {
-                k: Entry(e.kind, e.default if whole is MISSING else getattr(whole, k), e.about, entry.name)
-                for k, e in parameters(hint).items()  # type: ignore[arg-type]
+                k: Entry(e.kind, values.get(k, e.default), e.about, entry.name)
+                for k, e in parameters(kind).items()
+                if k not in fixed
             }
         else:
             continue
@@ -148,6 +158,18 @@ def _read(order: type) -> dict[str, Entry]:
             raise TypeError(f"{order.__name__} has two parameters called {', '.join(sorted(twice))}")
         found |= new
     return found
+
+
+def values_of(order: Any) -> dict[str, Any]:
+    """Values of an order's parameters by name; wishes that were not made are None."""
+    values = {}
+    for name, entry in parameters(type(order)).items():
+        part = getattr(order, entry.part) if entry.part else order
+        if isinstance(part, Mapping):
+            values[name] = part.get(name)
+        else:
+            values[name] = values_of(part)[name] if entry.part else getattr(part, name)
+    return values
 
 
 def _default(entry: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from labelfactory.errors import InputError
-from labelfactory.factory.parameter import Entry, parameters
+from labelfactory.factory.parameter import Entry, Part, Wishes, parameters, values_of
 
 Kind = TypeVar("Kind")
 
@@ -20,30 +20,36 @@ def take_order(order: type[Kind], given: Mapping[str, Any]) -> Kind:
     InputError for a value that cannot be, and for a place where what is asked for could not be written.
     """
     known = parameters(order)
+    values = {name: converted(name, value, known[name]) for name, value in given.items()}
+    # None where a value has to be is an empty list, as the command line says it
+    taken = _built(order, {k: v for k, v in values.items() if v is not None or known[k].default is None})
+    for name, value in values_of(taken).items():
+        if known[name].about.writes and value is not None:
+            try_output(name, str(value), known[name].about.writes)
+    return taken
+
+
+def _built(order: type[Kind], values: Mapping[str, Any], default: Any = None) -> Kind:
+    """The order of converted values; others are the default's, or else the fields' own."""
     own: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
-    for name, value in given.items():
-        entry = known[name]
-        if value is None and entry.default is not None:  # an empty list, as the command line says it
-            continue
-        target = parts.setdefault(entry.part, {}) if entry.part else own
-        target[name] = converted(name, value, entry)
+    for name, value in values.items():
+        part = parameters(order)[name].part
+        (parts.setdefault(part, {}) if part else own)[name] = value
     hints = get_type_hints(order, include_extras=True)
-    for part in fields(order):  # type: ignore[arg-type]
-        if part.name in parts:
-            values = parts[part.name]
-            if get_origin(hints[part.name]) is Annotated:  # wishes
-                own[part.name] = {name: value for name, value in values.items() if value is not None}
-            elif part.default_factory is MISSING:
-                own[part.name] = hints[part.name](**values)
-            else:
-                own[part.name] = replace(part.default_factory(), **values)
-    taken = order(**own)
-    for name, entry in known.items():
-        value = getattr(taken, name, None)
-        if entry.about.writes and value is not None:
-            try_output(name, str(value), entry.about.writes)
-    return taken
+    for entry in fields(order):  # type: ignore[arg-type]
+        hint = hints[entry.name]
+        marks = hint.__metadata__[0] if get_origin(hint) is Annotated else None
+        some = parts.get(entry.name, {} if isinstance(marks, Part) else None)
+        if some is None:
+            continue
+        if isinstance(marks, Wishes):
+            own[entry.name] = {name: value for name, value in some.items() if value is not None}
+        else:
+            kind, fixed = (hint.__origin__, marks.fixed) if isinstance(marks, Part) else (hint, {})
+            whole = entry.default_factory() if entry.default_factory is not MISSING else None
+            own[entry.name] = _built(kind, {**some, **fixed}, whole)
+    return order(**own) if default is None else replace(default, **own)
 
 
 def converted(name: str, value: Any, entry: Entry) -> Any:

@@ -17,22 +17,19 @@ Flow = TypeVar("Flow", bound=Callable[..., Any])
 
 
 def command_takes(
-    order: type[Order], kept: str | Callable[[Order], str], without: tuple[str, ...] = (), **defaults: Any
+    order: type[Order], kept: str | Callable[[Order], str], **defaults: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """For a command of the command line: options for all fields; the function is called with the order.
 
-    Arguments:
-        kept: what an interruption leaves and what the same command then does, or a function of the order that says so.
-        without: fields that have no option; ``defaults`` has values for them, or for what else differs here.
+    ``kept`` says what an interruption leaves and what the same command then does; ``defaults`` differ from the order's.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        entries = {name: entry for name, entry in parameters(order).items() if name not in without}
+        entries = parameters(order)
 
         @functools.wraps(function)
         def command(**given: Any) -> None:
-            fixed = {name: value for name, value in defaults.items() if name in without}
-            taken = take_order(order, fixed | {name: given.pop(name) for name in entries})
+            taken = take_order(order, {name: given.pop(name) for name in entries})
             with said_when_interrupted(lambda: kept if isinstance(kept, str) else kept(taken)):
                 function(taken, **given)
 

@@ -47,11 +47,8 @@ WORDS = {"classes", "map_values", "fill", "channel", "url_prefix", "axis_of", "o
 def test_every_field_is_an_option_with_its_help(name: str, factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     command = COMMANDS[name]
-    fixed = set(parameters(command.takes)) - set(inspect.signature(command).parameters)
     shown = " ".join(factory(name.replace("_", "-"), "--help").out.split())
     for field, entry in parameters(command.takes).items():
-        if field in fixed:
-            continue
         option = entry.about.option or field.replace("_", "-")
         assert entry.about.positional or f" {'-' if len(option) == 1 else '--'}{option} " in shown, field
         assert " ".join(entry.about.told.split()) in shown, field

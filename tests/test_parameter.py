@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelfactory.errors import InputError
-from labelfactory.factory.parameter import Parameter, Wishes, check_fields, parameters
+from labelfactory.factory.parameter import Parameter, Part, Wishes, check_fields, parameters, values_of
 from labelfactory.factory.taking import take_order, try_output
 
 
@@ -55,6 +55,12 @@ class Oven:
 
 
 @dataclass(frozen=True)
+class Taste:
+    salt: Annotated[float, Parameter("Salt.", at_least=0)] = 1.0
+    sugar: Annotated[float, Parameter("Sugar.", at_least=0)] = 1.0
+
+
+@dataclass(frozen=True)
 class Cake:
     out: Annotated[Path, Parameter("File of the cake.", place=True, writes="file")]
     layers: Annotated[tuple[str, ...], Parameter("Layers.", place=True)] = ()
@@ -62,7 +68,7 @@ class Cake:
     options: Annotated[dict[str, Any], Parameter("More.", place_keys=("tin",))] = field(default_factory=dict)
     names: Annotated[dict[str, str], Parameter("Names.", form="THIS=THAT")] = field(default_factory=dict)
     oven: Oven = field(default_factory=lambda: Oven(fan=True))
-    wishes: Annotated[dict[str, Any], Wishes(Oven, without=("fan", "degrees"))] = field(default_factory=dict)
+    wishes: Annotated[dict[str, Any], Wishes(Taste, without=("sugar",))] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -78,7 +84,8 @@ def test_an_order_is_taken_from_plain_values(tmp_path, monkeypatch):
     assert cake.options == {"tin": tmp_path / "tin", "eggs": 3, "how": "round"}
     assert cake.names == {"a=b": "c"}
     assert cake.oven == Oven(200, fan=True)
-    assert take_order(Cake, {"out": "~/cake", "layers": None}).layers == ()
+    assert cake.wishes == {}
+    assert take_order(Cake, {"out": "~/cake", "layers": None, "salt": 3}).wishes == {"salt": 3}
     for wrong, told in [
         ({"out": "s3://a/b"}, "out is s3://a/b: expected a path on this machine"),
         ({"out": ""}, "out is empty"),
@@ -88,6 +95,20 @@ def test_an_order_is_taken_from_plain_values(tmp_path, monkeypatch):
     ]:
         with pytest.raises(InputError, match=told):
             take_order(Cake, given | wrong)
+
+
+@dataclass(frozen=True)
+class Party:
+    cake: Annotated[Cake, Part({"out": Path("cake"), "layers": ("a",)})]
+    guests: Annotated[int, Parameter("Guests.", at_least=1)] = 3
+
+
+def test_an_order_consists_of_others_some_of_whose_fields_are_fixed():
+    assert list(parameters(Party)) == ["spelt", "options", "names", "degrees", "fan", "salt", "guests"]
+    assert take_order(Party, {}).cake.out == Path("cake")
+    party = take_order(Party, {"degrees": 99, "guests": 4})
+    assert (party.cake.out, party.cake.layers, party.cake.oven) == (Path("cake"), ("a",), Oven(99, fan=True))
+    assert values_of(party)["degrees"] == 99
 
 
 def test_fields_of_one_name_are_a_mistake_of_ours():

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from labelfactory.errors import InputError
 from labelfactory.factory.fields import CROP_FORM, CROP_PATTERN, DEVICE, GENERATOR, PRECISION
-from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
 
 MAX_SEED = 2**64 - 1
@@ -95,7 +95,7 @@ class Order:
 class PlanOrder:
     """What ``wanted`` takes on a fleet of workers."""
 
-    wanted: Order
+    wanted: Annotated[Order, Part({"out": "plan", "seed": 0})]
     fleet: Fleet = field(default_factory=Fleet)
     speedup: Annotated[
         float, Parameter("Speed of a worker against this machine's, which is measured.", at_least=0.001)

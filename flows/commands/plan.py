@@ -7,7 +7,7 @@ from labelfactory.flows.interruption import NOTHING
 from labelfactory.flows.parameters import command_takes
 
 
-@command_takes(PlanOrder, NOTHING, without=("out", "seed"), out="plan", seed=0, generator="builtin:nuclei64")
+@command_takes(PlanOrder, NOTHING, generator="builtin:nuclei64")
 def plan(order: PlanOrder) -> None:
     """Shards, bytes, requests, time and cost of an order, from a measurement here and a simulated fleet."""
     from labelfactory.factory.production.planning import plan as make_plan
