@@ -50,7 +50,7 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import train_interpreter
-from labelfactory.factory.pairs.augment import PRESETS
+from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
@@ -59,9 +59,10 @@ from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.segmenters.catalogue import load_segmenter, save_segmenter
 from labelfactory.factory.segmenters.inference import dataset_confusion, predict_pairs
-from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled
+from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.relabel import relabel
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.settings import MeanTeacherConfig
 from labelfactory.factory.segmenters.training import train_segmenter, uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
 from labelfactory.whole_files import whole_file

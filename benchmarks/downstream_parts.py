@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelfactory.factory.pairs.augment import PRESETS
+from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.catalogue import build_segmenter
 from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.training import TrainingConfig, uses_bf16
+from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 from labelfactory.whole_files import whole_file
 

@@ -30,7 +30,8 @@ from labelfactory.factory.labels.selection import (
 from labelfactory.factory.latents import latents
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.segmenters.inference import predict as segment
-from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
 

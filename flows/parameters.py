@@ -115,14 +115,25 @@ def _option(name: str, entry: Entry) -> Any:
 
     about = entry.about
     told = about.told + (f" [default: {about.default}]" if about.default and entry.default is None else "")
-    metavar = about.form if get_origin(entry.kind) is dict else None
     kind = _plain(entry, list[str])
+    metavar = _metavar(entry, kind)
     if about.positional:
-        return Annotated[kind, typer.Argument(help=told)]
+        return Annotated[kind, typer.Argument(help=told, metavar=metavar)]
     names = [f"-{about.option}" if len(about.option) == 1 else f"--{about.option}"] if about.option else []
     if names and bool in (kind, *get_args(kind)):
         names = [f"--{about.option}/--no-{about.option}"]
     return Annotated[kind, typer.Option(*names, help=told, metavar=metavar)]
+
+
+def _metavar(entry: Entry, kind: Any) -> str | None:
+    """What stands for the value in the help."""
+    inside = [inner for one in (kind, *get_args(kind)) for inner in (one, *get_args(one))]
+    if dict in (get_origin(entry.kind), *map(get_origin, get_args(entry.kind))):
+        return entry.about.form or "NAME=VALUE"
+    if entry.about.place:
+        return "PATH" if Path in (entry.kind, *get_args(entry.kind)) else "URI"
+    names = {bool: None, int: "INTEGER", float: "NUMBER"}
+    return next((names[one] for one in inside if one in names), "WORD" if entry.about.choices else "TEXT")
 
 
 def _field(name: str, entry: Entry) -> Any:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from labelfactory.factory.pairs.augment import DIHEDRAL, NONE, STRONG, Augmentation, Batch, augment, gaussian_blur
+from labelfactory.factory.pairs.augment import Batch, augment, gaussian_blur
+from labelfactory.factory.pairs.augmentation import DIHEDRAL, NONE, STRONG, Augmentation
 from labelfactory.factory.symmetry import dihedral
 
 

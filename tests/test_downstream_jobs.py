@@ -17,14 +17,16 @@ from labelfactory.factory.pairs.opening import median_frequency, open_source
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.catalogue import load_segmenter
-from labelfactory.factory.segmenters.order import SegmenterOrder
+from labelfactory.factory.segmenters.order import EvaluationOrder, HumanLabels, PredictionOrder, SegmenterOrder
 from labelfactory.factory.segmenters.predicting import evaluate_segmenter, predict_files
 from labelfactory.factory.segmenters.rounds import train
-from labelfactory.factory.segmenters.training import TrainingConfig
+from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
 from labelfactory.flows.cli import main
 from labelfactory.storage import ClassInfo, DatasetSpec, create_store, finalize, sample_seeds
 
-TRAINING = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=30, precision="fp32")
+TRAINING = TrainingConfig(
+    steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=30, precision="float32"
+)
 TINY = {"width": 4, "depth": 2}
 
 
@@ -78,6 +80,10 @@ def order(world: Path, out: Path, **changes: object) -> SegmenterOrder:
     return replace(plain, **changes)
 
 
+def judged(segmenter: Path, world: Path, out: Path) -> EvaluationOrder:
+    return EvaluationOrder(segmenter, HumanLabels(world / "real"), out)
+
+
 def test_a_store_is_read_with_its_filter_and_its_uncertainty(world: Path) -> None:
     store = StorePairs(str(world / "store.zarr"), temperature=0.1)
     assert len(store) == 22  # 90 % of 24, rounded up
@@ -93,8 +99,8 @@ def test_uncertainty_weights_mend_wrong_labels(world: Path, tmp_path: Path) -> N
     scores = {}
     for temperature in (None, 0.05):
         path = tmp_path / f"{temperature}.safetensors"
-        train(order(world, path, temperature=temperature), progress=False)
-        evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / str(temperature), progress=False)
+        train(order(world, path, uncertainty_temperature=temperature), progress=False)
+        evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / str(temperature)), progress=False)
         scores[temperature] = evaluation.overall["miou"].value
     assert scores[0.05] > scores[None] + 0.1
 
@@ -106,7 +112,7 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
         path,
         pairs=(str(world / "real"), str(world / "store.zarr")),
         balance=True,
-        temperature=0.05,
+        uncertainty_temperature=0.05,
         border=True,
         class_weights="median-frequency",
         validation=str(world / "real"),
@@ -117,24 +123,27 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
     assert [t["pairs"] for t in recipe["trained_on"]] == [8, 22]
     assert not path.with_name("net.safetensors.checkpoint").exists()
 
-    evaluation, written = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    evaluation, written = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.classes[1].thing  # people's classes.json says that discs are objects
     assert written["html"].is_file()
 
-    assert predict_files(path, world / "real", tmp_path / "out", progress=False) == 8
+    assert predict_files(PredictionOrder(path, world / "real", tmp_path / "out"), progress=False) == 8
     mask = np.array(Image.open(tmp_path / "out" / "masks" / "disc0.png"))
     assert (mask == np.array(Image.open(world / "real" / "masks" / "disc0.png"))).mean() > 0.9
-    assert predict_files(path, world / "real/images/disc1.png", tmp_path / "one", overlays=False, progress=False) == 1
+    one = PredictionOrder(path, world / "real/images/disc1.png", tmp_path / "one", overlays=False)
+    assert predict_files(one, progress=False) == 1
     assert not (tmp_path / "one" / "overlays").exists()
 
 
 def test_a_second_round_learns_from_the_first_ones_labels(world: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    both = order(world, path, pairs=(str(world / "store.zarr"), str(world / "real")), temperature=0.05, rounds=2)
+    both = order(
+        world, path, pairs=(str(world / "store.zarr"), str(world / "real")), uncertainty_temperature=0.05, rounds=2
+    )
     train(both, progress=False)
     assert load_segmenter(path)[1]["rounds"] == 2
     assert [p.name for p in tmp_path.iterdir()] == [path.name]  # neither checkpoints nor relabelled masks stay
-    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.overall["miou"].value > 0.8
     with pytest.raises(InputError, match="rounds is 0"):
         train(order(world, path, rounds=0), progress=False)
@@ -147,7 +156,7 @@ def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
     _, recipe = load_segmenter(path)
     assert (recipe["rounds"], recipe["teachers"]) == (2, 2)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.overall["miou"].value > 0.8
     for teachers in (0, 9):
         with pytest.raises(InputError, match=f"teachers is {teachers}: expected 1 to 8"):
@@ -159,13 +168,17 @@ def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
 def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_path: Path) -> None:
     """Eight labelled discs and forty without labels; the first round sees the eight alone."""
     write_folder(tmp_path / "more", n=40, seed=7)
-    settings = {"pairs": (str(world / "real"),), "unlabelled": (str(tmp_path / "more"),), "consistency": 0.0}
+    settings = {
+        "pairs": (str(world / "real"),),
+        "unlabelled": (str(tmp_path / "more"),),
+        "mean_teacher": MeanTeacherConfig(0.0),
+    }
     for self_training in (False, True):
         path = tmp_path / f"{self_training}.safetensors"
         train(order(world, path, rounds=2, self_training=self_training, **settings), progress=False)
         _, recipe = load_segmenter(path)
         assert recipe["self_training"] is self_training
-        evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+        evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
         assert evaluation.overall["miou"].value > 0.8
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"more", "report", "False.safetensors", "True.safetensors"}  # the masks of the pictures are gone
@@ -188,15 +201,15 @@ def test_unlabelled_pictures_and_stores_are_learned_from(world: Path, tmp_path: 
     recipe = load_segmenter(path)[1]
     assert recipe["unlabelled"]["sources"] == [str(world / "real"), str(world / "store.zarr")]
     assert recipe["unlabelled"]["consistency"] == 5.0
-    evaluation, _ = evaluate_segmenter(path, world / "real", tmp_path / "report", progress=False)
+    evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.overall["miou"].value > 0.8
     alone = tmp_path / "alone.safetensors"
     train(replace(few, out=alone, unlabelled=()), progress=False)
     assert load_segmenter(alone)[1]["unlabelled"] is None
     weights = [next(iter(load_segmenter(p)[0].parameters())) for p in (path, alone)]
     assert not weights[0].equal(weights[1])
-    with pytest.raises(InputError, match="consistency -1"):
-        train(replace(few, consistency=-1.0), progress=False)
+    with pytest.raises(InputError, match="consistency is -1"):
+        MeanTeacherConfig(-1.0)
 
 
 def test_median_frequency_by_hand() -> None:
@@ -210,7 +223,7 @@ def test_median_frequency_by_hand() -> None:
 
 def test_wrong_orders_are_named(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.safetensors"
-    with pytest.raises(InputError, match="unknown augmentation 'wild'"):
+    with pytest.raises(InputError, match="augmentation 'wild': expected one of none"):
         train(order(world, out, augmentation="wild"))
     with pytest.raises(InputError, match="nothing to train on"):
         train(order(world, out, pairs=()))

@@ -12,13 +12,14 @@ from labelfactory.errors import InputError
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.segmenters.inference import dataset_confusion
-from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled, jitter, ramp_up
+from labelfactory.factory.segmenters.mean_teacher import Unlabelled, jitter, ramp_up
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
+from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.symmetry import dihedral
 
-CONFIG = TrainingConfig(steps=150, batch_size=8, learning_rate=1e-2, average=0.7, precision="fp32")
+CONFIG = TrainingConfig(steps=150, batch_size=8, learning_rate=1e-2, average=0.7, precision="float32")
 
 
 def net(seed: int = 0) -> UNet:

@@ -12,7 +12,8 @@ from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.segmenters.relabel import Relabelled, relabel
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 
 
@@ -71,7 +72,7 @@ def test_noisy_labels_are_mended(tmp_path: Path) -> None:
     weights = np.ones(noisy.shape, np.float32)
     torch.manual_seed(0)
     config = TrainingConfig(
-        steps=80, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=80, precision="fp32"
+        steps=80, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=80, precision="float32"
     )
     pairs = ArrayPairs(clean.images, noisy, weights)
     model, _ = train_segmenter(UNet(1, 2, width=4, depth=2), pairs, config, progress=False)

@@ -10,13 +10,14 @@ from disc_world import Interrupted, StopsAfter, discs
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.evaluation.metrics import scores
-from labelfactory.factory.pairs.augment import NONE
+from labelfactory.factory.pairs.augmentation import NONE
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pair
 from labelfactory.factory.segmenters.inference import dataset_confusion
-from labelfactory.factory.segmenters.training import TrainingConfig, learning_rate, random_crop, train_segmenter
+from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.segmenters.training import learning_rate, random_crop, train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 
-CONFIG = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=20, precision="fp32")
+CONFIG = TrainingConfig(steps=60, batch_size=8, learning_rate=1e-2, average=0.7, validate_every=20, precision="float32")
 
 
 def net(seed: int = 0) -> UNet:

@@ -25,7 +25,8 @@ from labelfactory.factory.families import open_generator
 from labelfactory.factory.labels.selection import sample_label_set
 from labelfactory.factory.latents import latents
 from labelfactory.factory.pairs.pairs import ArrayPairs
-from labelfactory.factory.segmenters.training import TrainingConfig, train_segmenter
+from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet

@@ -7,40 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from labelfactory.factory.pairs.augmentation import Augmentation
 from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float, Int
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far each variation may go; the defaults are the dihedral group alone (exact, no resampling).
-
-    Angles in degrees, ``scale`` and ``contrast`` as largest factors (1.2: from 1/1.2 to 1.2), ``shift`` and ``shear``
-    as a fraction of the image's size, ``brightness`` in units of the full intensity range, ``blur`` as the largest
-    standard deviation in pixels, ``noise`` (grain, independent from pixel to pixel) as the largest standard deviation
-    in units of the full intensity range. Each variation other than the dihedral ones applies with probability ``p``.
-    """
-
-    dihedral: bool = True
-    rotation: float = 0.0
-    scale: float = 1.0
-    shift: float = 0.0
-    shear: float = 0.0
-    blur: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 1.0
-    noise: float = 0.0
-    p: float = 0.5
-
-
-NONE = Augmentation(dihedral=False)
-DIHEDRAL = Augmentation()
-STRONG = Augmentation(
-    rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3, noise=0.03
-)
-# For objects whose place in the picture has a meaning: nothing is moved
-IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5, noise=0.03)
-PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The segmenters by name, and trained ones on disk."""
 
 import json
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +9,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from labelfactory.errors import InputError
+from labelfactory.factory.segmenters.architectures import SEGMENTERS
 from labelfactory.factory.segmenters.backbones import load_backbone_weights
-from labelfactory.factory.segmenters.deeplab import DeepLabV3Plus
-from labelfactory.factory.segmenters.fcn import FCN
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.transformers_models import ARCHITECTURES, TransformersSegmenter
-from labelfactory.factory.segmenters.unet import UNet
+from labelfactory.factory.segmenters.transformers_models import TransformersSegmenter
 from labelfactory.whole_files import whole_path
-
-# name: (image channels, classes, options) -> segmenter
-SEGMENTERS: dict[str, Callable[..., Segmenter]] = {
-    "unet": lambda channels, classes, **options: UNet(channels, classes, **options),
-    "unet-small": lambda channels, classes, **options: UNet(channels, classes, **{"width": 32, "depth": 3, **options}),
-    "unet-valid": lambda channels, classes, **options: UNet(
-        channels, classes, **{"padded": False, "norm": False, **options}
-    ),
-    "fcn32s": lambda _, classes, **options: FCN(classes, stride=32, **options),
-    "fcn16s": lambda _, classes, **options: FCN(classes, stride=16, **options),
-    "fcn8s": lambda _, classes, **options: FCN(classes, stride=8, **options),
-    "deeplabv3plus-resnet50": lambda _, classes, **options: DeepLabV3Plus(classes, depth=50, **options),
-    "deeplabv3plus-resnet101": lambda _, classes, **options: DeepLabV3Plus(classes, depth=101, **options),
-    **{
-        name: (lambda _, classes, name=name, **options: TransformersSegmenter(name, classes, **options))
-        for name in ARCHITECTURES
-    },
-}
 
 
 def build_segmenter(
@@ -47,7 +27,11 @@ def build_segmenter(
     if name not in SEGMENTERS:
         raise InputError(f"unknown segmenter {name!r}: choose one of {', '.join(SEGMENTERS)}")
     try:
-        segmenter = SEGMENTERS[name](image_channels, num_classes, **options)
+        module, _, kind = SEGMENTERS[name].home.partition(":")
+        sizes = {"num_classes": num_classes}
+        if not SEGMENTERS[name].colour:
+            sizes["in_channels"] = image_channels
+        segmenter: Segmenter = getattr(import_module(module), kind)(**sizes, **{**SEGMENTERS[name].options, **options})
     except TypeError as error:
         raise InputError(f"{name} does not take these options: {options} ({error})") from error
     if backbone_weights is not None:

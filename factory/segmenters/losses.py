@@ -4,10 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.segmenters.settings import LOSSES
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.limits import IGNORE_INDEX
-
-LOSSES = ("ce", "dice", "ce+dice")
 
 
 def cross_entropy(

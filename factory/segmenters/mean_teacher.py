@@ -12,33 +12,15 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.pairs.augment import Augmentation, Batch, augment
+from labelfactory.factory.pairs.augment import Batch, augment
+from labelfactory.factory.pairs.augmentation import Augmentation
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.settings import MeanTeacherConfig
 from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float
 
 JITTER = Augmentation(dihedral=False, blur=0.7, brightness=0.1, contrast=1.25, noise=0.03, p=0.8)
-
-
-@dataclass(frozen=True)
-class MeanTeacherConfig:
-    """How the unlabelled images count.
-
-    consistency  largest weight of the consistency loss
-    ramp         fraction of the steps over which it rises to that
-    batch_size   unlabelled images a step
-    """
-
-    consistency: float = 5.0
-    ramp: float = 0.4
-    batch_size: int = 32
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.consistency) and self.consistency >= 0 and 0 <= self.ramp <= 1):
-            raise InputError(f"consistency {self.consistency}, ramp {self.ramp}: expected 0 or more, 0 to 1")
-        if self.batch_size < 1:
-            raise InputError(f"unlabelled batch size is {self.batch_size}: expected 1 or more")
 
 
 @dataclass(frozen=True)

@@ -1,49 +1,163 @@
-"""What somebody asks for when a segmenter is to be trained."""
+"""What somebody asks for when a segmenter is to be trained, used or judged."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from labelfactory.factory.segmenters.training import TrainingConfig
+from labelfactory.factory.fields import DEVICE, PRECISION
+from labelfactory.factory.pairs.augmentation import PRESETS
+from labelfactory.factory.parameter import Parameter, Part, check_fields
+from labelfactory.factory.segmenters.architectures import SEGMENTERS
+from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
+
+CLASS_WEIGHTS = ("none", "median-frequency")
+MAX_TEACHERS = 8  # one for each of the square's symmetries
+SEGMENTER = Parameter("File that train-segmenter wrote.", place=True)
+TILE = Parameter("Side of the tiles that larger pictures are cut into, in pixels.", at_least=1)
 
 
 @dataclass(frozen=True)
 class SegmenterOrder:
-    """What to train and on what.
+    """What to train and on what. Several sources of pairs are joined."""
 
-    pairs            stores of ours, or folders or zips with images/ and masks/; several are joined
-    balance          repeat smaller sources so that each is seen about equally often
-    validation       a labelled folder, zip or store for early stopping and the choice of the best weights
-    temperature      nats; weighs each pixel of a store by exp(-uncertainty / temperature); None: all alike
-    keep             leave out what a store's uncertainty filter drops
-    border           U-Net's border weight map
-    unlabelled       folders or zips of pictures, or stores: the last round learns from them by mean teacher
-    consistency      largest weight of what they add to the loss
-    rounds           after each but the last the segmenter labels the stores anew, and a new one learns from that
-    teachers         segmenters of each round but the last, of different seeds: they label together
-    self_training    they label the unlabelled pictures too, and the last round learns from those labels as well
-    """
-
-    pairs: tuple[str, ...]
-    out: Path
-    architecture: str = "unet-small"
-    options: dict[str, Any] = field(default_factory=dict)
-    backbone_weights: Path | None = None
-    validation: str | None = None
-    balance: bool = False
-    limit: int | None = None
-    keep: bool = True
-    temperature: float | None = None
-    border: bool = False
-    class_weights: str = "none"
-    augmentation: str = "dihedral"
-    unlabelled: tuple[str, ...] = ()
-    consistency: float = 5.0
-    rounds: int = 1
-    teachers: int = 1
-    self_training: bool = False
+    pairs: Annotated[
+        tuple[str, ...], Parameter("Store, or folder or zip with images/ and masks/; repeatable.", place=True)
+    ]
+    out: Annotated[Path, Parameter("File to write (.safetensors).", place=True, writes="file")]
+    architecture: Annotated[str, Parameter("Segmenter.", choices=tuple(SEGMENTERS))] = "unet-small"
+    options: Annotated[
+        dict[str, Any],
+        Parameter(
+            "Option of the architecture, like output_stride=8 or width=16; repeatable.",
+            option="option",
+            form="NAME=VALUE",
+            place_keys=("folder",),
+        ),
+    ] = field(default_factory=dict)
+    backbone_weights: Annotated[
+        Path | None,
+        Parameter("State dict of torchvision's VGG16 or ResNet (.pth or .safetensors).", place=True, default="random"),
+    ] = None
+    validation: Annotated[
+        str | None, Parameter("Labelled folder, zip or store to choose the best weights on.", place=True)
+    ] = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    device: str = "auto"
+    class_weights: Annotated[str, Parameter("Weights of the classes in the loss.", choices=CLASS_WEIGHTS)] = "none"
+    border: Annotated[bool, Parameter("U-Net's weight map: gaps between objects count more.")] = False
+    augmentation: Annotated[str, Parameter("Variations of the pictures.", choices=tuple(PRESETS))] = "dihedral"
+    uncertainty_temperature: Annotated[
+        float | None,
+        Parameter(
+            "Temperature, in nats: pixels of a store weigh exp(-uncertainty / temperature).",
+            more_than=0,
+            default="all alike",
+        ),
+    ] = None
+    keep: Annotated[bool, Parameter("Keep to the pairs that the store's uncertainty filter keeps.")] = True
+    limit: Annotated[
+        int | None, Parameter("Number of pairs to use of each store, from its first on.", at_least=1, default="all")
+    ] = None
+    balance: Annotated[bool, Parameter("Balance: smaller sources are repeated until each is seen about equally.")] = (
+        False
+    )
+    unlabelled: Annotated[
+        tuple[str, ...],
+        Parameter(
+            "Pictures (folder, zip, store) to learn from without labels: mean teacher; repeatable.",
+            place=True,
+        ),
+    ] = ()
+    mean_teacher: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
+    rounds: Annotated[
+        int, Parameter("Rounds; after each but the last the segmenter labels the stores anew.", at_least=1)
+    ] = 1
+    teachers: Annotated[
+        int,
+        Parameter("Segmenters that label the stores together in those rounds.", at_least=1, at_most=MAX_TEACHERS),
+    ] = 1
+    self_training: Annotated[
+        bool, Parameter("Self-training: the unlabelled pictures get labels too, for the last round.")
+    ] = False
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
-CLASS_WEIGHTS = ("none", "median-frequency")
+@dataclass(frozen=True)
+class PredictionOrder:
+    """Masks for pictures of any size."""
+
+    segmenter: Annotated[Path, SEGMENTER]
+    images: Annotated[Path, Parameter("Picture, or a folder or zip of pictures.", place=True)]
+    out: Annotated[Path, Parameter("Folder for masks/ and overlays/.", place=True, writes="folder")]
+    overlays: Annotated[bool, Parameter("Overlays: the classes drawn over the pictures.")] = True
+    tile: Annotated[int, TILE] = 512
+    precision: Annotated[str, PRECISION] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class HumanLabels:
+    """What people labelled: what segmenters are judged by."""
+
+    images: Annotated[
+        Path, Parameter("Folder or zip with images/ and masks/ that people labelled (or of images alone).", place=True)
+    ]
+    masks: Annotated[
+        Path | None, Parameter("Folder or zip of the masks.", place=True, default="those beside the images")
+    ] = None
+    map_values: Annotated[
+        str | None,
+        Parameter(
+            "Mask values to classes, like 0:0,1:1,2-254:2; other values do not count.",
+            option="map",
+            default="values are classes",
+        ),
+    ] = None
+    numbered: Annotated[bool, Parameter("Numbered masks: every value is one object (needs a map of values).")] = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class EvaluationOrder:
+    """A segmenter's scores on what people labelled, as a report in a folder."""
+
+    segmenter: Annotated[Path, SEGMENTER]
+    labels: HumanLabels
+    out: Annotated[Path, Parameter("Folder for report.html, report.json and pictures.", place=True, writes="folder")]
+    tile: Annotated[int, TILE] = 512
+    precision: Annotated[str, PRECISION] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TrialOrder:
+    """A data set put to the test: a segmenter is trained on it and scored on what people labelled."""
+
+    learning: Annotated[SegmenterOrder, Part({"out": Path("segmenter.safetensors")})]
+    labels: HumanLabels
+    out: Annotated[Path, Parameter("Folder for the segmenter and its report.", place=True, writes="folder")]
+    tile: Annotated[int, TILE] = 512
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def training(self) -> SegmenterOrder:
+        """The first half: the segmenter into the folder."""
+        return replace(self.learning, out=self.out / self.learning.out)
+
+    @property
+    def evaluation(self) -> EvaluationOrder:
+        """The second half: that segmenter's scores."""
+        precision, device = self.learning.training.precision, self.learning.device
+        return EvaluationOrder(self.training.out, self.labels, self.out, self.tile, precision, device)

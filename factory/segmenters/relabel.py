@@ -11,12 +11,11 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.segmenters.order import MAX_TEACHERS
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import dihedral, undo_dihedral
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.whole_files import whole_path
-
-MAX_TEACHERS = 8  # one for each view
 
 
 @torch.no_grad()

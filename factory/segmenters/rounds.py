@@ -8,41 +8,29 @@ import torch
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
-from labelfactory.factory.pairs.augment import PRESETS
+from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.border import BorderWeighted
 from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
 from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.catalogue import build_segmenter, save_segmenter
-from labelfactory.factory.segmenters.losses import LOSSES
-from labelfactory.factory.segmenters.mean_teacher import MeanTeacherConfig, Unlabelled
-from labelfactory.factory.segmenters.order import CLASS_WEIGHTS, SegmenterOrder
-from labelfactory.factory.segmenters.relabel import MAX_TEACHERS, Relabelled
+from labelfactory.factory.segmenters.mean_teacher import Unlabelled
+from labelfactory.factory.segmenters.order import SegmenterOrder
+from labelfactory.factory.segmenters.relabel import Relabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.training import TrainingConfig, TrainingReport, train_segmenter, uses_bf16
+from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter, uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 
 
 def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     """Train and write the segmenter; an interrupted run goes on where its checkpoint (beside ``out``) was made."""
-    for name, value, known in (
-        ("augmentation", order.augmentation, tuple(PRESETS)),
-        ("loss", order.training.loss, LOSSES),
-        ("class weighting", order.class_weights, CLASS_WEIGHTS),
-    ):
-        if value not in known:
-            raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
-    if order.rounds < 1:
-        raise InputError(f"rounds is {order.rounds}: expected 1 or more")
-    if not 1 <= order.teachers <= MAX_TEACHERS:
-        raise InputError(f"teachers is {order.teachers}: expected 1 to {MAX_TEACHERS}")
     if order.teachers > 1 and order.rounds == 1:
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
     if order.self_training and (order.rounds == 1 or not order.unlabelled):
         raise InputError("self-training labels unlabelled pictures for another round: set unlabelled, and rounds to 2")
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
-    sources = [open_source(uri, order.keep, order.temperature, order.limit) for uri in order.pairs]
+    sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit) for uri in order.pairs]
     classes = sources[0][1]
     for uri, (_, others) in zip(order.pairs, sources, strict=True):
         check_same_classes(order.pairs[0], classes, uri, others)
@@ -52,17 +40,15 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True)
         check_same_classes(order.pairs[0], classes, order.validation, others)
-    config = TrainingConfig(
-        **{
-            **vars(order.training),
-            "augmentation": PRESETS[order.augmentation],
-            "class_weights": None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
-        }
+    config = replace(
+        order.training,
+        augmentation=PRESETS[order.augmentation],
+        class_weights=None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
     )
     unlabelled = None
     if order.unlabelled:
         images = JoinedPairs([open_pictures(uri) for uri in order.unlabelled])
-        unlabelled = Unlabelled(images, MeanTeacherConfig(order.consistency, batch_size=config.batch_size))
+        unlabelled = Unlabelled(images, replace(order.mean_teacher, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
     if order.self_training and unlabelled is not None:
         given, wanted = unlabelled.images[0].image.shape, pairs[0].image.shape

@@ -17,49 +17,16 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.evaluation.metrics import scores
-from labelfactory.factory.pairs.augment import DIHEDRAL, Augmentation, Batch, augment
+from labelfactory.factory.pairs.augment import Batch, augment
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
 from labelfactory.factory.segmenters.inference import dataset_confusion
 from labelfactory.factory.segmenters.losses import segmentation_loss
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.whole_files import whole_file
 
 Read = TypeVar("Read")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides a training run, besides the network and the pairs."""
-
-    steps: int = 2000
-    batch_size: int = 32
-    learning_rate: float = 2e-3  # peak, AdamW
-    weight_decay: float = 0.05
-    warmup: float = 0.05  # fraction of the steps with a linear rise, before the cosine fall to zero
-    loss: str = "ce"  # ce, dice, ce+dice
-    class_weights: tuple[float, ...] | None = None
-    augmentation: Augmentation = DIHEDRAL
-    crop: int | None = None  # random square crops of this many pixels; needed where sizes differ
-    average: float = 0.998  # decay of the weights' moving average (what is evaluated and returned)
-    precision: str = "auto"  # bf16, fp32; auto: bf16 where the machine is fast at it
-    seed: int = 0
-    validate_every: int = 250  # steps
-    patience: int | None = None  # validations without a better mIoU before the run stops; None: never stop early
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "crop", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}: expected 1 or more")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0 and self.weight_decay >= 0):
-            raise InputError(
-                f"learning rate {self.learning_rate}, weight decay {self.weight_decay}: expected 0 or more"
-            )
-        if not (0 <= self.average < 1 and 0 <= self.warmup <= 1 and self.seed >= 0):
-            raise InputError(
-                f"average {self.average}, warmup {self.warmup}, seed {self.seed}: expected 0 to 1, 0 to 1, 0 or more"
-            )
 
 
 @dataclass
@@ -75,10 +42,8 @@ class TrainingReport:
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
     """Whether convolutions run in bfloat16: where asked for, or ("auto") where the hardware has instructions for it."""
-    if precision not in ("auto", "bf16", "fp32"):
-        raise InputError(f"unknown precision {precision!r}: choose auto, bf16 or fp32")
     if precision != "auto":
-        return precision == "bf16"
+        return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_amx_tile_supported())
@@ -157,7 +122,7 @@ def train_segmenter(
             mean_loss = float(torch.stack(running).mean())
             running = []
             if not math.isfinite(mean_loss):
-                raise WorkError(f"the loss is {mean_loss} at step {step + 1}: lower the learning rate or use fp32")
+                raise WorkError(f"the loss is {mean_loss} at step {step + 1}: lower the learning rate or use float32")
             report.seconds = seconds_before + time.monotonic() - began
             row: dict[str, float | int] = {
                 "step": step + 1,

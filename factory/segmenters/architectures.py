@@ -1,0 +1,28 @@
+"""The segmenters by name: where each is written and which of its options it sets. One line adds one."""
+
+from typing import Any, NamedTuple
+
+
+class Architecture(NamedTuple):
+    """home: module and class; options: of the class; colour: True where it always takes three channels."""
+
+    home: str
+    options: dict[str, Any]
+    colour: bool
+
+
+_HERE = "labelfactory.factory.segmenters"
+_TRANSFORMERS = f"{_HERE}.transformers_models:TransformersSegmenter"
+SEGMENTERS: dict[str, Architecture] = {
+    "unet": Architecture(f"{_HERE}.unet:UNet", {}, False),
+    "unet-small": Architecture(f"{_HERE}.unet:UNet", {"width": 32, "depth": 3}, False),
+    "unet-valid": Architecture(f"{_HERE}.unet:UNet", {"padded": False, "norm": False}, False),
+    "fcn8s": Architecture(f"{_HERE}.fcn:FCN", {"stride": 8}, True),
+    "fcn16s": Architecture(f"{_HERE}.fcn:FCN", {"stride": 16}, True),
+    "fcn32s": Architecture(f"{_HERE}.fcn:FCN", {"stride": 32}, True),
+    "deeplabv3plus-resnet50": Architecture(f"{_HERE}.deeplab:DeepLabV3Plus", {"depth": 50}, True),
+    "deeplabv3plus-resnet101": Architecture(f"{_HERE}.deeplab:DeepLabV3Plus", {"depth": 101}, True),
+    "segformer": Architecture(_TRANSFORMERS, {"architecture": "segformer"}, True),
+    "upernet": Architecture(_TRANSFORMERS, {"architecture": "upernet"}, True),
+    "mask2former": Architecture(_TRANSFORMERS, {"architecture": "mask2former"}, True),
+}
