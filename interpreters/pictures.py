@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Int, UInt8
 from labelfactory.interpreters.classes import LabelClass, palette
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Endings of the files that count as pictures, in lower case."""
 
 
@@ -54,18 +54,32 @@ def read_object_numbers(source: Path | bytes, name: str = "") -> Int[np.ndarray,
 
 
 def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
-    """A decoded picture of any kind. InputError where there is no such file, or none that Pillow can decode."""
+    """A decoded picture of any kind, turned as its EXIF orientation says: as people see it and labelling tools show it.
+
+    InputError where there is no such file, none that Pillow can decode, or several frames in it.
+    """
     if isinstance(source, Path) and not source.is_file():
         raise InputError(f"{source}: no such file")
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        image = Image.open(io.BytesIO(data))  # from memory: no file handle stays open if decoding fails
-        image.load()
+        stored = Image.open(io.BytesIO(data))  # from memory: no file handle stays open if decoding fails
+        stored.load()
+        frames = frames_of(stored)
+        image = stored if frames > 1 else ImageOps.exif_transpose(stored)
     # Pillow's decoders meet broken files with whatever exception comes first
     except Exception as error:
         where = _called(source, name)
         raise InputError(f"{where}: cannot be read as a picture ({type(error).__name__}: {one_line(error)})") from None
+    if frames > 1:
+        raise InputError(
+            f"{_called(source, name)}: holds {frames} frames; expected one picture a file: save each alone"
+        )
     return image
+
+
+def frames_of(image: Image.Image) -> int:
+    """Number of frames or pages. A photograph's previews and depth maps (a phone's "MPO") do not count."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
 def one_line(error: Exception) -> str:

@@ -160,7 +160,7 @@ def test_other_wrong_calls(tmp_path: Path, empty: LabelSet) -> None:
             import_values(empty, tmp_path / "a.npy", [WantedChannel(name)])
     pages = [Image.fromarray(np.zeros((H, W), np.float32)) for _ in range(2)]
     pages[0].save(tmp_path / "b.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(InputError, match="several pages"):
+    with pytest.raises(InputError, match="holds 2 frames"):
         import_values(empty, tmp_path / "b.tif", [WantedChannel("x")])
 
 

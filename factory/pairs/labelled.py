@@ -19,7 +19,7 @@ from numpy import ndarray as Array
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX, OKABE_ITO, LabelClass, parse_class
+from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, new_colors, parse_class
 from labelfactory.interpreters.pictures import SUFFIXES, read_image, read_mask, read_object_numbers
 
 MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked
@@ -168,9 +168,10 @@ def read_classes(files: FolderOrZip) -> tuple[LabelClass, ...] | None:
             where = f"{files.path}: {name}"
             if not isinstance(data, list):
                 raise InputError(f'{where}: expected a list of classes, like [{{"name": "background"}}]')
+            colors = new_colors(len(data))
             for i, entry in enumerate(data):
                 if isinstance(entry, dict):
-                    entry.setdefault("color", list(OKABE_ITO[i % len(OKABE_ITO)]))
+                    entry.setdefault("color", list(colors[i]))
             return tuple(parse_class(entry, f"{where}: classes[{i}]") for i, entry in enumerate(data))
     return None
 

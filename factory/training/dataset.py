@@ -16,7 +16,7 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.training.image_files import is_image, open_source
 from labelfactory.interpreters.array_types import Float, UInt8
-from labelfactory.interpreters.pictures import SUFFIXES
+from labelfactory.interpreters.pictures import SUFFIXES, frames_of
 
 FEWEST = 32
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch
@@ -125,7 +125,7 @@ class ImageDataset:
     def _header(self, name: str) -> tuple[tuple[int, int], bool]:
         """Width and height, and whether it is grey."""
         image = self._open(name)
-        frames = getattr(image, "n_frames", 1)
+        frames = frames_of(image)
         if frames > 1:
             raise InputError(f"{self.source}: {name} holds {frames} frames; save each as an image of its own")
         if image.mode not in _GREY + _COLOUR:

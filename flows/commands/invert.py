@@ -56,9 +56,10 @@ def invert(
     from labelfactory.factory.labels.inversion import InversionSettings
     from labelfactory.factory.labels.real_images import invert_label_set, read_images, unlabelled
     from labelfactory.factory.labels.views import with_views
+    from labelfactory.interpreters.classes import name_classes
     from labelfactory.interpreters.crop import Crop
     from labelfactory.interpreters.formats import import_labels
-    from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass, LabelSet, Sample
+    from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
     from labelfactory.interpreters.sheet import comparison_sheet
 
     if out.exists():
@@ -69,7 +70,7 @@ def invert(
         raise InputError(f"encoder-steps is {encoder_steps}: expected 0 or more")
     settings = InversionSettings(steps=steps)
     names = [n.strip() for n in classes.split(",") if n.strip()]
-    chosen = tuple(LabelClass(n, OKABE_ITO[i % len(OKABE_ITO)]) for i, n in enumerate(names)) or NUCLEI_CLASSES
+    chosen = name_classes(names) or NUCLEI_CLASSES
     if not names and masks is not None and generator != "builtin:nuclei64":
         raise InputError("classes: name what the masks show, for example --classes background,cat,whiskers")
     network = invertible(open_generator(generator, device))

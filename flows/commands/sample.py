@@ -36,15 +36,16 @@ def sample(
     from labelfactory.factory.labels.feature_maps import load_labels
     from labelfactory.factory.labels.selection import sample_label_set
     from labelfactory.interpreters import StyleInterpreter
+    from labelfactory.interpreters.classes import name_classes
     from labelfactory.interpreters.crop import Crop
-    from labelfactory.interpreters.labelset import NUCLEI_CLASSES, OKABE_ITO, LabelClass
+    from labelfactory.interpreters.labelset import NUCLEI_CLASSES
     from labelfactory.interpreters.sheet import contact_sheet
 
     if out.exists():
         raise InputError(f"{out}: exists already; name a new folder")
     names = [n.strip() for n in classes.split(",") if n.strip()]
     if names:
-        chosen = tuple(LabelClass(n, OKABE_ITO[i % len(OKABE_ITO)]) for i, n in enumerate(names))
+        chosen = name_classes(names)
     elif generator == "builtin:nuclei64" or labels is not None:
         chosen = NUCLEI_CLASSES
     else:

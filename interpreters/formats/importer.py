@@ -13,11 +13,12 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.classes import new_colors
 from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
 from labelfactory.interpreters.formats.source import opened
 from labelfactory.interpreters.formats.table import detect_format, open_format
-from labelfactory.interpreters.labelset import IGNORE_INDEX, OKABE_ITO, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 
 IGNORE = "ignore"
 STRAY_PIXELS = 30  # of a 512 x 512 image; DatasetGAN leaves out regions below it
@@ -178,7 +179,7 @@ def _map_classes(
             report.mapping[label] = None
         elif unknown == "add":
             name = label.strip()
-            color = OKABE_ITO[(len(classes) + len(added)) % len(OKABE_ITO)]
+            (color,) = new_colors(1, [c.color for c in (*classes, *added)])
             added.append(LabelClass(name, color))
             by_name[name.casefold()] = report.mapping[label] = name
         else:

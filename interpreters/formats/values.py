@@ -210,8 +210,6 @@ def _read_picture(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: a picture of mode {image.mode}; expected one number per pixel (16-bit grey, float32)"
         )
-    if getattr(image, "n_frames", 1) > 1:
-        raise InputError(f"{path}: has several pages; expected one picture a file, several channels as npy")
     return np.array(image)
 
 
