@@ -5,15 +5,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.fields import MEMBERS, SEED
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import describe_labels, labelled_features, picture_numbers
 from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
+from labelfactory.factory.parameter import check_fields
 from labelfactory.interpreters import Recipe, StyleInterpreter
 from labelfactory.interpreters.labelset import LabelSet
 
@@ -24,15 +26,12 @@ TRAINING_VERSION = 2  # counts up whenever the same settings would train other w
 class InterpreterSettings:
     """What an interpreter depends on beside labels and generator."""
 
-    members: int = 10
-    seed: int = 0
+    members: Annotated[int, MEMBERS] = 10
+    seed: Annotated[int, SEED] = 0
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.members <= 64:
-            raise InputError(f"{self.members} members: expected 1 to 64")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"interpreter seed {self.seed}: expected 0 to 2**63 - 1")
+        check_fields(self)
 
 
 def train_interpreter(
