@@ -126,7 +126,7 @@ class History:
     def add(self, event: Event) -> None:
         """Takes an event in; InputError, and nothing changes, where it cannot be applied."""
         if event.tool == "undo":
-            if not self.events:
+            if not self.events or self.events[-1].source == "labelset":
                 raise InputError("there is nothing to undo on this image")
             self._undone.append(self.events.pop())
             del self._snapshots[len(self.events) // SNAPSHOT_EVERY + 1 :]

@@ -1,0 +1,143 @@
+"""Learning in a process of its own, so that who draws never waits for it."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from labelfactory.errors import InputError, WorkError
+from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.classes import IGNORE_INDEX
+from labelfactory.interpreters.labelset import LabelSet
+
+BURSTS = 12  # after a change, at most: then there is little left to learn from it
+SETTLED = 0.98  # a burst whose loss is above this share of the one before is the last
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Of a sample, by the model of a revision. ``uncertainty`` in 1/255 of ln(members) nats, the most that there is."""
+
+    index: int
+    revision: int
+    mask: UInt8[np.ndarray, "height width"]
+    uncertainty: UInt8[np.ndarray, "height width"]
+    score: float
+
+
+class LearningProcess:
+    """Hands drawn masks to the process and what it says to ``hear``, which is called in a thread of its own.
+
+    ``hear`` gets ``Proposal``s, ``learning.Progress`` and, should the process fail, one WorkError.
+    """
+
+    def __init__(
+        self, labels: LabelSet, generator: str, device: str, hear: Callable[[Any], None], threads: int = 1
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._hear = hear
+        self._process = context.Process(
+            target=_main, args=(there, labels, generator, device, threads), daemon=True, name="labelling: learning"
+        )
+        self._process.start()
+        there.close()
+        self._listener = threading.Thread(target=self._listen, name="labelling: hearing", daemon=True)
+        self._listener.start()
+
+    def drawn(self, index: int, mask: UInt8[np.ndarray, "height width"]) -> None:
+        """What is drawn on a sample now."""
+        self._send(("drawn", index, mask.copy()))
+
+    def looked_at(self, index: int) -> None:
+        """The sample that is on the screen: its proposal comes first."""
+        self._send(("looked_at", index))
+
+    def stop(self) -> None:
+        self._send(("stop",))
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._listener.join(5)
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        try:
+            self._here.send(message)
+        except OSError:  # it is gone: the listener has said so
+            return
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._here.recv()
+            except (EOFError, OSError):
+                return
+            self._hear(WorkError(message) if isinstance(message, str) else message)
+
+
+def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threads: int) -> None:
+    """The process: takes in what is drawn, learns, proposes; what is looked at comes first."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which stops us
+    os.nice(5)
+    try:
+        import torch
+
+        from labelfactory.factory.families import open_generator
+        from labelfactory.factory.labels.learning import Learner
+
+        torch.set_num_threads(threads)
+        _learn(pipe, Learner(open_generator(generator, device), labels), len(labels))
+    except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
+        with_reason = " ".join(str(error).split())[:300] or type(error).__name__
+        pipe.send(f"proposals have stopped: {with_reason}")
+
+
+def _learn(pipe: Connection, learner: Any, count: int) -> None:
+    shown, bursts_left, last_loss = 0, 0, float("inf")
+    proposed = dict.fromkeys(range(count), -1)  # sample to the model's revision that its proposal is of
+
+    def propose(index: int) -> None:
+        prediction = learner.propose(index)
+        most = max(1e-9, float(np.log(learner.model.members)))
+        heat = (prediction.uncertainty[0].float().cpu().numpy() / most * 255).round().clip(0, 255).astype(np.uint8)
+        mask = prediction.mask[0].cpu().numpy().astype(np.uint8)
+        proposed[index] = learner.revision
+        pipe.send(Proposal(index, learner.revision, mask, heat, float(prediction.score[0])))
+
+    while True:
+        stale = [i for i in (shown, *proposed) if proposed[i] != learner.revision] if learner.revision else []
+        idle = not bursts_left and not stale
+        while pipe.poll(None if idle else 0):
+            message = pipe.recv()
+            if message[0] == "stop":
+                return
+            if message[0] == "looked_at":
+                shown = message[1]
+            else:
+                learner.learn(message[1], message[2])
+                bursts_left, last_loss = BURSTS, float("inf")
+            idle = False
+        if bursts_left:
+            progress = learner.train()
+            bursts_left -= 1
+            if not progress.steps or progress.loss > SETTLED * last_loss:
+                bursts_left = 0
+            last_loss = progress.loss
+            if progress.steps:
+                pipe.send(progress)
+                propose(shown)
+        elif stale:
+            propose(stale[0])
+
+
+def nothing_proposed(height: int, width: int) -> UInt8[np.ndarray, "height width"]:
+    """A proposal before there is any."""
+    return np.full((height, width), IGNORE_INDEX, np.uint8)
