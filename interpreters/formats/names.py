@@ -1,0 +1,33 @@
+"""What an image may be called in a label set: tools add prefixes and endings to the names of the files that they get."""
+
+import re
+from pathlib import PureWindowsPath
+
+from labelfactory.interpreters.labelset import LabelSet
+
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
+_ROBOFLOW = re.compile(r"(?:_(?:jpe?g|png|bmp|tiff?|webp|gif|mpo|avif|heic))?\.rf\.[0-9A-Za-z]{16,}$", re.IGNORECASE)
+
+
+def image_names(address: str, ending: str = "") -> tuple[str, ...]:
+    """Names of the sample that a file at ``address`` (path with either slash) may be of, the likeliest first.
+
+    The file's stem as it is; without ``ending``, which a format adds to it (``_mask``); without Label Studio's upload
+    prefix (``1a2b3c4d-cat`` is ``cat``); without what Roboflow appends (``cat_jpg.rf.0123456789abcdef`` is ``cat``);
+    the whole name, where what looks like a suffix is none.
+    """
+    path = PureWindowsPath(address)
+    names = [path.stem]
+    if ending and path.stem.endswith(ending):
+        names.insert(0, path.stem.removesuffix(ending))
+    for name in list(names):
+        plain = _UPLOAD.sub("", name)
+        names += [plain, _ROBOFLOW.sub("", plain)]
+    return tuple(dict.fromkeys(n for n in (*names, path.name) if n))
+
+
+def image_size(names: tuple[str, ...], labels: LabelSet) -> tuple[int, int]:
+    """(height, width) of the sample that has one of these names; of the set's first where none has."""
+    by_name = {s.name: s for s in labels}
+    sample = next((by_name[n] for n in names if n in by_name), labels.samples[0])
+    return sample.image.shape[0], sample.image.shape[1]
