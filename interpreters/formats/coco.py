@@ -1,15 +1,17 @@
 """COCO: one JSON file for all images; polygons, both run-length codes, keypoints. https://cocodataset.org/#format-data"""
 
 from collections.abc import Iterator, Mapping
-from pathlib import PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.interpreters.formats.coco_panoptic import is_panoptic
 from labelfactory.interpreters.formats.drawing import FAR, Bitmap, Drawing, Keypoint, Polygons, Region, Shape, outline
 from labelfactory.interpreters.formats.format import Format
+from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.rle import decode_coco
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
@@ -22,16 +24,22 @@ class Coco(Format):
 
     def recognises(self, source: Source) -> str | None:
         """Images and annotations side by side at the top level."""
-        for path in source.files(".json"):
-            data = source.peek(path)
-            if isinstance(data, dict) and "images" in data:
-                return f"{path.name} has images"
-        return None
+        found = _documents(source)
+        return f"{found[0].name} has images" if found else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
-        """A drawing an image, with annotations or without, in the file's order."""
-        path = source.only(".json", self.title)
-        yield from read_document(source.json(path, dict), str(path))
+        """A drawing an image, with annotations or without, of every file in turn (train, valid, test)."""
+        for path in _documents(source) or [source.only(".json", self.title)]:
+            yield from read_document(source.json(path, dict), str(path))
+
+
+def _documents(source: Source) -> list[Path]:
+    found = []
+    for path in source.files(".json", deep=True):
+        data = source.peek(path)
+        if isinstance(data, dict) and isinstance(data.get("images"), list) and not is_panoptic(data):
+            found.append(path)
+    return found
 
 
 def read_document(data: Any, where: str) -> Iterator[Drawing]:
@@ -46,10 +54,8 @@ def read_document(data: Any, where: str) -> Iterator[Drawing]:
         place = f"{where}: images[{i}]"
         name = field(entry, "file_name", str, place)
         height, width = field(entry, "height", int, place, 0), field(entry, "width", int, place, 0)
-        drawing = Drawing(
-            (PureWindowsPath(name).stem,), f"{place} ({name!r})", (height, width) if height and width else None
-        )
-        _add(drawings, field(entry, "id", int, place), drawing, place)
+        size = (height, width) if height and width else None
+        _add(drawings, field(entry, "id", int, place), Drawing(image_names(name), f"{place} ({name!r})", size), place)
     for i, entry in enumerate(field(data, "annotations", list, where)):
         place = f"{where}: annotations[{i}]"
         image, category = field(entry, "image_id", int, place), field(entry, "category_id", int, place)
@@ -76,7 +82,8 @@ def _read_annotation(drawing: Drawing, entry: Any, label: str, keypoint_names: l
             Shape(label, _region(segmentation, drawing, where), where, field(entry, "id", int, where, None))
         )
     elif not keypoints:
-        raise InputError(f"{where}: has neither segmentation nor keypoints (a box alone labels no pixels)")
+        drawing.shapes.append(Shape(label, _box(entry, where), where))
+        drawing.notes.append(f"{where}: a box without an outline, drawn filled")
     if not keypoints:
         return
     if len(keypoints) != 3 * len(keypoint_names):
@@ -93,6 +100,16 @@ def _read_annotation(drawing: Drawing, entry: Any, label: str, keypoint_names: l
             drawing.keypoints.append(Keypoint(name, x, y, where, visibility == 2))
 
 
+def _box(entry: Any, where: str) -> Polygons:
+    if not entry.get("bbox"):
+        raise InputError(f"{where}: has no segmentation, keypoints or bbox")
+    numbers = [checked(v, float, f"{where}: bbox") for v in field(entry, "bbox", list, where)]
+    if len(numbers) != 4:
+        raise InputError(f"{where}: bbox has {len(numbers)} numbers; expected x, y, width, height")
+    x, y, w, h = numbers
+    return Polygons((outline([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], where),))
+
+
 def _region(segmentation: Any, drawing: Drawing, where: str) -> Region:
     if isinstance(segmentation, dict):
         pixels = decode_coco(segmentation, where)
@@ -102,7 +119,7 @@ def _region(segmentation: Any, drawing: Drawing, where: str) -> Region:
                 f"the image {drawing.size[1]} x {drawing.size[0]}"
             )
         drawing.size = pixels.shape
-        return Bitmap(pixels)
+        return Bitmap(pixels).trimmed()
     outlines = []
     for i, numbers in enumerate(checked(segmentation, list, f"{where}: segmentation")):
         place = f"{where}: segmentation[{i}]"

@@ -1,47 +1,39 @@
 """CVAT's export as "Segmentation mask 1.1": pictures in the colours of ``labelmap.txt``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.checked_text import read_text
 from labelfactory.interpreters.formats.drawing import Drawing
-from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.pictures import Color, by_color, drawing_of, rgb
 from labelfactory.interpreters.formats.source import Source
-from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
 
 
-class CvatMasks(Format):
-    """CVAT's "Segmentation mask 1.1"."""
+def reason(source: Source) -> str | None:
+    """Why a source is such an export: two things that CVAT writes together; None where it is not."""
+    if source.file("labelmap.txt") and source.folder("SegmentationClass"):
+        return "has labelmap.txt and SegmentationClass/"
+    return None
 
-    title = "CVAT's 'Segmentation mask 1.1'"
 
-    def recognises(self, source: Source) -> str | None:
-        """Two things that CVAT writes together."""
-        if source.file("labelmap.txt") and source.folder("SegmentationClass"):
-            return "has labelmap.txt and SegmentationClass/"
-        return None
-
-    def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
-        """A drawing a picture, its labels from the colour table."""
-        table = source.file("labelmap.txt")
-        if table is None:
-            raise InputError(f"{source.path / 'labelmap.txt'}: no such file; CVAT's export has one")
-        colors = read_labelmap(table)
-        if source.folder("SegmentationClass") is None:
-            raise InputError(f"{source.path}: has no SegmentationClass folder; expected {self.title}")
-        for path in source.files(".png", under="SegmentationClass"):
-            values, names = by_color(rgb(open_picture(path), path), colors)
-            yield drawing_of(path, values, names)
+def read(source: Source) -> Iterator[Drawing]:
+    """A drawing a picture, its labels from the colour table."""
+    table = source.file("labelmap.txt")
+    if table is None:
+        raise InputError(f"{source.path / 'labelmap.txt'}: no such file; CVAT's export has one")
+    colors = read_labelmap(table)
+    if source.folder("SegmentationClass") is None:
+        raise InputError(f"{source.path}: has no SegmentationClass folder; expected CVAT's 'Segmentation mask 1.1'")
+    for path in source.files(".png", under="SegmentationClass"):
+        values, names = by_color(rgb(open_picture(path), path), colors)
+        yield drawing_of(path, values, names)
 
 
 def read_labelmap(path: Path) -> dict[Color, str]:
     """Label of every colour, from lines ``name:r,g,b:parts:actions``."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text") from None
+    lines = read_text(path).splitlines()
     table: dict[Color, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):

@@ -23,14 +23,16 @@ FAR = 1e6  # pixels: no picture reaches further, so a coordinate beyond it is a 
 
 @dataclass(frozen=True, eq=False)
 class Polygons:
-    """The union of closed outlines, each ``[n, 2]`` of x, y."""
+    """The union of closed outlines, each ``[n, 2]`` of x, y; with ``even_odd`` what lies inside of two is a hole."""
 
     outlines: tuple[Float[np.ndarray, "..."], ...]
+    even_odd: bool = False
 
     def fill(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
         out = np.zeros((height, width), dtype=bool)
+        join = np.logical_xor if self.even_odd else np.logical_or
         for outline in self.outlines:
-            out |= fill_polygon(outline, height, width)
+            join(out, fill_polygon(outline, height, width), out=out)
         return out
 
 
@@ -70,6 +72,15 @@ class Bitmap:
         if y0 < y1 and x0 < x1:
             out[y0:y1, x0:x1] = self.pixels[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
         return out
+
+    def trimmed(self) -> "Bitmap":
+        """The same without empty rows and columns around it: many large bitmaps are small in memory."""
+        rows, columns = np.flatnonzero(self.pixels.any(1)), np.flatnonzero(self.pixels.any(0))
+        if not len(rows):
+            return Bitmap(np.zeros((0, 0), dtype=bool), self.x, self.y)
+        top, left = int(rows[0]), int(columns[0])
+        inside = self.pixels[top : rows[-1] + 1, left : columns[-1] + 1]
+        return Bitmap(inside.copy(), self.x + left, self.y + top)
 
 
 Region = Polygons | Ellipse | Bitmap

@@ -1,12 +1,10 @@
-"""Label Studio: the JSON export of a project, and tasks with predictions to start labelling from.
+"""Label Studio: a project's exports as JSON and JSON-MIN, and tasks with predictions to start labelling from.
 
-Facts: https://labelstud.io/guide/task_format and exports of version 1.23. Geometry is in percent of the image's size.
+Facts: https://labelstud.io/guide/task_format, exports of version 1.23 and the converter of label-studio-sdk 2.1.
 """
 
-import math
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import quoteattr
@@ -17,77 +15,97 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field
 from labelfactory.interpreters.classes import IGNORE_COLOR
-from labelfactory.interpreters.formats.drawing import (
-    FAR,
-    IGNORE_LABEL,
-    Bitmap,
-    Drawing,
-    Ellipse,
-    Keypoint,
-    Polygons,
-    Region,
-    Shape,
-    outline,
-)
+from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Drawing
 from labelfactory.interpreters.formats.format import Format
-from labelfactory.interpreters.formats.rle import decode_brush, encode_brush
+from labelfactory.interpreters.formats.label_studio_results import add_results
+from labelfactory.interpreters.formats.names import image_names, image_size
+from labelfactory.interpreters.formats.rle import encode_brush
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
 
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
-
-
 class LabelStudio(Format):
-    """A project's export as JSON: a list of tasks."""
+    """A project's export as JSON or JSON-MIN: a list of tasks."""
 
     title = "Label Studio's JSON export"
 
     def recognises(self, source: Source) -> str | None:
         """A list of objects at the top level."""
-        for path in source.files(".json"):
-            if isinstance(source.peek(path), list):
-                return f"{path.name} is a list of tasks"
-        return None
+        found = _exports(source)
+        return f"{found[0].name} is a list of tasks" if found else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a task; of a task's annotations the latest that was not cancelled."""
-        path = source.only(".json", self.title)
-        for i, task in enumerate(source.json(path, list)):
-            yield _read_task(task, f"{path}: task[{i}]")
+        paths = _exports(source) or [source.only(".json", self.title)]
+        for path in paths:
+            tasks = source.json(path, list)
+            latest: dict[tuple[str, ...], tuple[str, Drawing]] = {}
+            for i, task in enumerate(tasks):
+                where = f"{path}: task[{i}]"
+                if isinstance(task, dict) and not {"data", "annotations", "completions"}.isdisjoint(task):
+                    yield _read_task(task, labels, where)
+                    continue
+                drawing = _read_flat(task, labels, where)
+                when = field(task, "updated_at", str, where, "")
+                before, there = latest.get(drawing.names, ("", drawing))
+                kept, dropped = (drawing, there) if when >= before else (there, drawing)
+                if there is not drawing:  # JSON-MIN has an entry an annotation
+                    kept.notes.append(f"{dropped.where}: there is a later annotation of the same image")
+                latest[drawing.names] = max(when, before), kept
+            yield from (drawing for _, drawing in latest.values())
 
 
-def _read_task(task: Any, where: str) -> Drawing:
-    data = field(task, "data", dict, where)
-    names = _names(data, field(task, "file_upload", str, where, ""))
-    if not names:
-        raise InputError(f'{where}: "data" names no image; expected an "image" address or our "sample"')
+def _exports(source: Source) -> list[Path]:
+    return [p for p in source.files(".json", deep=True) if isinstance(source.peek(p), list)]
+
+
+def _read_task(task: Any, labels: LabelSet, where: str) -> Drawing:
+    names = task_names(task, where)
     where = f"{where} ({names[0]!r})"
-    if "annotations" not in task:
-        raise InputError(f'{where}: has no "annotations"; export the project as JSON (not JSON-MIN)')
+    key = next((k for k in ("annotations", "completions") if k in task), None)  # completions: until version 1.0
+    if key is None:
+        raise InputError(f'{where}: has no "annotations"; export the project as JSON or JSON-MIN')
     drawing = Drawing(names, where)
     latest: tuple[str, int] | None = None
-    for i, annotation in enumerate(field(task, "annotations", list, where)):
-        place = f"{where}: annotations[{i}]"
+    for i, annotation in enumerate(field(task, key, list, where)):
+        place = f"{where}: {key}[{i}]"
         if field(annotation, "was_cancelled", bool, place, False):
             drawing.notes.append(f"{place}: was skipped by the annotator")
             continue
         when = field(annotation, "updated_at", str, place, "")
         if latest is not None:
-            drawing.notes.append(
-                f"{where}: annotations[{latest[1] if (when, i) > latest else i}]: there is a later one"
-            )
+            drawing.notes.append(f"{where}: {key}[{latest[1] if (when, i) > latest else i}]: there is a later one")
         latest = max(latest or ("", -1), (when, i))
     if latest is not None:
-        place = f"{where}: annotations[{latest[1]}]"
-        for i, result in enumerate(field(task["annotations"][latest[1]], "result", list, place)):
-            _add(drawing, result, f"{place}: result[{i}]")
+        place = f"{where}: {key}[{latest[1]}]"
+        results = field(task[key][latest[1]], "result", list, place)
+        add_results(drawing, results, image_size(labels), place)
     return drawing
 
 
-def _names(data: dict[str, Any], upload: str) -> tuple[str, ...]:
+def _read_flat(task: Any, labels: LabelSet, where: str) -> Drawing:
+    """An entry of JSON-MIN: what "data" held and, under the name of each tag, a list of its regions' values."""
+    names = task_names(task, where)
+    where = f"{where} ({names[0]!r})"
+    drawing = Drawing(names, where)
+    results = []
+    for value in task.values():
+        for region in value if isinstance(value, list) else ():
+            if not isinstance(region, dict):
+                continue  # texts: the choices of a list
+            kind = next((k for k, v in region.items() if k.endswith("labels") and isinstance(v, list)), "region")
+            sizes = {k: region[k] for k in ("original_width", "original_height", "image_rotation") if k in region}
+            results.append({"type": kind, "value": region, **sizes})
+    add_results(drawing, results, image_size(labels), where)
+    return drawing
+
+
+def task_names(task: Any, where: str) -> tuple[str, ...]:
+    """What a task's image may be called: our own entry, the uploaded file, any address in its data."""
+    flat = isinstance(task, dict) and "data" not in task
+    data = checked(task, dict, where) if flat else field(task, "data", dict, where)
     found = [data["sample"]] if isinstance(data.get("sample"), str) else []
-    addresses = [upload, *(v for v in data.values() if isinstance(v, str) and len(v) < 2000)]
-    for address in addresses:
+    upload = field(task, "file_upload", str, where, "")
+    for address in [upload, *(v for v in data.values() if isinstance(v, str) and len(v) < 2000)]:
         try:
             parts = urlsplit(address)
         except ValueError:
@@ -99,67 +117,11 @@ def _names(data: dict[str, Any], upload: str) -> tuple[str, ...]:
             unquote(parts.query.removeprefix("d=") if parts.path.endswith("local-files/") else parts.path)
         )
         if path.suffix:
-            found += [path.stem, UPLOAD_PREFIX.sub("", path.stem)]
+            found += image_names(path.name)
+    if not found:
+        place = "it" if flat else '"data"'
+        raise InputError(f'{where}: {place} names no image; expected an "image" address or our "sample"')
     return tuple(dict.fromkeys(n for n in found if n))
-
-
-def _add(drawing: Drawing, result: Any, where: str) -> None:
-    kind = field(result, "type", str, where)
-    value = field(result, "value", dict, where)
-    labels = field(value, kind, list, where, None) if kind.endswith("labels") else None
-    if labels is None:
-        # a bare "polygon" or "brush" beside its "labels" result, a choice, a rating: no class, so nothing to draw
-        drawing.notes.append(f"{where}: type {kind!r} carries no label")
-        return
-    if len(labels) != 1:
-        raise InputError(f"{where}: {len(labels)} labels on one shape; expected 1")
-    label = checked(labels[0], str, f"{where}: label")
-    where = f"{where} ({label!r})"
-    if field(result, "image_rotation", float, where, 0.0):
-        raise InputError(
-            f"{where}: the image was turned while labelling; turn it back (image_rotation 0) and export again"
-        )
-    height, width = field(result, "original_height", int, where), field(result, "original_width", int, where)
-    if min(height, width) < 1 or max(height, width) > FAR:
-        raise InputError(f"{where}: image size {width} x {height} is not possible")
-    if drawing.size not in (None, (height, width)):
-        raise InputError(f"{where}: image size {width} x {height} differs from that of the shapes before")
-    drawing.size = height, width
-    if kind == "keypointlabels":
-        x, y = (_length(value, k, s, where) for k, s in (("x", width), ("y", height)))
-        drawing.keypoints.append(Keypoint(label, x, y, where))
-    else:
-        drawing.shapes.append(Shape(label, _region(kind, value, height, width, where), where))
-
-
-def _length(value: dict[str, Any], key: str, size: int, where: str) -> float:
-    number: float = field(value, key, float, where) * size / 100
-    if abs(number) > FAR:
-        raise InputError(f'{where}: "{key}" is {number:g} pixels; expected percent of the image')
-    return number
-
-
-def _region(kind: str, value: dict[str, Any], height: int, width: int, where: str) -> Region:
-    if kind == "brushlabels":
-        return Bitmap(decode_brush(field(value, "rle", list, where), height, width, where))
-    if kind == "polygonlabels":
-        pairs = [checked(p, list, f"{where}: points") for p in field(value, "points", list, where)]
-        if any(len(p) != 2 for p in pairs):
-            raise InputError(f"{where}: points are not all [x, y]")
-        numbers = [[checked(v, float, f"{where}: points") for v in p] for p in pairs]
-        return Polygons((outline([(x * width / 100, y * height / 100) for x, y in numbers], where),))
-    angle = field(value, "rotation", float, where, 0.0)
-    x, y = _length(value, "x", width, where), _length(value, "y", height, where)
-    if kind == "ellipselabels":
-        return Ellipse(x, y, _length(value, "radiusX", width, where), _length(value, "radiusY", height, where), angle)
-    if kind == "rectanglelabels":  # turned about its top left corner
-        w, h = _length(value, "width", width, where), _length(value, "height", height, where)
-        c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        corners = [(x + u * c - v * s, y + u * s + v * c) for u, v in ((0, 0), (w, 0), (w, h), (0, h))]
-        return Polygons((outline(corners, where),))
-    raise InputError(
-        f"{where}: type {kind!r} is not supported; expected brush, polygon, rectangle, ellipse or keypoint labels"
-    )
 
 
 def task(

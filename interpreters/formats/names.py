@@ -26,8 +26,7 @@ def image_names(address: str, ending: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for n in (*names, path.name) if n))
 
 
-def image_size(names: tuple[str, ...], labels: LabelSet) -> tuple[int, int]:
-    """(height, width) of the sample that has one of these names; of the set's first where none has."""
-    by_name = {s.name: s for s in labels}
-    sample = next((by_name[n] for n in names if n in by_name), labels.samples[0])
-    return sample.image.shape[0], sample.image.shape[1]
+def image_size(labels: LabelSet) -> tuple[int, int]:
+    """(height, width) of a label set's images, which all have one size; what is in parts of it needs it."""
+    first = next(iter(labels), None)
+    return (1, 1) if first is None else (first.image.shape[0], first.image.shape[1])

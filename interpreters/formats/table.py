@@ -14,7 +14,17 @@ FORMATS = {
     "labelme": f"{HERE}.labelme:Labelme",
     "coco": f"{HERE}.coco:Coco",
     "label-studio": f"{HERE}.label_studio:LabelStudio",
-    "cvat": f"{HERE}.cvat_masks:CvatMasks",
+    "label-studio-brush": f"{HERE}.label_studio_brush:LabelStudioBrush",
+    "cvat": f"{HERE}.cvat:Cvat",
+    "yolo": f"{HERE}.yolo:Yolo",
+    "voc": f"{HERE}.voc:Voc",
+    "cityscapes": f"{HERE}.cityscapes:Cityscapes",
+    "coco-panoptic": f"{HERE}.coco_panoptic:CocoPanoptic",
+    "roboflow-masks": f"{HERE}.roboflow:RoboflowMasks",
+    "via": f"{HERE}.via:Via",
+    "imagej": f"{HERE}.imagej:ImageJ",
+    "darwin": f"{HERE}.darwin:Darwin",
+    "label-set": f"{HERE}.label_set_folder:LabelSetFolder",
     "png": f"{HERE}.pictures:Pictures",
 }
 """Name of every format that is read, to the module and class that reads it."""

@@ -46,7 +46,7 @@ class Yolo(Format):
             drawing = Drawing(found, str(path))
             if points and not isinstance(description.get("kpt_names"), dict):
                 drawing.notes.append(f"{path}: names no key points; they are called {', '.join(points)}")
-            height, width = image_size(found, labels)
+            height, width = image_size(labels)
             for i, line in enumerate(read_text(path).splitlines(), 1):
                 if line.strip():
                     _add_line(drawing, line, f"{path}: line {i}", names, points, description, (height, width))
