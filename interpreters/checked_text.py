@@ -1,4 +1,4 @@
-"""Reading text, tables and XML that people and tools wrote: checked where they enter, each complaint names its place."""
+"""Reading text, YAML and XML that people and tools wrote: checked where it enters, each complaint names its place."""
 
 import math
 import re

@@ -205,7 +205,7 @@ def test_sources_of_no_known_kind(tmp_path: Path, empty: LabelSet) -> None:
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "a.json").write_text("[]")
     (tmp_path / "two" / "b.json").write_text("[]")
-    with pytest.raises(InputError, match="has 2 JSON files"):
+    with pytest.raises(InputError, match="two: has no label-studio labels"):
         import_labels(empty, tmp_path / "two", "label-studio")
 
 

@@ -79,7 +79,7 @@ def test_results_without_a_class_are_left_out_with_a_note(tmp_path: Path) -> Non
     results = [BASE | {"type": "choices", "value": {"choices": ["good"]}}, polygon()]
     [drawing] = read("label-studio", export(tmp_path / "e.json", results))
     assert len(drawing.shapes) == 1
-    assert "'choices' carries no label" in drawing.notes[0]
+    assert "1 of type 'choices' without a label" in drawing.notes[0]
 
 
 def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
@@ -108,7 +108,8 @@ def test_labeling_config_is_xml_whatever_the_class_is_called() -> None:
         (polygon(value={"points": [[0]], "polygonlabels": ["a"]}), r"not all \[x, y\]"),
         (polygon(value={"points": [], "polygonlabels": ["a", "b"]}), "2 labels on one shape"),
         (polygon(image_rotation=90), "turned while labelling"),
-        (polygon(original_width=None), '"original_width" is missing'),
+        (polygon(original_width=10.5), "is not whole pixels"),
+        (polygon(original_width=0), "image size 0 x 8 is not possible"),
         (BASE | {"type": "brushlabels", "value": {"rle": [1, 2], "brushlabels": ["a"]}}, "rle ends too early"),
         (BASE | {"type": "brushlabels", "value": {"rle": [0, 0, 0, 9], "brushlabels": ["a"]}}, "rle holds 9 values"),
         (
@@ -126,7 +127,7 @@ def test_wrong_results_are_named(tmp_path: Path, result: Any, message: str) -> N
         list(read("label-studio", export(tmp_path / "e.json", [result])))
 
 
-def test_json_min_is_refused_with_advice(tmp_path: Path) -> None:
+def test_tasks_without_annotations_are_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_text(json.dumps([{"data": {"image": "a.png"}, "polygon": []}]))
-    with pytest.raises(InputError, match="not JSON-MIN"):
+    with pytest.raises(InputError, match=r"no \"annotations\"; export the project as JSON or JSON-MIN"):
         list(read("label-studio", tmp_path / "e.json"))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.classes import NUCLEI_CLASSES, name_classes, palette
-from labelfactory.interpreters.formats.cvat_masks import CvatMasks, read_labelmap
+from labelfactory.interpreters.formats.cvat_masks import read as read_cvat
+from labelfactory.interpreters.formats.cvat_masks import read_labelmap
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.pictures import save_mask
@@ -192,7 +193,7 @@ def test_a_colour_that_two_classes_share_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_export_in_cvats_layout(label_files: Path) -> None:
-    drawings: list[Drawing] = list(CvatMasks().read(Source(label_files / "cvat"), LABELS, {}))
+    drawings: list[Drawing] = list(read_cvat(Source(label_files / "cvat")))
     assert [d.names for d in drawings] == [("seed000001",), ("seed000002",)]
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:20, :24]
@@ -221,7 +222,7 @@ def test_wrong_colour_tables(tmp_path: Path, line: str, message: str) -> None:
 
 def test_missing_parts_of_an_export(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"labelmap\.txt: no such file"):
-        list(CvatMasks().read(Source(tmp_path), LABELS, {}))
+        list(read_cvat(Source(tmp_path)))
     (tmp_path / "labelmap.txt").write_text("background:0,0,0::\n")
     with pytest.raises(InputError, match="no SegmentationClass folder"):
-        list(CvatMasks().read(Source(tmp_path), LABELS, {}))
+        list(read_cvat(Source(tmp_path)))

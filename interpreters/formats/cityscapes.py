@@ -21,10 +21,10 @@ from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
 
 NAMES = (
-    IGNORE_LABEL, "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road", "sidewalk",
-    "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
-    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan",
-    "trailer", "train", "motorcycle", "bicycle",
+    IGNORE_LABEL, "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road",
+    "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole",
+    "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck",
+    "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 """Labels by id; 0 is "unlabeled"."""
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -58,10 +58,8 @@ class Cityscapes(Format):
         for (name, _), files in found.items():
             kind = next(k for k in KINDS if k in files)
             path = files[kind]
-            if kind == "polygons":
-                drawing = _read_polygons(source, path, own or NAMES)
-            else:
-                drawing = _read_ids(path, kind, own)
+            polygons = kind == "polygons"
+            drawing = _read_polygons(source, path, own or NAMES) if polygons else _read_ids(path, kind, own)
             drawing.names = tuple(dict.fromkeys((f"{name}_leftImg8bit", *image_names(f"{name}.png"))))
             if len(files) > 1:
                 others = ", ".join(k for k in KINDS if k in files and k != kind)
@@ -93,7 +91,7 @@ def _read_ids(path: Path, kind: str, own: tuple[str, ...]) -> Drawing:
     if kind.startswith("instance"):  # 26003 is the car number 3
         values = np.where(values >= 1000, values // 1000, values)
     if own:
-        names = dict(enumerate(own))
+        names = {**dict(enumerate(own)), 255: IGNORE_LABEL}
     elif "Train" in kind:
         names = {i: NAMES[label] for i, label in enumerate(TRAINED)} | {255: IGNORE_LABEL, 65535: IGNORE_LABEL}
     else:
@@ -106,7 +104,8 @@ def _read_polygons(source: Source, path: Path, known: tuple[str, ...]) -> Drawin
     where = str(path)
     height, width = (field(data, k, int, where) for k in ("imgHeight", "imgWidth"))
     drawing = Drawing((), where, (height, width))
-    whole = outline([(0, 0), (width, 0), (width, height), (0, height)], where)
+    w, h = float(width), float(height)
+    whole = outline([(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)], where)
     drawing.shapes.append(Shape(IGNORE_LABEL, Polygons((whole,)), f"{where}: unlabelled ground"))
     for i, entry in enumerate(field(data, "objects", list, where)):
         place = f"{where}: objects[{i}]"

@@ -3,8 +3,9 @@
 Facts: https://cocodataset.org/#format-data: number = red + 256 green + 65536 blue, 0 is not labelled.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def _read_document(source: Source, path: Path) -> Iterator[Drawing]:
 
 def _picture(pictures: list[Path], document: Path, name: str, where: str) -> Path:
     """The segments' picture: in the folder called like the JSON file, else like "panoptic" or "masks", else beside."""
-    found = [p for p in pictures if p.name == name]
+    found = [p for p in pictures if _plain(p.name) == _plain(name)]
     for folder in (document.stem, "panoptic", "masks", document.parent.name):
         inside = [p for p in found if folder in p.parent.name]
         if len(inside) == 1:
@@ -80,6 +81,12 @@ def _picture(pictures: list[Path], document: Path, name: str, where: str) -> Pat
     if len(found) != 1:
         raise InputError(f"{where}: {len(found)} pictures are called {name!r}; expected one in {document.stem}/")
     return found[0]
+
+
+def _plain(name: str) -> str:
+    """A file's name in one Unicode form (macOS decomposes it) with its suffix in lower case."""
+    path = PurePath(unicodedata.normalize("NFC", name))
+    return path.stem + path.suffix.lower()
 
 
 def _read_segments(path: Path, entry: Any, categories: Mapping[int, str], where: str) -> Drawing:

@@ -27,7 +27,7 @@ NO_LABEL = "roi"
 """The label of regions with the name that ImageJ makes up (``0012-0034``) and without a group."""
 MAX_ROI = 1 << 26  # bytes of one region, unpacked
 _MADE_UP = re.compile(r"^[\d\s-]*$")
-_NUMBERED = re.compile(r"[\s_.:#-]*\(?\d+\)?$")
+_NUMBERED = re.compile(r"[\s_.:#-]?\(?\d+\)?$")
 _SET = re.compile(r"[\s_-]*roi[\s_-]*set[\s_-]*|[\s_-]+rois?$|^rois?[\s_-]+", re.IGNORECASE)
 
 
@@ -149,9 +149,8 @@ def _region(roi: "ImagejRoi", where: str) -> Region:
     from roifile import ROI_TYPE
 
     if roi.roitype in (ROI_TYPE.OVAL, ROI_TYPE.RECT) and not roi.composite:
-        x, y, w, h = roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top
-        if roi.subpixelrect:
-            x, y, w, h = (float(v) for v in (roi.xd, roi.yd, roi.widthd, roi.heightd))
+        box = (roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top)
+        x, y, w, h = map(float, (roi.xd, roi.yd, roi.widthd, roi.heightd) if roi.subpixelrect else box)
         if not np.isfinite([x, y, w, h]).all() or max(map(abs, (x, y, w, h))) > FAR:
             raise InputError(f"{where}: a box at {x:g}, {y:g} of {w:g} x {h:g} is not in the image")
         if roi.roitype == ROI_TYPE.OVAL:

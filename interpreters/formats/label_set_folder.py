@@ -1,7 +1,6 @@
-"""Our own layout, ``images/`` and ``masks/``: a label set's folder, the PNG export of a store, or such folders alone."""
+"""Our own layout, ``images/`` and ``masks/``: a label set, the PNG export of a store, or such folders alone."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,13 @@ class LabelSetFolder(Format):
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a mask, with the key points of a label set."""
-        points: dict[str, list[Keypoint]] = {}
+        classes, points = labels.classes, dict[str, list[Keypoint]]()
         for path in (p for name in LISTS if (p := source.file(name)) is not None):
             data = source.json(path, dict)
-            labels = replace(labels, classes=_classes(data, str(path)), samples=())
+            classes = _classes(data, str(path))
             points = _keypoints(data, str(path))
             break
-        for drawing in read_pictures(source.files(*SUFFIXES, under="masks"), labels):
+        for drawing in read_pictures(source.files(*SUFFIXES, under="masks"), classes, mapping):
             drawing.keypoints = points.get(drawing.names[0], [])
             yield drawing
 

@@ -3,6 +3,7 @@
 Facts: https://labelstud.io/guide/task_format, exports of version 1.23 and the converter of label-studio-sdk 2.1.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +24,9 @@ from labelfactory.interpreters.formats.rle import encode_brush
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
 
+BRUSH_MASK = re.compile(r"^task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<label>.+)-\d+$")
+
+
 class LabelStudio(Format):
     """A project's export as JSON or JSON-MIN: a list of tasks."""
 
@@ -30,6 +34,8 @@ class LabelStudio(Format):
 
     def recognises(self, source: Source) -> str | None:
         """A list of objects at the top level."""
+        if any(map(is_brush_mask, source.files(".png", ".npy", deep=True))):
+            return None  # then the JSON is there to say which task is which image
         found = _exports(source)
         return f"{found[0].name} is a list of tasks" if found else None
 
@@ -52,6 +58,11 @@ class LabelStudio(Format):
                     kept.notes.append(f"{dropped.where}: there is a later annotation of the same image")
                 latest[drawing.names] = max(when, before), kept
             yield from (drawing for _, drawing in latest.values())
+
+
+def is_brush_mask(path: Path) -> bool:
+    """Whether a file is called like those of the exports "Brush labels to PNG" and "... to NumPy"."""
+    return BRUSH_MASK.match(path.stem) is not None
 
 
 def _exports(source: Source) -> list[Path]:

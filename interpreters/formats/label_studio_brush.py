@@ -3,7 +3,6 @@
 Facts: label-studio-sdk 2.1 (converter/brush.py), which calls them ``task-12-annotation-34-by-1-brush-nucleus-0.png``.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from labelfactory.interpreters.formats.rle import MAX_PIXELS
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import one_line, open_picture
-
-_FILE = re.compile(r"^task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<label>.+)-(?P<number>\d+)$")
 
 
 class LabelStudioBrush(Format):
@@ -37,7 +34,7 @@ class LabelStudioBrush(Format):
         """A drawing a task, from its latest annotation."""
         tasks: dict[int, dict[int, list[tuple[str, Path]]]] = {}
         for path in _masks(source):
-            match = _FILE.match(path.stem)
+            match = label_studio.BRUSH_MASK.match(path.stem)
             assert match is not None
             annotations = tasks.setdefault(int(match["task"]), {})
             annotations.setdefault(int(match["annotation"]), []).append((match["label"], path))
@@ -45,13 +42,15 @@ class LabelStudioBrush(Format):
         known = (*mapping, *labels.class_names)
         for task, annotations in tasks.items():
             latest = max(annotations)
-            drawing = Drawing(images.get(task, ()), f"{source.path}: task {task}")
+            names = images.get(task, ())
+            drawing = Drawing(names, f"{source.path}: task {task}" + (f" ({names[0]!r})" if names else ""))
             if len(tasks) == len(labels) == 1 and not drawing.names:
                 drawing.names = (labels.samples[0].name,)
                 drawing.notes.append(f"{drawing.where}: no JSON export says its image, taken for the only one")
             if not drawing.names:
                 raise InputError(
-                    f"{drawing.where}: masks do not say which image they are of; put the project's JSON export beside them"
+                    f"{drawing.where}: masks do not say which image they are of; put the project's JSON export beside "
+                    "them"
                 )
             drawing.notes += [
                 f"{drawing.where}: annotation {a}: there is a later one" for a in annotations if a != latest
@@ -66,7 +65,7 @@ class LabelStudioBrush(Format):
 
 
 def _masks(source: Source) -> list[Path]:
-    return [p for p in source.files(".png", ".npy", deep=True) if _FILE.match(p.stem)]
+    return [p for p in source.files(".png", ".npy", deep=True) if label_studio.is_brush_mask(p)]
 
 
 def _label(tag: str, known: tuple[str, ...]) -> str:
@@ -95,9 +94,14 @@ def _read_mask(path: Path) -> np.ndarray:
         return np.array(image.convert("L")) > 127
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a header's shape may be beyond the file
-        good = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "ui" and array.size <= MAX_PIXELS
+        good = (
+            isinstance(array, np.ndarray)
+            and array.ndim == 2
+            and array.dtype.kind in "ui"
+            and 0 < array.size <= MAX_PIXELS
+        )
     except Exception as error:  # whatever NumPy meets in a broken file
         raise InputError(f"{path}: cannot be read as an array ({one_line(error)})") from None
-    if not good or not array.size:
+    if not good:
         raise InputError(f"{path}: expected one array [height, width] of integers, 0 and 255")
     return np.array(array) > 127

@@ -1,4 +1,4 @@
-"""What an image may be called in a label set: tools add prefixes and endings to the names of the files that they get."""
+"""What an image may be called in a label set: tools add prefixes and endings to the names of files."""
 
 import re
 from pathlib import PureWindowsPath
@@ -7,6 +7,8 @@ from labelfactory.interpreters.labelset import LabelSet
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
 _ROBOFLOW = re.compile(r"(?:_(?:jpe?g|png|bmp|tiff?|webp|gif|mpo|avif|heic))?\.rf\.[0-9A-Za-z]{16,}$", re.IGNORECASE)
+
+_SUFFIX = re.compile(r"^\.[A-Za-z]{2,5}\d?$")
 
 
 def image_names(address: str, ending: str = "") -> tuple[str, ...]:
@@ -23,7 +25,9 @@ def image_names(address: str, ending: str = "") -> tuple[str, ...]:
     for name in list(names):
         plain = _UPLOAD.sub("", name)
         names += [plain, _ROBOFLOW.sub("", plain)]
-    return tuple(dict.fromkeys(n for n in (*names, path.name) if n))
+    if not _SUFFIX.match(path.suffix):
+        names.append(path.name)
+    return tuple(dict.fromkeys(n for n in names if n))
 
 
 def image_size(labels: LabelSet) -> tuple[int, int]:

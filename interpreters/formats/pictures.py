@@ -12,6 +12,7 @@ from labelfactory.interpreters.array_types import Int, UInt8
 from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, Color, LabelClass
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Bitmap, Drawing, Shape
 from labelfactory.interpreters.formats.format import Format
+from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.palettes import called, meanings, palette_colors, recoded
@@ -197,7 +198,7 @@ def drawing_of(path: Path, values: np.ndarray, table: Mapping[int, str]) -> Draw
         raise InputError(
             f"{path}: has {len(table)} colours; expected a label picture without smoothing or JPEG artefacts"
         )
-    drawing = Drawing((path.stem,), str(path), (values.shape[0], values.shape[1]))
+    drawing = Drawing(image_names(path.name), str(path), (values.shape[0], values.shape[1]))
     for value, label in table.items():
         drawing.shapes.append(Shape(label, Bitmap(values == value), f"{path}: {label!r}"))
     return drawing

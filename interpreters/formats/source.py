@@ -1,7 +1,6 @@
 """Where labels come from: a file, a folder or a zip of one, with the files in it that count."""
 
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import read_json, top_level
-
-MAX_UNPACKED = 4 << 30
+from labelfactory.interpreters.formats.unpacking import unpack
 
 
 class Source:
@@ -111,33 +109,27 @@ def opened(given: Path) -> Iterator[Source]:
     if not given.exists():
         raise InputError(f"{given}: no such file or folder; expected labels there")
     if given.suffix.lower() != ".zip" or given.is_dir():
-        yield Source(given)
+        yield Source(_innermost(given), given)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _unpack(given, root)
-        inner = [p for p in root.iterdir() if _counts(p.relative_to(root))]
-        # tools differ in whether a zip holds the folder or what is in it
-        while len(inner) == 1 and inner[0].is_dir() and inner[0].name not in KEPT:
-            root = inner[0]
-            inner = [p for p in root.iterdir() if _counts(p.relative_to(root))]
-        source = Source(root, given, Path(folder))
+        unpack(given, root)
+        source = Source(_innermost(root), given, root)
         try:
             yield source
         except InputError as error:
             raise InputError(source.said(str(error))) from None
 
 
-KEPT = ("SegmentationClass",)  # folders whose name says what they are, even when a zip holds nothing else
+def _innermost(root: Path) -> Path:
+    """The folder that holds more than one other: tools differ in whether they give the folder or what is in it."""
+    while root.is_dir():
+        inner = [p for p in root.iterdir() if _counts(p.relative_to(root))]
+        if len(inner) != 1 or not inner[0].is_dir() or inner[0].name.casefold() in SPEAKING:
+            break
+        root = inner[0]
+    return root
 
 
-def _unpack(given: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(given) as archive:
-            if sum(i.file_size for i in archive.infolist()) > MAX_UNPACKED:
-                raise InputError(f"{given}: unpacks to more than {MAX_UNPACKED >> 30} GiB; unpack it yourself")
-            archive.extractall(folder)  # cleans member names of .. and absolute paths
-    except InputError:
-        raise
-    except Exception as error:  # whatever a broken archive makes the unpacking raise
-        raise InputError(f"{given}: cannot be unpacked ({' '.join(str(error).split())})") from None
+SPEAKING = {"segmentationclass", "segmentationclasspng", "masks"}
+"""Folders whose name says what they are, even when a zip holds nothing else."""

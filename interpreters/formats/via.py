@@ -49,7 +49,9 @@ class Via(Format):
                 regions = image.get("regions")
                 if isinstance(regions, dict):  # version 1 numbers them
                     regions = list(regions.values())
-                entries.append((place, field(image, "filename", str, place), checked(regions, list, f"{place}: regions")))
+                entries.append(
+                    (place, field(image, "filename", str, place), checked(regions, list, f"{place}: regions"))
+                )
         for path in source.files(".csv"):
             if _is_table(path):
                 entries += _read_table(path)
@@ -115,8 +117,8 @@ def _label_attribute(
     fitting = [k for k, found in values.items() if all(v.casefold().strip() in wanted for v in found)]
     if len(fitting) != 1:
         raise InputError(
-            f"{where}: regions have the attributes {', '.join(map(repr, values))}; which of them is the label cannot be "
-            "told: map the values of one of them to classes"
+            f"{where}: regions have the attributes {', '.join(map(repr, values))}; which of them is the label cannot "
+            "be told: map the values of one of them to classes"
         )
     others = ", ".join(repr(k) for k in values if k != fitting[0])
     return fitting[0], [f"{where}: the attribute {fitting[0]!r} is the label; {others} are left out"]

@@ -12,11 +12,12 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_text import child_text, number, read_text, read_xml, root_tag, whole
+from labelfactory.interpreters.classes import Color
 from labelfactory.interpreters.formats.cvat_masks import read_labelmap
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Drawing, Polygons, Shape, outline
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
-from labelfactory.interpreters.formats.pictures import Color, by_color, drawing_of, rgb
+from labelfactory.interpreters.formats.pictures import by_color, drawing_of, rgb
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
@@ -28,6 +29,7 @@ VOC_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+MASKS = ("SegmentationClassPNG", "SegmentationClass")  # the first is labelme's, which has arrays in the second
 BORDER = 255  # the "void" line around VOC's objects
 
 
@@ -41,16 +43,13 @@ class Voc(Format):
         annotations = [p for p in source.files(".xml", deep=True) if root_tag(p) == "annotation"]
         if annotations:
             return f"{annotations[0].name} has <annotation>"
-        if source.folder("SegmentationClass") and not source.file("labelmap.txt"):
-            return "has SegmentationClass/"
-        return None
+        found = next((f for f in MASKS if source.folder(f)), None)
+        return f"has {found}/" if found and not source.file("labelmap.txt") else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a mask or, where there are no masks, an XML file."""
         boxes = [p for p in source.files(".xml", deep=True) if root_tag(p) == "annotation"]
-        masks = [
-            p for folder in ("SegmentationClassPNG", "SegmentationClass") for p in source.files(".png", under=folder)
-        ]
+        masks = [p for folder in MASKS for p in source.files(".png", under=folder)]
         if not masks:
             yield from (_read_annotation(path) for path in boxes)
             return
@@ -129,7 +128,8 @@ def _read_annotation(path: Path) -> Drawing:
         if corners is None:
             filled += 1
             x0, y0, x1, y1 = (
-                number(child_text(entry, f"bndbox/{k}", place), f"{place}: {k}") for k in ("xmin", "ymin", "xmax", "ymax")
+                number(child_text(entry, f"bndbox/{k}", place), f"{place}: {k}")
+                for k in ("xmin", "ymin", "xmax", "ymax")
             )
             corners = [(x0 - first, y0 - first), (x1, y0 - first), (x1, y1), (x0 - first, y1)]
         drawing.shapes.append(Shape(label, Polygons((outline(corners, place),)), place))

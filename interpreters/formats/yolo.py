@@ -153,6 +153,8 @@ def _add_points(
         x, y, *seen = rest[i * dimensions : (i + 1) * dimensions]
         visibility = seen[0] if seen else 2.0 * bool(x or y)  # without a flag 0, 0 says "not there"
         if visibility not in (0, 1, 2) or not all(-MARGIN <= v <= 1 + MARGIN for v in (x, y)):
-            raise InputError(f"{where}: key point {name!r} is ({x:g}, {y:g}, {visibility:g}); expected 0 to 1 and 0, 1, 2")
+            raise InputError(
+                f"{where}: key point {name!r} is ({x:g}, {y:g}, {visibility:g}); expected 0 to 1 and 0, 1, 2"
+            )
         if visibility:
             drawing.keypoints.append(Keypoint(name, x * width, y * height, where, visibility == 2))
