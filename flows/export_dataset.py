@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from labelfactory.errors import InputError
 from labelfactory.flows.access import permitted_path
 from labelfactory.flows.faults import explained
+from labelfactory.storage.exports import FORMATS, MASKS, export
 
 
 class ExportResult(BaseModel):
@@ -24,10 +25,11 @@ class ExportResult(BaseModel):
 @flow(name="export-dataset", flow_run_name="{store} as {format}", timeout_seconds=7 * 24 * 3600, persist_result=False)
 def export_dataset(
     store: Annotated[str, Field(min_length=1)],
-    format: Literal["png", "coco", "yolo", "webdataset", "parquet"],
+    format: Literal[*FORMATS],  # type: ignore[valid-type]  # the table says which there are
     out: Annotated[str, Field(min_length=1)],
     all: bool = False,
     max_uncertainty: Annotated[float | None, Field(ge=0)] = None,
+    masks: Literal[*MASKS] | None = None,  # type: ignore[valid-type]
     check: bool = True,
 ) -> ExportResult:
     """Write a dataset in another format; a run of the same parameters resumes.
@@ -38,18 +40,19 @@ def export_dataset(
         out: Folder to write; an interrupted export there is resumed.
         all: Also what the uncertainty filter would drop.
         max_uncertainty: Only samples of at most this score, in nats.
+        masks: Style of mask pictures; grey by default.
         check: Re-read everything that was written.
     """
     from labelfactory.storage import open_dataset
-    from labelfactory.storage.exports import export
 
     source, folder = permitted_path("store", store), permitted_path("out", out)
     if "://" in folder:
         raise InputError(f"out is {folder}: exports go into a folder; copy it from there")
     with explained("export-dataset", runtime.flow_run.parameters or {}):
         dataset = open_dataset(source, keep=not all, max_uncertainty=max_uncertainty)
-        report = export(dataset, format, Path(folder), check=check)
-    text = f"`{folder}`: {report.samples} samples in {report.files} files, {report.bytes / 1e6:.1f} MB"
+        report = export(dataset, format, Path(folder), masks=masks, check=check)
+    held = f"`{folder}`: {report.samples} samples in {report.files} files, {report.bytes / 1e6:.1f} MB"
+    text = "; ".join([held, *report.remarks])
     get_run_logger().info(text)
     create_markdown_artifact(key="export", markdown=text)
     return ExportResult(out=folder, samples=report.samples, files=report.files, bytes=report.bytes)

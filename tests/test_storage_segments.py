@@ -1,4 +1,4 @@
-"""Regions, run lengths and polygons, against pycocotools and against themselves."""
+"""Regions and run lengths, against pycocotools and against themselves."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from storage_data import make_spec
 
-from labelfactory.storage.segments import compressed_run_lengths, fill_polygon, polygon, run_lengths, segments
+from labelfactory.storage.segments import compressed_run_lengths, run_lengths, segments
 
 MASKS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda shape: arrays(bool, shape))
 
@@ -21,18 +21,6 @@ def test_run_lengths_are_cocos(pixels):
     theirs = coco.encode(np.asfortranarray(pixels.astype(np.uint8)))
     assert compressed_run_lengths(counts).encode() == theirs["counts"]
     assert np.array_equal(coco.decode(theirs), pixels)
-
-
-@given(MASKS)
-def test_an_outline_filled_is_the_region(pixels):
-    if pixels.any():
-        assert np.array_equal(fill_polygon(polygon(pixels), *pixels.shape), pixels)
-
-
-def test_an_outline_has_no_needless_corners():
-    pixels = np.zeros((9, 9), bool)
-    pixels[2:6, 3:8] = True
-    assert sorted(polygon(pixels).tolist()) == [[3, 2], [3, 6], [8, 2], [8, 6]]
 
 
 @given(arrays(np.uint8, (9, 7), elements=st.sampled_from([0, 1, 2, 255])))

@@ -1,123 +1,89 @@
-"""A folder of PNG pairs: ``images/NNNNNNNNN.png`` and ``masks/NNNNNNNNN.png`` (class ids, coloured by the palette).
+"""A folder of PNG pairs: ``images/NNNNNNNNN.png``, ``masks/NNNNNNNNN.png``, and whatever else the store has.
 
-Where the store has values: ``values/NNNNNNNNN.npy`` and ``value_uncertainties/NNNNNNNNN.npy``, float16 (y, x, channel).
+Per-pixel arrays have a folder each: ``instances/`` (16-bit PNG), ``uncertainties/``, ``values/`` and
+``value_uncertainties/`` (NPY, float16, (y, x) or (y, x, channel)). ``samples.csv`` has seed, score, key points and the
+like, ``classes.json`` says what the numbers mean.
 """
 
+import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
-from PIL import Image
+from jaxtyping import Int
 
-from labelfactory.errors import WorkError
+from labelfactory.storage.arrays import ArraySpec
+from labelfactory.storage.exports.encodings import (
+    decode_map,
+    encode_map,
+    image_png,
+    map_suffix,
+    name_of,
+    read_image,
+    read_png,
+)
 from labelfactory.storage.exports.engine import Export, in_parallel
-from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.exports.facts import description, facts, flat, is_fact, is_map, maps
 
 
-def name_of(sample: int | np.integer) -> str:
-    return f"{sample:09d}"
-
-
-def image_png(image: UInt8[np.ndarray, "y x channel"]) -> bytes:
-    """Grey images become one-channel files."""
-    return _png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image))
-
-
-def mask_png(spec: DatasetSpec, mask: UInt8[np.ndarray, "y x"]) -> bytes:
-    """An indexed PNG: the pixel's value is the class id, its colour the class's."""
-    picture = Image.fromarray(mask).convert("P")
-    colors = [color for info in spec.classes for color in info.color]
-    picture.putpalette(colors + [255] * (768 - len(colors)))
-    return _png(picture)
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def read_png(data: bytes | Path) -> np.ndarray:
-    """Pixels as [y, x] or [y, x, channel]; WorkError where it is no picture."""
-    try:
-        with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as picture:
-            return np.asarray(picture)
-    except OSError as error:
-        raise WorkError(f"{data if isinstance(data, Path) else 'a picture'} cannot be read back: {error}") from error
-
-
-def npy(values: Shaped[np.ndarray, "..."]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def read_npy(data: bytes | Path) -> np.ndarray:
-    """WorkError where it is no array."""
-    try:
-        content = data.read_bytes() if isinstance(data, Path) else data
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise WorkError(f"{data if isinstance(data, Path) else 'an array'} cannot be read back: {error}") from error
-
-
-VALUE_FOLDERS = {"value": "values", "value_uncertainty": "value_uncertainties"}
-
-
-def read_image(data: bytes | Path) -> UInt8[np.ndarray, "y x channel"]:
-    pixels = read_png(data)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+def folder_of(array: ArraySpec) -> str:
+    """``value_uncertainties`` for ``value_uncertainty``."""
+    return f"{array.name.removesuffix('y')}ies" if array.name.endswith("y") else f"{array.name}s"
 
 
 class PngExport(Export):
+    layout = 2
+    mask_styles = True
+
+    def holds(self, array: ArraySpec) -> bool:
+        return array.name in ("image", "mask") or is_map(array) or is_fact(array)
+
     def write(self, shard: int, samples: Int[np.ndarray, "n"]) -> tuple[list[str], dict[str, Any]]:
         image, mask = self.dataset.read("image", samples), self.dataset.read("mask", samples)
-        values = self._values(samples)
+        others = {folder_of(array): self.dataset.read(array.name, samples) for array in maps(self.spec)}
 
         def one(i: int) -> list[str]:
             name = name_of(samples[i])
-            return [
+            files = [
                 self.save(f"images/{name}.png", image_png(image[i])),
-                self.save(f"masks/{name}.png", mask_png(self.spec, mask[i])),
-                *(self.save(f"{folder}/{name}.npy", npy(array[i])) for folder, array in values.items()),
+                self.save(f"masks/{name}.png", self.masks.encode(mask[i])),
             ]
+            for folder, array in others.items():
+                suffix, data = encode_map(array[i])
+                files.append(self.save(f"{folder}/{name}.{suffix}", data))
+            return files
 
         files = [path for paths in in_parallel(one, len(samples)) for path in paths]
-        score, seed = self.dataset.read("uncertainty_score", samples), self.dataset.read("seed", samples)
-        rows = [f"{name_of(s)},{u!r},{k}" for s, u, k in zip(samples, score.tolist(), seed.tolist(), strict=True)]
-        return files, {"rows": rows}
+        return files, {"rows": [dict(flat(self.spec, row)) for row in facts(self.dataset, samples)]}
 
     def finish(self, notes: Iterator[dict[str, Any]]) -> list[str]:
-        rows = ["name,uncertainty_score,seed", *(row for note in notes for row in note["rows"])]
-        classes = [{"id": i, "name": info.name, "color": info.color} for i, info in enumerate(self.spec.classes)]
-        document = {"classes": classes, "ignore_index": self.spec.ignore_index, "licence": self.spec.licence}
-        if self.spec.values:
-            document["values"] = [asdict(info) for info in self.spec.values]
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        for i, row in enumerate(row for note in notes for row in note["rows"]):
+            name = name_of(row.pop("index"))
+            if i == 0:
+                table.writerow(["name", *row])
+            table.writerow([name, *row.values()])
+        document = description(self.spec, self.masks)
         return [
-            self.save("samples.csv", "\n".join([*rows, ""]).encode()),
-            self.save("classes.json", json.dumps(document, indent=1).encode()),
+            self.save("samples.csv", text.getvalue().encode()),
+            self.save("classes.json", json.dumps(document, indent=1, ensure_ascii=False).encode()),
         ]
 
     def check(self, shard: int, samples: Int[np.ndarray, "n"]) -> None:
         image, mask = self.dataset.read("image", samples), self.dataset.read("mask", samples)
-        values = self._values(samples)
+        others = [
+            (folder_of(a), map_suffix(a.dtype, a.dims), self.dataset.read(a.name, samples)) for a in maps(self.spec)
+        ]
 
         def one(i: int) -> None:
             name = name_of(samples[i])
             self.same("image", samples[i], read_image(self.out / f"images/{name}.png"), image[i])
-            self.same("mask", samples[i], read_png(self.out / f"masks/{name}.png"), mask[i])
-            for folder, array in values.items():
-                self.same(folder, samples[i], read_npy(self.out / f"{folder}/{name}.npy"), array[i])
+            self.same("mask", samples[i], read_png(self.out / f"masks/{name}.png"), self.masks.as_read(mask[i]))
+            for folder, suffix, array in others:
+                path = self.out / f"{folder}/{name}.{suffix}"
+                self.same(folder, samples[i], decode_map(suffix, path), array[i])
 
         in_parallel(one, len(samples))
-
-    def _values(self, samples: Int[np.ndarray, "n"]) -> dict[str, np.ndarray]:
-        """Folder -> array of a store's values; empty where it has none."""
-        if not self.spec.values:
-            return {}
-        return {folder: self.dataset.read(name, samples) for name, folder in VALUE_FOLDERS.items()}
