@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,97 @@ def test_stray_regions_are_reported_and_dropped_on_demand(
     assert labels.samples[0].mask[0, 0] == 255
     assert (labels.samples[0].mask == 255).sum() == 1
     assert any("dropped" in n for n in report.notes)
+
+
+def labelme_file(path: Path, shapes: list[dict[str, Any]]) -> None:
+    path.write_text(json.dumps({"shapes": shapes}))
+
+
+def box(label: str, left: int, top: int, right: int, bottom: int) -> dict[str, Any]:
+    return {"label": label, "shape_type": "rectangle", "points": [[left, top], [right, bottom]]}
+
+
+def test_shapes_wholly_covered_by_later_ones_are_reported(tmp_path: Path, empty: LabelSet) -> None:
+    shapes = [box("nucleus", 5, 5, 9, 9), box("neighbour", 2, 2, 12, 12), box("nucleus", 12, 2, 14, 4)]
+    labelme_file(tmp_path / f"{NAMES[0]}.json", shapes)
+    _, report = import_labels(empty, tmp_path)
+    covered = [n for n in report.notes if "wholly covered by later shapes" in n]
+    assert covered == [
+        f"{tmp_path / NAMES[0]}.json: shapes[0] ('nucleus'): wholly covered by later shapes: none of its pixels is left"
+    ]
+    assert report.pixels == {"nucleus": 4, "neighbour": 100}
+    labelme_file(tmp_path / f"{NAMES[0]}.json", shapes[::-1])
+    _, report = import_labels(empty, tmp_path)
+    assert not [n for n in report.notes if "covered" in n]
+    assert report.pixels == {"nucleus": 16 + 4, "neighbour": 84}
+
+
+def test_lines_and_points_whose_labels_are_ignored_stop_nothing(tmp_path: Path, empty: LabelSet) -> None:
+    scale = {"label": "scale", "shape_type": "line", "points": [[1, 18], [9, 18]]}
+    tip = {"label": "tip", "shape_type": "point", "points": [[3, 3]]}
+    labelme_file(tmp_path / f"{NAMES[0]}.json", [scale, box("nucleus", 2, 2, 8, 8), tip])
+    with pytest.raises(InputError, match=r"no class for 'scale'"):
+        import_labels(empty, tmp_path)
+    with pytest.raises(InputError, match=r"shapes\[0\] \('scale'\): shape_type 'line'.*map its label to 'ignore'"):
+        import_labels(empty, tmp_path, mapping={"scale": "nucleus"})
+    labels, report = import_labels(empty, tmp_path, mapping={"scale": "ignore"})
+    assert (labels.samples[0].mask == 1).sum() == 36
+    assert not (labels.samples[0].mask == 255).any()
+    assert any("('scale'): left out, as its label is ignored" in n for n in report.notes)
+    assert labels.keypoints == ("tip",)
+    labels, report = import_labels(empty, tmp_path, unknown="ignore")
+    assert (labels.samples[0].mask == 1).sum() == 36
+    labels, report = import_labels(empty, tmp_path, mapping={"scale": "ignore", "tip": "ignore"})
+    assert labels.keypoints == ()
+    assert labels.samples[0].keypoints is None
+    assert any("1 points left out" in n for n in report.notes)
+    known = replace(empty, keypoints=("top",))
+    labels, _ = import_labels(known, tmp_path, mapping={"scale": "ignore", "tip": "top"})
+    assert labels.samples[0].keypoints.tolist() == [[3, 3, 2]]
+
+
+def test_an_emptied_drawing_empties_the_mask(tmp_path: Path, empty: LabelSet) -> None:
+    points = np.ones((1, 3), np.float32)
+    drawn = replace(
+        empty,
+        keypoints=("tip",),
+        samples=tuple(s._replace(mask=np.ones((H, W), np.uint8), keypoints=points) for s in empty),
+    )
+    labelme_file(tmp_path / f"{NAMES[0]}.json", [])
+    for labels in (drawn, empty):
+        result, report = import_labels(labels, tmp_path)
+        assert (result.samples[0].mask == 255).all()
+        assert result.samples[0].keypoints is None
+        np.testing.assert_array_equal(result.samples[1].mask, labels.samples[1].mask)
+        assert any("the labels of seed000001 are removed" in n for n in report.notes) == (labels is drawn)
+        result, report = import_labels(labels, tmp_path, empty="background")
+        assert (result.samples[0].mask == 0).all()
+        assert any("all of seed000001 is background" in n for n in report.notes)
+
+
+@pytest.mark.parametrize("format", ["coco", "label-studio"])
+def test_images_that_a_file_merely_lists_keep_their_labels(tmp_path: Path, empty: LabelSet, format: str) -> None:
+    """A file of half a project lists all images; a task that nobody opened is not empty. A submitted empty one is."""
+    drawn = replace(empty, samples=tuple(s._replace(mask=np.ones((H, W), np.uint8)) for s in empty))
+    images = [{"id": i, "file_name": f"{n}.png", "height": H, "width": W} for i, n in enumerate(NAMES)]
+    square = {"image_id": 0, "category_id": 1, "segmentation": [[2, 2, 8, 2, 8, 8, 2, 8]]}
+    data: Any = {"images": images, "categories": [{"id": 1, "name": "neighbour"}], "annotations": [square]}
+    if format == "label-studio":
+        task = label_studio.task(NAMES[0], "data:,", np.full((H, W), 2, np.uint8), NUCLEI_CLASSES)
+        opened = {"data": task["data"], "annotations": task["predictions"]}
+        data = [opened, {"data": {"sample": NAMES[1]}, "annotations": []}]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    result, report = import_labels(drawn, tmp_path)
+    assert result.samples[0].mask.max() == 2
+    assert (result.samples[1].mask == 1).all()
+    assert any("has nothing drawn: seed000002 keeps its labels" in n for n in report.notes)
+    result, _ = import_labels(drawn, tmp_path, empty="background")
+    assert (result.samples[1].mask == (0 if format == "coco" else 1)).all()
+    if format == "label-studio":
+        data[1]["annotations"] = [{"result": []}]
+        (tmp_path / "a.json").write_text(json.dumps(data))
+        result, _ = import_labels(drawn, tmp_path)
+        assert (result.samples[1].mask == 255).all()
 
 
 def test_sources_of_no_known_kind(tmp_path: Path, empty: LabelSet) -> None:

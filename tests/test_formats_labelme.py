@@ -57,7 +57,6 @@ TRIANGLE = [[0, 0], [4, 0], [0, 4]]
         ({"points": TRIANGLE}, r'shapes\[0\]: "label" is missing'),
         ({"label": "a", "points": [[0, 0], [1], [2, 2]]}, r"points\[1\]: \[1\] is not \[x, y\]"),
         ({"label": "a", "points": [[0, 0], [1, None], [2, 2]]}, "expected a number, found None"),
-        ({"label": "a", "points": TRIANGLE, "shape_type": "line"}, "'line' has no area"),
         ({"label": "a", "points": TRIANGLE, "shape_type": "circle"}, "a circle of 3 points; expected 2"),
         ({"label": "a", "points": TRIANGLE[:2], "shape_type": "mask", "mask": "AAAA"}, "not a PNG in base64"),
         ({"label": "a", "points": TRIANGLE, "group_id": "x"}, '"group_id": expected an integer'),

@@ -22,6 +22,13 @@ def import_labels(
     ] = None,
     drop_below: Annotated[int, typer.Option(help="Ignore connected regions of fewer pixels.")] = 0,
     skip_unmatched: Annotated[bool, typer.Option(help="Leave labels of unknown images out.")] = False,
+    empty: Annotated[
+        str | None,
+        typer.Option(
+            help="Images in which nothing is drawn: unlabelled, or background (negative pictures). Without it they are "
+            "unlabelled, and those that the source merely lists keep their labels."
+        ),
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="Picture of the result. [default: preview.png in it]")] = None,
 ) -> None:
     """Read labels of any common tool, check them, and write masks, a report and a preview."""
@@ -32,6 +39,8 @@ def import_labels(
 
     if unknown not in ("refuse", "ignore", "add"):
         raise InputError(f"unknown: {unknown!r}; expected refuse, ignore or add")
+    if empty not in (None, "unlabelled", "background"):
+        raise InputError(f"empty: {empty!r}; expected unlabelled or background")
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already; name a new folder")
     mapping: dict[str, str] = {}
@@ -50,6 +59,7 @@ def import_labels(
         fill=fill,
         drop_below=drop_below,
         skip_unmatched=skip_unmatched,
+        empty=empty,  # type: ignore[arg-type]
     )
     folder = out or labels
     result.save(folder, overwrite=out is None)

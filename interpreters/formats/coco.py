@@ -55,7 +55,8 @@ def read_document(data: Any, where: str) -> Iterator[Drawing]:
         name = field(entry, "file_name", str, place)
         height, width = field(entry, "height", int, place, 0), field(entry, "width", int, place, 0)
         size = (height, width) if height and width else None
-        _add(drawings, field(entry, "id", int, place), Drawing(image_names(name), f"{place} ({name!r})", size), place)
+        drawing = Drawing(image_names(name), f"{place} ({name!r})", size, said="listed")
+        _add(drawings, field(entry, "id", int, place), drawing, place)
     for i, entry in enumerate(field(data, "annotations", list, where)):
         place = f"{where}: annotations[{i}]"
         image, category = field(entry, "image_id", int, place), field(entry, "category_id", int, place)

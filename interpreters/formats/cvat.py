@@ -85,7 +85,7 @@ def _read_document(path: Path) -> Iterator[tuple[str, Drawing, str]]:
         name = attribute(image, "name", place)
         place = f"{place} ({name!r})"
         size = whole(attribute(image, "height", place), place), whole(attribute(image, "width", place), place)
-        drawing = Drawing(image_names(name), place, size)
+        drawing = Drawing(image_names(name), place, size, said="listed")
         ordered: list[tuple[int, Shape]] = []
         for j, element in enumerate(image):
             where = f"{place}: {element.tag}[{j}]"

@@ -74,7 +74,8 @@ def _read_document(data: Any, path: Path) -> Drawing:
         sized = field(data, "image", dict, where)
         name = field(sized, "filename", str, f"{where}: image")
     height, width = (field(sized, k, int, f"{where}: size", 0) for k in ("height", "width"))
-    drawing = Drawing(image_names(name), f"{where} ({name!r})", (height, width) if height and width else None)
+    size = (height, width) if height and width else None
+    drawing = Drawing(image_names(name), f"{where} ({name!r})", size, said="listed")
     annotations = data["annotations"]
     numbers = _mask_labels(annotations, where)
     for i, entry in enumerate(annotations):

@@ -7,7 +7,7 @@ The rasterisation rule of every shape with an outline: **a pixel belongs to it w
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,17 @@ class Bitmap:
         return Bitmap(inside.copy(), self.x + left, self.y + top)
 
 
-Region = Polygons | Ellipse | Bitmap
+@dataclass(frozen=True)
+class NoArea:
+    """What gives no pixels, such as a line or a box alone: refused for this reason unless its label is ignored."""
+
+    reason: str
+
+    def fill(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
+        return np.zeros((height, width), dtype=bool)
+
+
+Region = Polygons | Ellipse | Bitmap | NoArea
 """Something with ``fill(height, width)``: the pixels that it covers in an image of that size, the rest cut off."""
 
 
@@ -115,6 +125,8 @@ class Drawing:
         where: file and place, for errors.
         size: (height, width) as the source declares it, where it does.
         notes: what the reader left out or guessed, for the report.
+        said: what it means where there are no shapes and no points: a person left the image empty ("drawn"), the file
+            merely lists it ("listed"), or nobody has worked on it yet ("unopened").
     """
 
     names: tuple[str, ...]
@@ -123,6 +135,12 @@ class Drawing:
     shapes: list[Shape] = field(default_factory=list)
     keypoints: list[Keypoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    said: Literal["drawn", "listed", "unopened"] = "drawn"
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self.shapes and not self.keypoints
 
     def renamed(self, said: Callable[[str], str]) -> "Drawing":
         """The drawing with places as ``said`` puts them, for sources that lie in a temporary folder."""

@@ -14,7 +14,7 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import new_colors
-from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing
+from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing, NoArea
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
 from labelfactory.interpreters.formats.source import opened
 from labelfactory.interpreters.formats.table import detect_format, open_format
@@ -71,6 +71,7 @@ def import_labels(
     fill: str | None = None,
     drop_below: int = 0,
     skip_unmatched: bool = False,
+    empty: Literal["unlabelled", "background"] | None = None,
 ) -> tuple[LabelSet, ImportReport]:
     """The label set with masks as drawn in ``source``; samples that the source does not draw keep what they have.
 
@@ -81,6 +82,8 @@ def import_labels(
         fill: class (or ``"ignore"``) of pixels that no shape covers; None: the first class.
         drop_below: connected regions of fewer pixels become "not labelled"; 0 keeps all (and reports small ones).
         skip_unmatched: leave drawings of unknown images out instead of refusing.
+        empty: what an image is in which nothing is drawn: not labelled, or all background (the first class). None: not
+            labelled, and an image that the source merely lists, without anything drawn, keeps the labels that it has.
 
     Raises:
         InputError: naming file, shape and reason.
@@ -100,6 +103,7 @@ def import_labels(
         raise InputError(
             f"fill: {fill!r} is not a class; expected {IGNORE!r} or one of {', '.join(labels.class_names)}"
         )
+    by_sample = {n: _without_ignored(d, mapping or {}, report) for n, d in by_sample.items()}
     points = keypoint_names(by_sample, labels.keypoints, unknown)
     samples = []
     for sample in labels:
@@ -107,6 +111,8 @@ def import_labels(
         if sample.keypoints is not None and len(points) > len(sample.keypoints):
             missing = np.zeros((len(points) - len(sample.keypoints), 3), np.float32)
             sample = sample._replace(keypoints=np.concatenate([sample.keypoints, missing]))
+        if drawing is not None and drawing.empty:
+            sample = _emptied(sample, drawing, empty, report)
         if drawing is not None and drawing.keypoints:
             placed = place_keypoints(drawing, points)
             sample = sample._replace(keypoints=placed)
@@ -149,6 +155,11 @@ def _match(drawings: list[Drawing], labels: LabelSet, report: ImportReport, skip
     return found
 
 
+def _key(name: str) -> str:
+    """What names have in common that mean the same: case, spaces around and Unicode's form do not count."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
 def _map_classes(
     drawings: list[Drawing],
     classes: tuple[LabelClass, ...],
@@ -156,9 +167,10 @@ def _map_classes(
     unknown: str,
     report: ImportReport,
 ) -> tuple[LabelClass, ...]:
-    by_name = {c.name.casefold().strip(): c.name for c in classes}
+    by_name = {_key(c.name): c.name for c in classes}
+    points = {k.label for d in drawings for k in d.keypoints}
     for label, target in mapping.items():
-        if target != IGNORE and target.casefold().strip() not in by_name:
+        if target != IGNORE and _key(target) not in by_name and label not in points:
             names = ", ".join(c.name for c in classes)
             raise InputError(f"map: {label}={target}: no class {target!r}; expected {IGNORE!r} or one of {names}")
     first: dict[str, str] = {}
@@ -173,19 +185,19 @@ def _map_classes(
             report.mapping[label] = classes[0].name
         elif target == IGNORE_LABEL or (label in mapping and target == IGNORE):
             report.mapping[label] = None
-        elif target.casefold().strip() in by_name:
-            report.mapping[label] = by_name[target.casefold().strip()]
+        elif _key(target) in by_name:
+            report.mapping[label] = by_name[_key(target)]
         elif unknown == "ignore":
             report.mapping[label] = None
         elif unknown == "add":
             name = label.strip()
             (color,) = new_colors(1, [c.color for c in (*classes, *added)])
             added.append(LabelClass(name, color))
-            by_name[name.casefold()] = report.mapping[label] = name
+            by_name[_key(name)] = report.mapping[label] = name
         else:
             missing.append(label)
     for label in mapping:
-        if label not in first:
+        if label not in first and label not in points:
             report.notes.append(f"map: no shape is labelled {label!r}")
     if missing:
         raise InputError(
@@ -195,21 +207,60 @@ def _map_classes(
     return (*classes, *added)
 
 
+def _without_ignored(drawing: Drawing, mapping: Mapping[str, str], report: ImportReport) -> Drawing:
+    """The drawing without points whose labels are ignored, others under their mapped names; shapes that give no pixels
+    are left out where their labels are ignored. InputError for such a shape whose label is not."""
+    shapes = []
+    for shape in drawing.shapes:
+        if not isinstance(shape.region, NoArea):
+            shapes.append(shape)
+        elif report.mapping[shape.label] is not None:
+            raise InputError(f"{shape.where}: {shape.region.reason}; or map its label to {IGNORE!r}")
+        else:
+            report.notes.append(f"{shape.where}: left out, as its label is ignored ({shape.region.reason})")
+    points = [k._replace(label=mapping.get(k.label, k.label)) for k in drawing.keypoints]
+    ignored = sum(k.label == IGNORE for k in points)
+    if ignored:
+        report.notes.append(f"{drawing.where}: {ignored} points left out, as their labels are ignored")
+    kept = replace(drawing, shapes=shapes, keypoints=[k for k in points if k.label != IGNORE])
+    return replace(kept, said="unopened") if kept.empty and not drawing.empty else kept
+
+
+def _emptied(sample: Sample, drawing: Drawing, empty: str | None, report: ImportReport) -> Sample:
+    """The sample where nothing is drawn in it: see ``import_labels``."""
+    has_labels = sample.labelled or sample.keypoints is not None
+    if drawing.said == "unopened" or (drawing.said == "listed" and empty is None):
+        if has_labels:
+            report.notes.append(f"{drawing.where}: has nothing drawn: {sample.name} keeps its labels")
+        return sample
+    if empty == "background":
+        report.notes.append(f"{drawing.where}: has nothing drawn: all of {sample.name} is background")
+    elif has_labels:
+        report.notes.append(f"{drawing.where}: has nothing drawn: the labels of {sample.name} are removed")
+    value = 0 if empty == "background" else IGNORE_INDEX
+    return sample._replace(mask=np.full_like(sample.mask, value), keypoints=None)
+
+
 def _draw(
     drawing: Drawing, sample: Sample, ids: dict[str, int], fill: int, report: ImportReport
 ) -> UInt8[np.ndarray, "height width"]:
     height, width, _ = sample.image.shape
     mask = np.full((height, width), fill, dtype=np.uint8)
-    owner = np.full((height, width), -1, dtype=np.int64)
-    labels = list(ids)
-    for shape in drawing.shapes:
+    owner = np.zeros((height, width), dtype=np.int64)  # number of the shape, from 1
+    drawn = set()
+    for number, shape in enumerate(drawing.shapes, 1):
         region = shape.region.fill(height, width)
-        if not region.any():
+        if region.any():
+            drawn.add(number)
+        else:
             report.notes.append(f"{shape.where}: covers no pixel's centre")
         mask[region] = ids[shape.label]
-        owner[region] = labels.index(shape.label)
-    for i, label in enumerate(labels):
-        report.pixels[label] = report.pixels.get(label, 0) + int((owner == i).sum())
+        owner[region] = number
+    left = np.bincount(owner.ravel(), minlength=len(drawing.shapes) + 1).tolist()
+    for number, shape in enumerate(drawing.shapes, 1):
+        report.pixels[shape.label] = report.pixels.get(shape.label, 0) + left[number]
+        if number in drawn and not left[number]:
+            report.notes.append(f"{shape.where}: wholly covered by later shapes: none of its pixels is left")
     return mask
 
 

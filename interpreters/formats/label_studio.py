@@ -75,7 +75,7 @@ def _read_task(task: Any, labels: LabelSet, where: str) -> Drawing:
     key = next((k for k in ("annotations", "completions") if k in task), None)  # completions: until version 1.0
     if key is None:
         raise InputError(f'{where}: has no "annotations"; export the project as JSON or JSON-MIN')
-    drawing = Drawing(names, where)
+    drawing = Drawing(names, where, said="unopened")
     latest: tuple[str, int] | None = None
     for i, annotation in enumerate(field(task, key, list, where)):
         place = f"{where}: {key}[{i}]"
@@ -87,6 +87,7 @@ def _read_task(task: Any, labels: LabelSet, where: str) -> Drawing:
             drawing.notes.append(f"{where}: {key}[{latest[1] if (when, i) > latest else i}]: there is a later one")
         latest = max(latest or ("", -1), (when, i))
     if latest is not None:
+        drawing.said = "drawn"
         place = f"{where}: {key}[{latest[1]}]"
         results = field(task[key][latest[1]], "result", list, place)
         add_results(drawing, results, image_size(labels), place)

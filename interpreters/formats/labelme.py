@@ -20,6 +20,7 @@ from labelfactory.interpreters.formats.drawing import (
     Drawing,
     Ellipse,
     Keypoint,
+    NoArea,
     Polygons,
     Region,
     Shape,
@@ -29,6 +30,9 @@ from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
+
+HIDDEN = "hidden"
+"""The flag of a point that is in the image but not to be seen (COCO's visibility 1); labelme itself has no word."""
 
 
 class Labelme(Format):
@@ -66,10 +70,11 @@ def _add(drawing: Drawing, entry: Any, where: str) -> None:
     where = f"{where} ({label!r})"
     kind = field(entry, "shape_type", str, where, "polygon")
     points = [_point(p, f"{where}: points[{i}]") for i, p in enumerate(field(entry, "points", list, where))]
+    visible = not checked(entry.get("flags") or {}, dict, f"{where}: flags").get(HIDDEN)
     group = field(entry, "group_id", int, where, None)
     if kind == "point":
         _expect(points, 1, kind, where)
-        drawing.keypoints.append(Keypoint(label, *points[0], where))
+        drawing.keypoints.append(Keypoint(label, *points[0], where, visible))
         return
     region: Region
     if kind == "mask":
@@ -87,9 +92,7 @@ def _add(drawing: Drawing, entry: Any, where: str) -> None:
     elif kind in ("polygon", "oriented_rectangle"):
         region = Polygons((outline(points, where),))
     else:
-        raise InputError(
-            f"{where}: shape_type {kind!r} has no area; expected polygon, rectangle, circle, mask or point"
-        )
+        region = NoArea(f"shape_type {kind!r} has no area; expected polygon, rectangle, circle, mask or point")
     drawing.shapes.append(Shape(label, region, where, group))
 
 

@@ -58,7 +58,7 @@ class Via(Format):
         wanted = {*(n.casefold().strip() for n in labels.class_names), *(m.casefold() for m in mapping)}
         attribute, note = _label_attribute(entries, wanted, source.path)
         for place, name, regions in entries:
-            drawing = Drawing(image_names(name), f"{place} ({name!r})")
+            drawing = Drawing(image_names(name), f"{place} ({name!r})", said="listed")
             drawing.notes, note = note, []
             for i, region in enumerate(regions):
                 _add(drawing, region, attribute, f"{place}: regions[{i}]")
