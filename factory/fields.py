@@ -10,7 +10,21 @@ PRECISION = Parameter(
     choices={"auto": "bfloat16 where the hardware is fast at it", "bfloat16": "", "float32": ""},
     spellings={"bf16": "bfloat16", "fp32": "float32"},
 )
-CROP_PATTERN, CROP_FORM = r"\d+:\d+(,\d+:\d+)?", "top:bottom or top:bottom,left:right in pixels, like 64:448"
-TRUNCATION = Parameter("Truncation psi: lower is more typical, 1 is everything.", at_least=0, at_most=2)
+CROP = Parameter(
+    "Part of the generator's pictures.",
+    pattern=r"\d+:\d+(,\d+:\d+)?",
+    form="top:bottom or top:bottom,left:right in pixels, like 64:448",
+    default="what was labelled, or else all of them",
+)
+TRUNCATION = Parameter(
+    "Truncation psi: lower is more typical, 1 is everything.",
+    at_least=0,
+    at_most=2,
+    default="the label set's, or else the generator's, mostly 0.7",
+)
+CLASSES = Parameter(
+    "Names of the classes, separated by commas; the first is what remains undrawn.",
+    default="those of a bundled generator",
+)
 MEMBERS = Parameter("Members of the ensemble.", at_least=1, at_most=64)
 SEED = Parameter("Seed of everything random; equal seeds give equal results.", at_least=0, at_most=2**63 - 1)

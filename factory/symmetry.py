@@ -3,9 +3,6 @@
 import torch
 from torch import Tensor
 
-AMPLIFY = {"none": (1, 1), "mirror": (2, 1), "dihedral": (2, 4)}
-"""How many mirrorings and quarter turns of a picture count as pictures of their own."""
-
 
 def dihedral(x: Tensor, element: int) -> Tensor:
     """One of the eight symmetries of the square, on the last two axes: transposed first (4 to 7), then turned."""

@@ -83,5 +83,5 @@ def test_pixel_distance_sees_coarse_and_fine() -> None:
 def test_wrong_images_and_settings(tiny_generator: Invertible) -> None:
     with pytest.raises(InputError, match=r"\(2, 8, 8, 1\); expected one or more of \(16, 16, 1\)"):
         invert(tiny_generator, np.zeros((2, 8, 8, 1), np.uint8))
-    with pytest.raises(InputError, match="-1 steps"):
+    with pytest.raises(InputError, match="steps is -1"):
         InversionSettings(steps=-1)

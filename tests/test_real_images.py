@@ -1,6 +1,7 @@
 """Real images and their masks become a label set; poor reconstructions stay out; interruptions cost little."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 import labelfactory.factory.labels.real_images
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.inversion import InversionSettings
-from labelfactory.factory.labels.real_images import invert_label_set, read_images, unlabelled
+from labelfactory.factory.labels.classes import classes_of
+from labelfactory.factory.labels.order import InversionOrder, InversionSettings
+from labelfactory.factory.labels.real_images import invert_images, invert_label_set, read_images, unlabelled
 from labelfactory.factory.latents import latents
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
@@ -97,3 +99,29 @@ def test_pictures_that_do_not_fit(pictures: Path, tiny_generator: ImageGenerator
     Image.fromarray(np.zeros((16, 20), np.uint8)).save(pictures / "images" / "wide.png")
     with pytest.raises(InputError, match=r"wide\.png: is 20 x 16; the generator makes 16 x 16"):
         read_images(pictures / "images", tiny_generator)
+
+
+def test_classes_come_from_a_person_or_from_the_bundled_generators_own_set(
+    pictures: Path, tiny_checkpoint: Path
+) -> None:
+    stranger = InversionOrder(str(tiny_checkpoint), pictures / "images", pictures / "set", encoder_steps=0)
+    with pytest.raises(InputError, match="classes: name what you will label"):
+        invert_images(stranger, progress=False)
+    assert not (pictures / "set").exists()
+    assert [c.name for c in classes_of("", "builtin:nuclei64")] == ["background", "nucleus", "neighbour"]
+    assert [c.name for c in classes_of(" dark, bright ", "builtin:nuclei64")] == ["dark", "bright"]
+    with pytest.raises(InputError, match="'dark' is listed 2 times"):
+        classes_of("dark,dark", "anywhere.pkl")
+
+
+def test_what_is_not_ours_in_the_folder_of_latents_stays(pictures: Path, tiny_checkpoint: Path) -> None:
+    settings = InversionSettings(steps=0)
+    order = InversionOrder(
+        str(tiny_checkpoint), pictures / "images", pictures / "set", classes="a,b", encoder_steps=0, settings=settings
+    )
+    order.scratch.mkdir()
+    (order.scratch / "notes.txt").write_text("a stranger's")
+    told: list[str] = []
+    invert_images(replace(order, min_fidelity=-9.0), told.append, progress=False)
+    assert [path.name for path in order.scratch.iterdir()] == ["notes.txt"]
+    assert told[-1].endswith("reconstructions.png: look at them")

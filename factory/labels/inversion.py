@@ -17,41 +17,9 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
 from labelfactory.factory.labels.encoder import Encoder
+from labelfactory.factory.labels.order import InversionSettings
 from labelfactory.factory.pixels import to_float
 from labelfactory.interpreters.array_types import Float, UInt8
-
-
-@dataclass(frozen=True)
-class InversionSettings:
-    """How to invert.
-
-    steps          at most, per image
-    learning_rate  of Adam, in standard deviations of w
-    patience       steps without 1 % less loss before an image counts as done
-    perceptual     weight of the discriminator's features beside pixels, where the generator's file has one; 0: pixels
-                   alone
-    prior          weight of staying where random latents are (mean square of w in standard deviations)
-    spread         weight of the layers' styles staying alike, as those of random latents are
-    batch          images at a time
-    precision      of convolutions: "float32", "bfloat16", or "auto" (bfloat16 where the device is faster in it); the
-                   fidelity is always measured in float32
-    """
-
-    steps: int = 200
-    learning_rate: float = 0.1
-    patience: int = 40
-    perceptual: float = 0.1
-    prior: float = 1e-3
-    spread: float = 1e-3
-    batch: int = 16
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.steps < 0 or self.batch < 1 or self.patience < 1 or self.learning_rate <= 0:
-            raise InputError(
-                f"inversion: {self.steps} steps, batch {self.batch}, patience {self.patience}, learning rate "
-                f"{self.learning_rate}; expected 0 or more steps and positive numbers"
-            )
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
-from labelfactory.factory.generator import ImageGenerator, Invertible
-from labelfactory.factory.labels.encoder import Encoder
-from labelfactory.factory.labels.inversion import InversionSettings, invert
+from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator, Invertible, invertible
+from labelfactory.factory.labels.classes import classes_of, usual_truncation
+from labelfactory.factory.labels.encoder import Encoder, ensure_encoder
+from labelfactory.factory.labels.inversion import invert
+from labelfactory.factory.labels.order import InversionOrder, InversionSettings
+from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.formats import import_labels
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.pictures import SUFFIXES, read_image
+from labelfactory.interpreters.sheet import comparison_sheet
 from labelfactory.whole_files import whole_file
 
 
@@ -117,3 +127,70 @@ def invert_label_set(
                 samples.append(sample._replace(origin=found["ws"].astype(np.float32)))
     inverted = replace(labels, samples=tuple(samples))
     return inverted, report, np.stack(reconstructions)
+
+
+def invert_images(order: InversionOrder, tell: Callable[[str], Any] = print, progress: bool = True) -> LabelSet:
+    """Inverts what ``order`` asks for and writes the label set, a report and a sheet of reconstructions beside it.
+
+    Finished latents lie in ``order.scratch`` until then, so that an interrupted call goes on. ``tell`` gets lines for a
+    person.
+    """
+    network = invertible(open_generator(order.generator, order.device))
+    if order.crop is not None:
+        network = network.cropped(Crop.parse(order.crop, *network.size))
+    labels = _to_invert(order, network, tell)
+    drawn = labels.samples if (order.images / "labelset.json").is_file() else ()  # these keep their origins
+    labels = with_views(labels, order.amplify, order.light)
+    if drawn:
+        labels = replace(labels, samples=tuple(s for s in labels if s.picture != s.name))
+    if not network.perceptive:
+        tell(f"{order.generator}: has no discriminator; likeness is judged by pixels alone")
+    steps = order.encoder_steps
+    encoder = ensure_encoder(network, cache_dir(), steps, progress) if steps else None
+    inverted, fared, reconstructions = invert_label_set(
+        network, labels, order.scratch, encoder, order.settings, order.min_fidelity, order.keep_poor, progress
+    )
+    result = replace(inverted, samples=tuple(sorted((*drawn, *inverted.samples), key=lambda s: s.name)))
+    result.save(order.out)
+    with whole_file(order.out / "inversion.json") as file:
+        file.write((json.dumps([asdict(f) for f in fared], indent=1) + "\n").encode())
+    captions = [f"{f.fidelity:.2f}" + ("" if f.kept else " left out") for f in fared]
+    sheet = order.out / "reconstructions.png"
+    comparison_sheet([s.image for s in labels], list(reconstructions), captions).save(sheet)
+    _remove_latents(order.scratch)
+    mean = sum(f.fidelity for f in fared) / len(fared)
+    tell(f"{order.out}: {len(inverted)} of {len(labels)} images, mean fidelity {mean:.3f}")
+    if poor := [f.name for f in fared if f.fidelity < order.min_fidelity]:
+        how = "kept as asked" if order.keep_poor else "left out"
+        names = ", ".join(poor[:10]) + (" ..." if len(poor) > 10 else "")
+        tell(f"{len(poor)} below {order.min_fidelity} {how}: {names}")
+    tell(f"{sheet}: look at them")
+    return result
+
+
+def _to_invert(order: InversionOrder, network: Invertible, tell: Callable[[str], Any]) -> LabelSet:
+    """The pictures with their masks: those of a label set that has some, or of a folder and another of labels."""
+    if (order.images / "labelset.json").is_file():
+        if order.masks is not None or order.amplify == order.light == "none" or order.crop is not None:
+            raise InputError(
+                f"{order.images}: is a label set already; give amplify (or light), and neither masks nor crop"
+            )
+        drawn = LabelSet.load(order.images).labelled
+        drawn.check_generator(network.sha256)
+        return drawn
+    classes = classes_of(order.classes, order.generator)
+    truncation = usual_truncation(network) if order.truncation is None else order.truncation
+    labels = unlabelled(network, order.generator, *read_images(order.images, network), classes, truncation)
+    if order.masks is None:
+        return labels
+    labels, report = import_labels(labels, order.masks, order.format)
+    for line in report.lines():
+        tell(line)
+    return labels
+
+
+def _remove_latents(scratch: Path) -> None:
+    for path in scratch.glob("*.npz"):
+        path.unlink()
+    with suppress(OSError):  # something else lies there
+        scratch.rmdir()

@@ -10,17 +10,23 @@ import torch
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.labels.classes import classes_of, usual_truncation
+from labelfactory.factory.labels.feature_maps import load_labels
+from labelfactory.factory.labels.order import SampleOrder
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.lookup import pooled
+from labelfactory.interpreters.sheet import contact_sheet
 
 Strategy = Literal["random", "kmeans", "uncertain"]
 STRATEGIES: tuple[Strategy, ...] = ("random", "kmeans", "uncertain")
 BATCH = 16
+SHEET = "contact_sheet.png"
 COMPONENTS = 32  # principal components that candidates are compared in
 CONTESTED = 0.25  # share of the candidates, the most uncertain, that active learning chooses from
 
@@ -172,3 +178,28 @@ def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: f
         image = generator.generate(latents([seed], generator.latent_shape), truncation).images[0].cpu().numpy()
         out.append(Sample(f"seed-{seed:016x}", image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), seed))
     return out
+
+
+def sample_images(order: SampleOrder, progress: bool = True) -> LabelSet:
+    """Chooses the images that ``order`` asks for and writes them as a label set, with a contact sheet in its folder."""
+    extends = None if order.labels is None else load_labels(order.labels)
+    classes = extends.classes if extends is not None else classes_of(order.classes, order.generator)
+    network = open_generator(order.generator, order.device)
+    result = sample_label_set(
+        network,
+        order.generator,
+        order.count,
+        classes,
+        order.strategy,  # type: ignore[arg-type]
+        candidates=order.candidates,
+        seed=order.seed,
+        truncation=usual_truncation(network) if order.truncation is None else order.truncation,
+        interpreter=None if order.interpreter is None else StyleInterpreter.load(order.interpreter).to(network.device),
+        extends=extends,
+        crop=None if order.crop is None else Crop.parse(order.crop, *network.size),
+        progress=progress,
+    )
+    result.save(order.out)
+    sheet = contact_sheet(result.samples, result.classes, masks=any(s.labelled for s in result))
+    sheet.save(order.out / SHEET)
+    return result

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.symmetry import AMPLIFY
+from labelfactory.factory.amplify import AMPLIFY
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 # (mirrored, quarter turns) of each view, the picture itself first

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.fields import CROP_FORM, CROP_PATTERN, DEVICE, GENERATOR, PRECISION
+from labelfactory.factory.fields import CROP, DEVICE, GENERATOR, PRECISION, TRUNCATION
 from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
 
@@ -39,15 +39,7 @@ class Order:
     seed: Annotated[
         int, Parameter("Seed of the data set; another seed gives other pairs.", at_least=0, at_most=MAX_SEED)
     ] = 0
-    truncation: Annotated[
-        float | None,
-        Parameter(
-            "Truncation psi: lower is more typical, 1 is everything.",
-            at_least=0,
-            at_most=2,
-            default="the label set's, else 0.7",
-        ),
-    ] = None
+    truncation: Annotated[float | None, TRUNCATION] = None
     shard_size: Annotated[int | None, Parameter("Samples in a shard.", at_least=1, default="about 50 MB")] = None
     device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[
@@ -76,12 +68,7 @@ class Order:
         str | None,
         Parameter("File that train-centres wrote: objects that touch are numbered apart.", place=True),
     ] = None
-    crop: Annotated[
-        str | None,
-        Parameter(
-            "Part of the pictures to keep.", pattern=CROP_PATTERN, form=CROP_FORM, default="the part that was labelled"
-        ),
-    ] = None
+    crop: Annotated[str | None, CROP] = None
 
     def __post_init__(self) -> None:
         if self.interpreter is None and self.labels is None and self.generator.startswith("builtin:"):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labelfactory.factory.amplify import AMPLIFY
 from labelfactory.factory.stylegan2_ada.presets import Recipe
-from labelfactory.factory.symmetry import AMPLIFY
 from labelfactory.factory.training.adaptive_augment import AugmentPipe, Draws
 from labelfactory.interpreters.array_types import Float, Int
 

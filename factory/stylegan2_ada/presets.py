@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.symmetry import AMPLIFY
+from labelfactory.factory.amplify import AMPLIFY
 
 
 @dataclass(frozen=True)
