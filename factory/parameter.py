@@ -9,7 +9,7 @@ follow from that line.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -99,10 +99,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Wishes:
-    """Marks a mapping that may change some of another dataclass's fields; what is not wished for is left out."""
+    """Marks a mapping that may change some of another dataclass's fields; what is not wished for is left out.
+
+    ``default`` says what then holds.
+    """
 
     of: type
     without: tuple[str, ...] = ()
+    default: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,10 @@ def _read(order: type) -> dict[str, Entry]:
             new = {entry.name: Entry(hint.__origin__, _default(entry), about)}
         elif isinstance(about, Wishes):
             inner = {k: e for k, e in parameters(about.of).items() if k not in about.without}
-            new = {k: Entry(_optional(e.kind), None, e.about, entry.name) for k, e in inner.items()}
+            new = {
+                k: Entry(_optional(e.kind), None, replace(e.about, default=about.default), entry.name)
+                for k, e in inner.items()
+            }
         elif isinstance(about, Part) or is_dataclass(hint):
             kind, fixed = (hint.__origin__, about.fixed) if isinstance(about, Part) else (hint, {})
             whole = _default(entry)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError, Interrupted, WorkError
 
 PASSING = (WorkError, OSError)  # OSError: connections and timeouts are its kinds
 BACKOFF_S = (2, 8, 30, 120)  # before each further try; the last one repeats
@@ -38,7 +38,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
 
 def is_passing(error: BaseException) -> bool:
     """True for what a disk, a network or a server did: it may be well a moment later. Wrong input never is."""
-    return isinstance(error, PASSING) and not isinstance(error, (InputError, StoppedError))
+    return isinstance(error, PASSING) and not isinstance(error, (InputError, Interrupted, StoppedError))
 
 
 def retries(count: int = 3) -> dict[str, Any]:

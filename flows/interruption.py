@@ -3,15 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError, Interrupted, WorkError
 
 NOTHING = "nothing was written; the same command begins again"
-
-
-class Interrupted(WorkError):
-    """The person ended the work."""
-
-    exit_code = 130
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def _option(name: str, entry: Entry) -> Any:
     import typer
 
     about = entry.about
-    told = about.told + (f" [default: {about.default}]" if about.default and entry.default is None else "")
+    told = about.told + (f" [default: {about.default}]" if about.default and entry.default in (None, "") else "")
     kind = _plain(entry, list[str])
     metavar = _metavar(entry, kind)
     if about.positional:
@@ -154,4 +154,4 @@ def _field(name: str, entry: Entry) -> Any:
 
 def _description(entry: Entry) -> str:
     about = entry.about
-    return about.told + (f" By default {about.default}." if about.default and entry.default is None else "")
+    return about.told + (f" By default {about.default}." if about.default and entry.default in (None, "") else "")

@@ -123,7 +123,7 @@ def test_what_an_order_may_crop(tiny_world: TinyWorld, labels: LabelSet, tmp_pat
     ):
         with pytest.raises(ValueError, match=complaint):
             prepare(replace(order, crop=crop), progress=False)
-    with pytest.raises(InputError, match="crop is all: expected Part of the pictures"):
+    with pytest.raises(InputError, match="crop is all: expected top:bottom"):
         replace(order, crop="all")
     whole = replace(order, labels=str(tiny_world.labels), crop="0:8")
     produce(prepare(whole, progress=False), progress=False)

@@ -52,7 +52,7 @@ def test_every_field_is_an_option_with_its_help(name: str, factory: Factory, mon
         option = entry.about.option or field.replace("_", "-")
         assert entry.about.positional or f" {'-' if len(option) == 1 else '--'}{option} " in shown, field
         assert " ".join(entry.about.told.split()) in shown, field
-        if entry.default is None and entry.about.default:
+        if entry.default in (None, "") and entry.about.default:
             assert f"[default: {entry.about.default}]" in shown, field
 
 

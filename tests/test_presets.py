@@ -39,10 +39,10 @@ def test_wrong_numbers_are_named() -> None:
     with pytest.raises(InputError, match="preset 'huge': expected one of auto"):
         preset("huge", 64)
     for change, line in [
-        ({"batch": 0}, "batch 0"),
+        ({"batch": 0}, "batch is 0"),
         ({"batch": 6}, "multiple of the minibatch-std group 4"),
-        ({"learning_rate": 2.0}, "learning_rate 2"),
-        ({"augment_p": 1.5}, "augment_p 1.5"),
+        ({"learning_rate": 2.0}, "learning_rate is 2"),
+        ({"augment_p": 1.5}, "augment_p is 1.5"),
         ({"amplify": "all"}, "amplify 'all': expected one of none, mirror, dihedral"),
         ({"precision": "int8"}, "precision 'int8'"),
     ]:

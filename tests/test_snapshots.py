@@ -12,8 +12,9 @@ from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.draws import real_indices
+from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
-from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot, start
+from labelfactory.factory.stylegan2_ada.snapshots import save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import first_layers
 from labelfactory.factory.training.dataset import ImageDataset
 
@@ -26,9 +27,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_goes_on_with_other_numbers_where_they_are_wished(data: Path, tmp_path: Path) -> None:
     first = new_run(data)
     curve(first, 5)
-    save_snapshot(first, tmp_path / NAME)
+    save_snapshot(first, tmp_path / SNAPSHOT)
     wishes = {"learning_rate": 0.0005, "batch": 16, "ema_kimg": 0.4, "r1_gamma": 0.5, "augment_p": 0.25}
-    run = new_run(data, resume=str(tmp_path / NAME), **wishes)
+    run = new_run(data, resume=str(tmp_path / SNAPSHOT), **wishes)
     assert run.recipe == first.recipe.changed(**wishes)
     assert (run.images_seen, run.step, run.ada.p) == (40, 5, 0.25)
     rates = [group["lr"] for group in (*run.g_opt.param_groups, *run.d_opt.param_groups)]
@@ -48,8 +49,8 @@ def test_a_run_goes_on_with_other_numbers_where_they_are_wished(data: Path, tmp_
     expected = before.lerp(run.generator.synthesis.b8.conv1.weight, 1 - beta)
     assert torch.allclose(run.ema.synthesis.b8.conv1.weight, expected, atol=1e-6)
 
-    save_snapshot(run, tmp_path / NAME)  # the wishes stay with the run
-    again = new_run(data, resume=str(tmp_path / NAME))
+    save_snapshot(run, tmp_path / SNAPSHOT)  # the wishes stay with the run
+    again = new_run(data, resume=str(tmp_path / SNAPSHOT))
     assert again.recipe == run.recipe
     assert curve(again, 3) == curve(run, 3)
 
@@ -57,16 +58,16 @@ def test_a_run_goes_on_with_other_numbers_where_they_are_wished(data: Path, tmp_
 def test_layers_frozen_or_freed_on_the_way_keep_the_others_moments(data: Path, tmp_path: Path) -> None:
     free = new_run(data)
     curve(free, 2)
-    save_snapshot(free, tmp_path / NAME)
+    save_snapshot(free, tmp_path / SNAPSHOT)
     moments = free.d_opt.state[free.discriminator.b4.out.weight]["exp_avg_sq"]
-    frozen = new_run(data, resume=str(tmp_path / NAME), freeze_d=3)
+    frozen = new_run(data, resume=str(tmp_path / SNAPSHOT), freeze_d=3)
     assert len(frozen.d_parameters) == len(free.d_parameters) - 6  # weight and bias of three layers
     assert torch.equal(frozen.d_opt.state[frozen.discriminator.b4.out.weight]["exp_avg_sq"], moments)
     still = frozen.discriminator.b8.conv0.weight.clone()
     curve(frozen, 1)
     assert torch.equal(frozen.discriminator.b8.conv0.weight, still)
-    save_snapshot(frozen, tmp_path / NAME)
-    freed = new_run(data, resume=str(tmp_path / NAME), freeze_d=0)
+    save_snapshot(frozen, tmp_path / SNAPSHOT)
+    freed = new_run(data, resume=str(tmp_path / SNAPSHOT), freeze_d=0)
     curve(freed, 1)
     assert not torch.equal(freed.discriminator.b8.conv0.weight, still)
 
@@ -124,8 +125,8 @@ def test_training_goes_on_from_an_official_pickle(name: str, size: int, tmp_path
     assert {key for key in still if not key.endswith("resample_filter")} == frozen
     moved = run.generator.synthesis.b4.conv1.weight
     assert not torch.equal(moved, official.trained["synthesis.b4.conv1.weight"])
-    save_snapshot(run, tmp_path / NAME)  # and it is a run of ours from here on
-    again = start(images, Preset(1.0, NETWORK, RECIPE), ALONE, str(tmp_path / NAME))
+    save_snapshot(run, tmp_path / SNAPSHOT)  # and it is a run of ours from here on
+    again = start(images, Preset(1.0, NETWORK, RECIPE), ALONE, str(tmp_path / SNAPSHOT))
     assert curve(again, 1) == curve(run, 1)
 
 
@@ -155,8 +156,8 @@ def test_an_official_pickle_that_does_not_fit_the_data_is_refused_with_both_side
 
 
 def test_float16_wished_for_on_the_way_is_clamped(data: Path, tmp_path: Path) -> None:
-    save_snapshot(new_run(data), tmp_path / NAME)
-    run = new_run(data, resume=str(tmp_path / NAME), precision="float16")
+    save_snapshot(new_run(data), tmp_path / SNAPSHOT)
+    run = new_run(data, resume=str(tmp_path / SNAPSHOT), precision="float16")
     assert run.generator.config["conv_clamp"] == run.discriminator.config["conv_clamp"] == 256
     assert run.generator.synthesis.b8.conv1.conv_clamp == 256
     curve(run, 1)

@@ -113,14 +113,14 @@ def test_a_run_is_finished_in_another_folder_with_other_numbers(data: Path, tmp_
         (["--preset", "huge"], "preset 'huge': expected one of auto, stylegan2"),
         (["--kimg", "0"], "kimg is 0"),
         (["--resolution", "48"], "resolution 48: expected a power of two"),
-        (["--augment", "all"], "augmentation 'all': expected one of"),
-        (["--precision", "int8"], "precision 'int8': expected auto"),
+        (["--augment", "all"], "augment 'all': expected one of none, blit"),
+        (["--precision", "int8"], "precision 'int8': expected one of auto"),
         (["--batch", "7"], "multiple of the minibatch-std group"),
-        (["--micro", "0"], "expected numbers above 0"),
+        (["--micro", "0"], "micro is 0: expected 1 or more"),
         (["--resume", "missing.pkl"], "missing.pkl: no such file"),
         (["--data", "nowhere"], "nowhere: no such folder or zip"),
         (["--conditional"], "dataset.json is missing"),
-        (["--device", "tpu"], "device 'tpu': expected auto, cpu"),
+        (["--device", "tpu"], "device 'tpu': expected one of auto, cpu"),
     ],
 )
 def test_wrong_calls_are_refused_before_anything_is_written(

@@ -19,8 +19,9 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.stylegan2_ada import training_run
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.draws import draw_choices
+from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
-from labelfactory.factory.stylegan2_ada.snapshots import NAME, read_snapshot, save_snapshot, start
+from labelfactory.factory.stylegan2_ada.snapshots import read_snapshot, save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import Trainer
 from labelfactory.factory.stylegan2_ada.training_run import train
 from labelfactory.factory.training.dataset import ImageDataset
@@ -75,9 +76,9 @@ def test_the_discriminator_learns_to_tell_noise_from_images(data: Path) -> None:
 def test_a_resumed_run_repeats_the_uninterrupted_one(data: Path, tmp_path: Path) -> None:
     whole = new_run(data)
     curve(whole, 7)
-    save_snapshot(whole, tmp_path / NAME)
+    save_snapshot(whole, tmp_path / SNAPSHOT)
     expected = curve(whole, 50)
-    again = new_run(data, resume=str(tmp_path / NAME))
+    again = new_run(data, resume=str(tmp_path / SNAPSHOT))
     assert again.recipe == whole.recipe
     assert curve(again, 50) == expected
     assert torch.equal(weights(again), weights(whole))
@@ -88,7 +89,7 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(data: Path, tmp_path: Path)
 def test_killed_at_any_moment_a_run_goes_on_from_its_last_snapshot(data: Path, tmp_path: Path) -> None:
     program = [sys.executable, str(ROOT / "tests" / "training_world.py"), str(data), str(tmp_path / "run")]
     process = subprocess.Popen([*program, "1000"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    snapshot = tmp_path / "run" / NAME
+    snapshot = tmp_path / "run" / SNAPSHOT
     deadline = time.monotonic() + 120
     while not snapshot.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -137,8 +138,8 @@ def test_without_noise_an_image_is_a_function_of_its_latent(data: Path, tmp_path
     noisy = new_run(data)
     curve(noisy, 4)
     assert any(bool(v) for name, v in noisy.ema.named_parameters() if name.endswith("noise_strength"))
-    save_snapshot(noisy, tmp_path / NAME)
-    switched = new_run(data, resume=str(tmp_path / NAME), noise=False)
+    save_snapshot(noisy, tmp_path / SNAPSHOT)
+    switched = new_run(data, resume=str(tmp_path / SNAPSHOT), noise=False)
     assert not any(bool(v) for name, v in switched.ema.named_parameters() if name.endswith("noise_strength"))
 
 
@@ -189,22 +190,22 @@ def test_classes_are_trained_on_and_drawn_as_often_as_they_occur(data: Path, tmp
     drawn = draw_choices(small.RECIPE.changed(batch=400), 0, 0, images.labels, trainer.pipe, 0.0, 8, 3).fakes_g.labels
     assert drawn[:, 2].mean() == pytest.approx(10 / 40, abs=0.07)
     assert drawn[:, 1].sum() == 0
-    save_snapshot(trainer, tmp_path / NAME)
+    save_snapshot(trainer, tmp_path / SNAPSHOT)
     with pytest.raises(InputError, match="the generator has 3 classes, the data has 0"):
-        new_run(data, resume=str(tmp_path / NAME))
+        new_run(data, resume=str(tmp_path / SNAPSHOT))
 
 
 def test_losses_that_are_not_finite_stop_the_run_and_name_the_last_good_snapshot(data: Path, tmp_path: Path) -> None:
     train(new_run(data), tmp_path, kimg=0.032, progress=False)
-    good = (tmp_path / NAME).read_bytes()
-    broken = new_run(data, resume=str(tmp_path / NAME))
+    good = (tmp_path / SNAPSHOT).read_bytes()
+    broken = new_run(data, resume=str(tmp_path / SNAPSHOT))
     with torch.no_grad():
         broken.generator.synthesis.b4.const[0] = float("nan")
     with pytest.raises(WorkError, match=r"not finite after .* last good snapshot: .*snapshot\.pt"):
         train(broken, tmp_path, kimg=1.0, progress=False)
     with pytest.raises(WorkError, match="weights are not finite"):
-        save_snapshot(broken, tmp_path / NAME)
-    assert (tmp_path / NAME).read_bytes() == good
+        save_snapshot(broken, tmp_path / SNAPSHOT)
+    assert (tmp_path / SNAPSHOT).read_bytes() == good
 
 
 def test_an_interrupt_ends_in_a_snapshot_and_a_line(
@@ -221,7 +222,7 @@ def test_an_interrupt_ends_in_a_snapshot_and_a_line(
     monkeypatch.setattr(trainer, "train_step", interrupted)
     with pytest.raises(WorkError, match=r"interrupted after 32 images; the same command goes on from .*snapshot\.pt"):
         train(trainer, tmp_path, kimg=1.0, progress=False)
-    assert read_snapshot(tmp_path / NAME)["step"] == 4
+    assert read_snapshot(tmp_path / SNAPSHOT)["step"] == 4
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("tensor")) == [
         "curves.png",
         "generator.safetensors",

@@ -1,84 +1,76 @@
 """The numbers of a training run as one table, and the recipe that a run follows."""
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.amplify import AMPLIFY
+from labelfactory.factory.amplify import TOLD
+from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.factory.training.pipes import PIPES
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Every number that decides a run's arithmetic. Two runs with equal recipe and data are equal on the same CPU.
 
-    batch, mbstd_group  images per step over all processes; group of the minibatch standard deviation
-    learning_rate       of both networks (Adam, betas 0 and 0.99)
-    r1_gamma            weight of R1, applied every r1_interval steps
-    ema_kimg            half-life of the generator's moving average, thousand images; ema_rampup limits it to that
-                        share of the images seen so far (None: no limit)
-    pl_weight           weight of path length regularisation (0: off), applied every pl_interval steps to
-                        1 / pl_shrink of a batch; pl_decay of its moving mean
-    style_mixing        probability that a batch mixes two styles
-    augment, augment_p  transforms of ``adaptive_augment.PIPES``; a fixed probability (None: adaptive)
-    ada_target, ada_kimg
-                        r_t that p aims at; thousand images in which p can cross [0, 1]
-    amplify             what every real image is multiplied by: "none", "mirror" (2) or "dihedral" (8: turns too)
-    noise               random noise inputs of the generator; without them an image is a function of its latent alone
-    precision           "float32", "bfloat16" or "float16"; half_resolutions of the highest resolutions use it
-    freeze_d            number of the discriminator's first layers that keep their weights (Freeze-D)
+    ema_rampup          None: no limit
+    augment_p           None: adaptive
+    precision           half_resolutions of the highest resolutions use it
     """
 
-    batch: int = 32
-    mbstd_group: int = 4
-    learning_rate: float = 0.002
-    r1_gamma: float = 10.0
-    r1_interval: int = 16
-    ema_kimg: float = 10.0
-    ema_rampup: float | None = 0.05
-    pl_weight: float = 2.0
-    pl_interval: int = 4
-    pl_decay: float = 0.01
-    pl_shrink: int = 2
-    style_mixing: float = 0.9
-    augment: str = "bgc"
-    augment_p: float | None = None
-    ada_target: float = 0.6
-    ada_kimg: float = 500.0
-    amplify: str = "none"
-    noise: bool = True
-    precision: str = "float32"
+    batch: Annotated[int, Parameter("Images a step, over all processes.", at_least=1, at_most=2**16)] = 32
+    mbstd_group: Annotated[int, Parameter("Group of the minibatch standard deviation.", at_least=1, at_most=2**16)] = 4
+    learning_rate: Annotated[
+        float, Parameter("Learning rate of both networks (Adam, betas 0 and 0.99).", at_least=1e-8, at_most=1)
+    ] = 0.002
+    r1_gamma: Annotated[float, Parameter("Weight of R1.", at_least=0, at_most=1e6, option="gamma")] = 10.0
+    r1_interval: Annotated[int, Parameter("Steps between two applications of R1.", at_least=1, at_most=10**6)] = 16
+    ema_kimg: Annotated[
+        float,
+        Parameter("Half-life of the weights' moving average, thousand images.", at_least=0, at_most=1e6),
+    ] = 10.0
+    ema_rampup: Annotated[
+        float | None,
+        Parameter(
+            "Limit of the moving average's half-life, as a share of the images seen so far.", more_than=0, at_most=1e6
+        ),
+    ] = 0.05
+    pl_weight: Annotated[
+        float, Parameter("Weight of path length regularisation; 0: none.", at_least=0, at_most=1e6)
+    ] = 2.0
+    pl_interval: Annotated[
+        int, Parameter("Steps between two applications of path length regularisation.", at_least=1, at_most=10**6)
+    ] = 4
+    pl_decay: Annotated[float, Parameter("Step of the moving mean of path lengths.", at_least=0, at_most=1)] = 0.01
+    pl_shrink: Annotated[int, Parameter("Divisor of the batch for path lengths.", at_least=1, at_most=2**16)] = 2
+    style_mixing: Annotated[float, Parameter("Probability that a batch mixes two styles.", at_least=0, at_most=1)] = 0.9
+    augment: Annotated[str, Parameter("Adaptive augmentation.", choices=tuple(PIPES))] = "bgc"
+    augment_p: Annotated[
+        float | None, Parameter("Strength of augmentation, fixed instead of adaptive.", at_least=0, at_most=1)
+    ] = None
+    ada_target: Annotated[float, Parameter("Overfitting r_t that the strength aims at.", at_least=-1, at_most=1)] = 0.6
+    ada_kimg: Annotated[
+        float,
+        Parameter("Thousand images in which the strength can go from 0 to 1.", at_least=0.001, at_most=1e9),
+    ] = 500.0
+    amplify: Annotated[str, Parameter("Pictures that each real one counts as.", choices=TOLD)] = "none"
+    noise: Annotated[
+        bool, Parameter("Noise inputs of the generator; without them an image follows its latent alone.")
+    ] = True
+    precision: Annotated[str, Parameter("Precision.", choices=("float32", "bfloat16", "float16"))] = "float32"
     half_resolutions: int = 4
-    freeze_d: int = 0
-    seed: int = 0
+    freeze_d: Annotated[
+        int,
+        Parameter("First layers of the discriminator that keep their weights, for transfer.", at_least=0, at_most=100),
+    ] = 0
+    seed: Annotated[int, Parameter("Seed of the weights and of everything random.", at_least=0, at_most=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {
-            "batch": (1, 2**16),
-            "mbstd_group": (1, 2**16),
-            "learning_rate": (1e-8, 1),
-            "r1_gamma": (0, 1e6),
-            "r1_interval": (1, 1e6),
-            "ema_kimg": (0, 1e6),
-            "pl_weight": (0, 1e6),
-            "pl_interval": (1, 1e6),
-            "pl_shrink": (1, self.batch),
-            "style_mixing": (0, 1),
-            "ada_target": (-1, 1),
-            "ada_kimg": (0.001, 1e9),
-            "freeze_d": (0, 100),
-            "seed": (0, 2**63),
-        }
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} {getattr(self, name)}: expected {low:g} to {high:g}")
-        if self.augment_p is not None and not 0 <= self.augment_p <= 1:
-            raise InputError(f"augment_p {self.augment_p}: expected 0 to 1")
+        check_fields(self)
+        if self.pl_shrink > self.batch:
+            raise InputError(f"pl_shrink is {self.pl_shrink}: expected 1 to {self.batch}, the batch")
         if self.batch % min(self.mbstd_group, self.batch):
             raise InputError(f"batch {self.batch}: expected a multiple of the minibatch-std group {self.mbstd_group}")
-        choices = {"amplify": tuple(AMPLIFY), "precision": ("float32", "bfloat16", "float16")}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

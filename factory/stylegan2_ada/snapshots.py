@@ -9,13 +9,12 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
+from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
 from labelfactory.factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
 from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import World
 from labelfactory.whole_files import whole_file
-
-NAME = "snapshot.pt"
 
 
 def save_snapshot(trainer: Trainer, path: Path) -> None:
@@ -35,13 +34,13 @@ def read_snapshot(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a {NAME} of an earlier run") from None
+        raise InputError(f"{path}: no such file; expected a {SNAPSHOT} of an earlier run") from None
     except Exception as error:  # a damaged file can fail in any step
-        raise InputError(f"{path}: is not a readable {NAME} ({type(error).__name__})") from None
+        raise InputError(f"{path}: is not a readable {SNAPSHOT} ({type(error).__name__})") from None
     if isinstance(state, dict) and "format" not in state and "config" in state:
         state = _from_first_format(state)
     if not isinstance(state, dict) or state.get("format") != 2:
-        raise InputError(f"{path}: is not a {NAME} that this release reads")
+        raise InputError(f"{path}: is not a {SNAPSHOT} that this release reads")
     return state
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -15,13 +15,18 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError, Interrupted, WorkError
 from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.networks import Generator
-from labelfactory.factory.stylegan2_ada.snapshots import NAME, save_snapshot
+from labelfactory.factory.stylegan2_ada.order import SNAPSHOT, GeneratorOrder
+from labelfactory.factory.stylegan2_ada.presets import Recipe, preset
+from labelfactory.factory.stylegan2_ada.snapshots import save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import Trainer
 from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.parallel import join, leave
+from labelfactory.factory.training.precision import best_precision
 from labelfactory.interpreters.array_types import Float
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device
@@ -79,10 +84,53 @@ def train(
                 kept = _times(trainer, keep_kimg)
                 save(trainer, out, metadata, f"generator-{trainer.images_seen // 1000:06}.safetensors")
             if interrupted:
-                raise WorkError(
-                    f"interrupted after {trainer.images_seen} images; the same command goes on from {out / NAME}"
+                raise Interrupted(
+                    f"interrupted after {trainer.images_seen} images; the same command goes on from {out / SNAPSHOT}"
                 )
     save(trainer, out, metadata)
+
+
+def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, progress: bool = True) -> Path:
+    """Trains what ``order`` asks for, or goes on with it; the file of the generator. ``tell`` gets lines for a person.
+
+    Started by torchrun, every process calls this; the first tells and writes.
+    """
+    world = join(order.device)
+    try:
+        first = world.rank == 0
+        shown = progress and first
+        images = ImageDataset(order.data, order.resolution, order.fit, order.channels, order.conditional, shown)
+        chosen = preset(order.preset, images.resolution, world.size)
+        precision = best_precision(order.precision, world.device, chosen.recipe.half_resolutions)
+        own = order.out / SNAPSHOT
+        source = str(own) if own.exists() else order.resume
+        trainer = start(images, chosen, world, source, {**order.wishes, **precision}, order.micro)
+        if order.compiled:
+            trainer.compile()
+        if first:
+            size = sum(p.numel() for p in trainer.generator.parameters()) / 1e6
+            kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
+            tell(f"{len(images)} images, {kind}; generator of {size:.1f} M parameters")
+            tell(f"{world.size} x {world.device}, {trainer.recipe.precision}")
+            tell(_numbers(trainer.recipe))
+            tell(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
+        kimg, about = order.kimg or chosen.kimg, {"preset": order.preset}
+        train(trainer, order.out, kimg, order.snapshot_minutes, order.keep_kimg, about, progress)
+        made = order.out / "generator.safetensors"
+        if first:
+            tell(f"{made}: {trainer.images_seen} images seen; look at {order.out / 'samples'}")
+        return made
+    finally:
+        leave()
+
+
+def _numbers(recipe: Recipe) -> str:
+    """What the run follows: the preset's numbers, or the snapshot's, with the caller's wishes."""
+    strength = "adaptive" if recipe.augment_p is None else f"p {recipe.augment_p:g}"
+    parts = [f"batch {recipe.batch}", f"learning rate {recipe.learning_rate:g}", f"gamma {recipe.r1_gamma:g}"]
+    parts += [f"EMA {recipe.ema_kimg:g} kimg", f"augmentation {recipe.augment} ({strength})"]
+    parts += [f"path length {recipe.pl_weight:g}", f"noise {'on' if recipe.noise else 'off'}"]
+    return ", ".join([*parts, f"seed {recipe.seed}"])
 
 
 def _times(trainer: Trainer, kimg: float | None) -> int:
@@ -97,7 +145,7 @@ def save(
     curves. Only the first process writes."""
     if trainer.world.rank:
         return
-    save_snapshot(trainer, out / NAME)
+    save_snapshot(trainer, out / SNAPSHOT)
     told = {"images_seen": trainer.images_seen, "recipe": trainer.recipe.to_dict(), "data": trainer.data.source}
     save_safetensors(out / name, trainer.ema, trainer.discriminator, (metadata or {}) | told)
     sheet = sample_sheet(trainer.ema, trainer.data.labels)
@@ -127,7 +175,7 @@ def _require_finite(trainer: Trainer, stats: dict[str, float], out: Path) -> Non
     wrong = [name for name, value in stats.items() if not math.isfinite(value)]
     if not wrong:
         return
-    last = f"last good snapshot: {out / NAME}" if (out / NAME).exists() else "there is no snapshot yet"
+    last = f"last good snapshot: {out / SNAPSHOT}" if (out / SNAPSHOT).exists() else "there is no snapshot yet"
     raise WorkError(
         f"{', '.join(wrong)} not finite after {trainer.images_seen} images; {last}; "
         "go on from it with a lower learning rate or a higher gamma"

@@ -15,6 +15,7 @@ from torch import Tensor
 from labelfactory.errors import InputError
 from labelfactory.factory.training import augment_color as color
 from labelfactory.factory.training.augment_geometry import affine_warp, blit
+from labelfactory.factory.training.pipes import PIPES
 from labelfactory.interpreters.array_types import Float, Int
 
 # Strengths of appendix B: standard deviations (of log2 for factors), largest shift in image widths.
@@ -30,7 +31,6 @@ GROUPS = {
     "n": ("noise",),
     "o": ("cutout",),
 }
-PIPES = {"none": "", "blit": "b", "geom": "g", "color": "c", "bg": "bg", "bgc": "bgc", "bgcfnc": "bgcfno"}
 
 
 @dataclass(frozen=True)
