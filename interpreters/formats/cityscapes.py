@@ -8,14 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.checked_json import checked, field
 from labelfactory.interpreters.checked_text import read_text
-from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Drawing, Polygons, Shape, outline
+from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Bitmap, Drawing, Shape, outline
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.pictures import drawing_of
+from labelfactory.interpreters.formats.rle import MAX_PIXELS
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
@@ -54,16 +57,17 @@ class Cityscapes(Format):
             if match:
                 kind = next(k for k in KINDS if k.lower() == match["kind"].lower())
                 found.setdefault((match["name"], match["set"]), {})[kind] = path
-        own = _own_names(source)
+        own, told = _own_names(source), set[str]()
         for (name, _), files in found.items():
             kind = next(k for k in KINDS if k in files)
             path = files[kind]
             polygons = kind == "polygons"
             drawing = _read_polygons(source, path, own or NAMES) if polygons else _read_ids(path, kind, own)
             drawing.names = tuple(dict.fromkeys((f"{name}_leftImg8bit", *image_names(f"{name}.png"))))
-            if len(files) > 1:
-                others = ", ".join(k for k in KINDS if k in files and k != kind)
-                drawing.notes.append(f"{path}: is read; {others} of the same image are not")
+            others = ", ".join(k for k in KINDS if k in files and k != kind)
+            if others and others not in told:
+                drawing.notes.append(f"{source.path}: {kind} are read, {others} of the same images are not")
+                told.add(others)
             yield drawing
 
 
@@ -104,9 +108,9 @@ def _read_polygons(source: Source, path: Path, known: tuple[str, ...]) -> Drawin
     where = str(path)
     height, width = (field(data, k, int, where) for k in ("imgHeight", "imgWidth"))
     drawing = Drawing((), where, (height, width))
-    w, h = float(width), float(height)
-    whole = outline([(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)], where)
-    drawing.shapes.append(Shape(IGNORE_LABEL, Polygons((whole,)), f"{where}: unlabelled ground"))
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise InputError(f"{where}: an image of {width} x {height} is not possible")
+    drawing.shapes.append(Shape(IGNORE_LABEL, Bitmap(np.ones((height, width), bool)), f"{where}: unlabelled ground"))
     for i, entry in enumerate(field(data, "objects", list, where)):
         place = f"{where}: objects[{i}]"
         label = field(entry, "label", str, place)
@@ -123,5 +127,12 @@ def _read_polygons(source: Source, path: Path, known: tuple[str, ...]) -> Drawin
             raise InputError(f"{place}: polygon is not a list of [x, y]")
         points = [(checked(x, float, f"{place}: polygon"), checked(y, float, f"{place}: polygon")) for x, y in pairs]
         label = IGNORE_LABEL if label == "unlabeled" else label
-        drawing.shapes.append(Shape(label, Polygons((outline(points, place),)), place))
+        drawing.shapes.append(Shape(label, _drawn(outline(points, place), height, width), place))
     return drawing
+
+
+def _drawn(points: Float[np.ndarray, "corners 2"], height: int, width: int) -> Bitmap:
+    """The pixels that Cityscapes' own tools colour: corners are pixels, and those on the outline count."""
+    canvas = Image.new("L", (width, height))
+    ImageDraw.Draw(canvas).polygon([(x, y) for x, y in points.tolist()], fill=1)
+    return Bitmap(np.array(canvas) > 0).trimmed()

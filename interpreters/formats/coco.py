@@ -57,6 +57,7 @@ def read_document(data: Any, where: str) -> Iterator[Drawing]:
         size = (height, width) if height and width else None
         drawing = Drawing(image_names(name), f"{place} ({name!r})", size, said="listed")
         _add(drawings, field(entry, "id", int, place), drawing, place)
+    boxes: dict[str, int] = {}
     for i, entry in enumerate(field(data, "annotations", list, where)):
         place = f"{where}: annotations[{i}]"
         image, category = field(entry, "image_id", int, place), field(entry, "category_id", int, place)
@@ -64,8 +65,11 @@ def read_document(data: Any, where: str) -> Iterator[Drawing]:
             raise InputError(f"{place}: image_id {image} is not among the images")
         if category not in categories:
             raise InputError(f"{place}: category_id {category} is not among the categories")
-        _read_annotation(drawings[image], entry, *categories[category], place)
-    yield from drawings.values()
+        _read_annotation(drawings[image], entry, *categories[category], boxes, place)
+    for drawing in drawings.values():
+        if drawing.where in boxes:
+            drawing.notes.append(f"{drawing.where}: {boxes[drawing.where]} boxes without an outline, drawn filled")
+        yield drawing
 
 
 def _add(table: dict[int, Any], key: int, value: Any, where: str) -> None:
@@ -74,7 +78,9 @@ def _add(table: dict[int, Any], key: int, value: Any, where: str) -> None:
     table[key] = value
 
 
-def _read_annotation(drawing: Drawing, entry: Any, label: str, keypoint_names: list[str], where: str) -> None:
+def _read_annotation(
+    drawing: Drawing, entry: Any, label: str, keypoint_names: list[str], boxes: dict[str, int], where: str
+) -> None:
     where = f"{where} ({label!r})"
     segmentation = entry.get("segmentation")
     keypoints = field(entry, "keypoints", list, where, [])
@@ -84,7 +90,7 @@ def _read_annotation(drawing: Drawing, entry: Any, label: str, keypoint_names: l
         )
     elif not keypoints:
         drawing.shapes.append(Shape(label, _box(entry, where), where))
-        drawing.notes.append(f"{where}: a box without an outline, drawn filled")
+        boxes[drawing.where] = boxes.get(drawing.where, 0) + 1
     if not keypoints:
         return
     if len(keypoints) != 3 * len(keypoint_names):

@@ -20,6 +20,7 @@ from labelfactory.interpreters.formats.drawing import (
     Drawing,
     Ellipse,
     Keypoint,
+    NoArea,
     Polygons,
     Region,
     Shape,
@@ -100,9 +101,11 @@ def _read_element(drawing: Drawing, element: "Element", where: str) -> Shape | N
     """The shape that an element draws; points go into the drawing, what has no area into its notes."""
     label = attribute(element, "label", where)
     where = f"{where} ({label!r})"
-    if element.tag in ("tag", "polyline", "cuboid"):
-        drawing.notes.append(f"{where}: a {element.tag} has no area, left out")
+    if element.tag == "tag":
+        drawing.notes.append(f"{where}: a tag is of the whole image, left out")
         return None
+    if element.tag in ("polyline", "cuboid"):
+        return Shape(label, NoArea(f"a {element.tag} has no area in the image"), where)
     if element.tag == "points":
         points = _points(attribute(element, "points", where), where)
         names = [label] if len(points) == 1 else [f"{label} {i + 1}" for i in range(len(points))]

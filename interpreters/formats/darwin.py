@@ -18,6 +18,7 @@ from labelfactory.interpreters.formats.drawing import (
     Drawing,
     Ellipse,
     Keypoint,
+    NoArea,
     Polygons,
     Region,
     Shape,
@@ -116,7 +117,10 @@ def _add(drawing: Drawing, entry: Any, label: str, masks: Mapping[str, str], whe
         other = next((k for k in NO_AREA if k in entry), None)
         if other is None:
             raise InputError(f"{where}: has none of {', '.join((*SHAPES, 'mask', 'keypoint', 'skeleton'))}")
-        drawing.notes.append(f"{where}: a {other} has no area, left out")
+        if other == "tag":
+            drawing.notes.append(f"{where}: a tag is of the whole image, left out")
+        else:
+            drawing.shapes.append(Shape(label, NoArea(f"a {other} has no area"), where))
 
 
 def _point(value: Any, where: str) -> tuple[float, float]:

@@ -85,7 +85,7 @@ class Bitmap:
 
 @dataclass(frozen=True)
 class NoArea:
-    """What gives no pixels, such as a line or a box alone: refused for this reason unless its label is ignored."""
+    """What gives no pixels, such as a line: refused for this reason unless its label is ignored."""
 
     reason: str
 

@@ -13,7 +13,17 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_text import read_bytes
-from labelfactory.interpreters.formats.drawing import FAR, Drawing, Ellipse, Keypoint, Polygons, Region, Shape, outline
+from labelfactory.interpreters.formats.drawing import (
+    FAR,
+    Drawing,
+    Ellipse,
+    Keypoint,
+    NoArea,
+    Polygons,
+    Region,
+    Shape,
+    outline,
+)
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.source import Source
@@ -132,7 +142,8 @@ def _add(drawing: Drawing, roi: "ImagejRoi", wanted: set[str], samples: set[str]
     if roi.roitype in (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE, ROI_TYPE.NOROI) or (
         roi.subtype in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
     ):
-        drawing.notes.append(f"{where}: a {roi.roitype.name.lower()} has no area, left out")
+        reason = f"a {roi.roitype.name.lower()} is a line or a remark, without area"
+        drawing.shapes.append(Shape(label, NoArea(reason), where))
         return
     if roi.roitype == ROI_TYPE.POINT:
         [points] = _outlines(roi, where)

@@ -131,5 +131,5 @@ def _innermost(root: Path) -> Path:
     return root
 
 
-SPEAKING = {"segmentationclass", "segmentationclasspng", "masks"}
+SPEAKING = {"segmentationclass", "segmentationclasspng"}
 """Folders whose name says what they are, even when a zip holds nothing else."""

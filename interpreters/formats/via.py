@@ -15,7 +15,17 @@ from typing import Any
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import checked, field
 from labelfactory.interpreters.checked_text import read_text
-from labelfactory.interpreters.formats.drawing import FAR, Drawing, Ellipse, Keypoint, Polygons, Region, Shape, outline
+from labelfactory.interpreters.formats.drawing import (
+    FAR,
+    Drawing,
+    Ellipse,
+    Keypoint,
+    NoArea,
+    Polygons,
+    Region,
+    Shape,
+    outline,
+)
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.source import Source
@@ -62,6 +72,9 @@ class Via(Format):
             drawing.notes, note = note, []
             for i, region in enumerate(regions):
                 _add(drawing, region, attribute, f"{place}: regions[{i}]")
+            unnamed = [*(s.label for s in drawing.shapes), *(k.label for k in drawing.keypoints)].count(NO_LABEL)
+            if unnamed:
+                drawing.notes.append(f"{drawing.where}: {unnamed} regions without a label, called {NO_LABEL!r}")
             yield drawing
 
 
@@ -135,8 +148,6 @@ def _text(value: Any) -> str:
 def _add(drawing: Drawing, region: Any, attribute: str | None, where: str) -> None:
     shape = field(region, "shape_attributes", dict, where)
     label = _text(field(region, "region_attributes", dict, where, {}).get(attribute)) or NO_LABEL
-    if label == NO_LABEL:
-        drawing.notes.append(f"{where}: has no label, is called {NO_LABEL!r}")
     where = f"{where} ({label!r})"
     kind = field(shape, "name", str, where)
 
@@ -151,9 +162,8 @@ def _add(drawing: Drawing, region: Any, attribute: str | None, where: str) -> No
         drawing.keypoints.append(Keypoint(label, value("cx"), value("cy"), where))
         return
     if kind == "polyline":
-        drawing.notes.append(f"{where}: a polyline has no area, left out")
-        return
-    if kind == "polygon":
+        made = NoArea("a polyline has no area")
+    elif kind == "polygon":
         x, y = (
             [checked(v, float, f"{where}: {k}") for v in field(shape, k, list, where)]
             for k in ("all_points_x", "all_points_y")

@@ -116,7 +116,7 @@ def _read_annotation(path: Path) -> Drawing:
         for k in ("height", "width")
     )
     names = tuple(dict.fromkeys((*image_names(path.name), *image_names(name.strip()))))
-    drawing = Drawing(names, where, (height, width) if height > 0 and width > 0 else None)
+    drawing = Drawing(names, where, (height, width) if height > 0 and width > 0 else None, said="listed")
     # the data sets of the challenge count pixels from 1 and name the last one; today's tools write edges from 0
     first = 1.0 if (root.findtext("source/database") or "").strip().startswith("The VOC") else 0.0
     filled = 0

@@ -27,7 +27,7 @@ class Yolo(Format):
     title = "YOLO's text files"
 
     def recognises(self, source: Source) -> str | None:
-        """A text file whose first line is a class's number and numbers from 0 to 1."""
+        """A text file whose first line is a class's number and numbers from 0 to 1, or empty ones with names beside."""
         for path in _label_files(source):
             try:
                 first = next((line for line in read_text(path).splitlines() if line.strip()), None)
@@ -35,21 +35,27 @@ class Yolo(Format):
                     return f"{path.name} has lines of a class and coordinates"
             except InputError:
                 continue
-        return None
+        try:
+            named = _label_files(source) and _class_names(source)[0]
+        except InputError as error:
+            source.troubles.append(str(error))
+            return None
+        return "has text files and names of classes" if named else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a text file; an empty one is of an image without objects."""
         names, description = _class_names(source)
         points = _point_names(description, labels)
         for path in _label_files(source):
-            found = image_names(path.name)
-            drawing = Drawing(found, str(path))
+            drawing = Drawing(image_names(path.name), str(path), said="listed")
             if points and not isinstance(description.get("kpt_names"), dict):
                 drawing.notes.append(f"{path}: names no key points; they are called {', '.join(points)}")
-            height, width = image_size(labels)
-            for i, line in enumerate(read_text(path).splitlines(), 1):
-                if line.strip():
-                    _add_line(drawing, line, f"{path}: line {i}", names, points, description, (height, width))
+            lines = [(i, line) for i, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+            for i, line in lines:
+                _add_line(drawing, line, f"{path}: line {i}", names, points, description, image_size(labels))
+            boxes = sum(len(line.split()) == 5 for _, line in lines)
+            if boxes:
+                drawing.notes.append(f"{path}: {boxes} boxes without an outline, drawn filled")
             yield drawing
 
 
@@ -132,7 +138,6 @@ def _add_line(
     if len(rest) == 4:
         x, y, w, h = rest
         corners = [(x - w / 2, y - h / 2), (x + w / 2, y - h / 2), (x + w / 2, y + h / 2), (x - w / 2, y + h / 2)]
-        drawing.notes.append(f"{where}: a box without an outline, drawn filled")
     else:
         if len(rest) % 2 or len(rest) < 6:
             raise InputError(f"{where}: {len(rest)} coordinates; expected a box (4) or x and y of 3 points and more")

@@ -1,1 +1,0 @@
-"""Checkpoint files of every make, read without executing anything."""
