@@ -12,16 +12,12 @@ from labelfactory.interpreters.checked_json import checked, field
 from labelfactory.limits import IGNORE_INDEX as IGNORE_INDEX
 from labelfactory.limits import MAX_CLASSES
 from labelfactory.masks import is_thing
+from labelfactory.palette import IGNORE_COLOR as IGNORE_COLOR
+from labelfactory.palette import OKABE_ITO as OKABE_ITO
+from labelfactory.palette import Color as Color
+from labelfactory.palette import color_table
 
-# Okabe & Ito (2008): eight colours that people of every colour vision tell apart.
-OKABE_ITO = (
-    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115),
-    (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
-IGNORE_COLOR = (128, 128, 128)
 GRID = (0, 36, 73, 109, 146, 182, 219, 255)  # 512 colours to choose further ones from
-
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -110,6 +106,4 @@ def cielab(rgb: np.ndarray) -> Float[np.ndarray, "colors 3"]:
 
 def palette(classes: Sequence[LabelClass]) -> UInt8[np.ndarray, "256 3"]:
     """Colour of every mask value; grey for "not labelled" and for ids without a class."""
-    table = np.full((256, 3), IGNORE_COLOR, dtype=np.uint8)
-    table[: len(classes)] = [c.color for c in classes]
-    return table
+    return color_table([c.color for c in classes])

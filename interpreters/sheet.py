@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass, palette
+from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, palette
 from labelfactory.interpreters.labelset import Sample
+from labelfactory.palette import IGNORE_COLOR, heat, laid_over
 
 CELL = 160  # pixels a picture is shown with, about
 GAP = 6
-HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
 PAPER, INK = (250, 250, 250), (30, 30, 30)
 
 
@@ -48,19 +48,12 @@ def value_sheet(samples: Sequence[Sample], channels: Sequence[ValueChannel], col
     rows = []
     for sample, own in zip(shown, values, strict=True):
         rgb = np.broadcast_to(sample.image, (*sample.mask.shape, 3))
-        rows.append([rgb, *(heat(own[..., k], *ends) for k, ends in enumerate(reach))])
+        rows.append([rgb, *(heat(own[..., k], *ends, IGNORE_COLOR) for k, ends in enumerate(reach))])
     sheet = _grid(rows, [s.name for s in shown], columns, ())
     told = Image.new("RGB", (sheet.width, sheet.height + 20), PAPER)
     told.paste(sheet)
     ImageDraw.Draw(told).text((GAP, sheet.height + 2), "; ".join(key), fill=INK)
     return told
-
-
-def heat(values: Float[np.ndarray, "height width"], low: float, high: float) -> UInt8[np.ndarray, "height width 3"]:
-    """Dark blue over magenta to yellow, even in lightness; grey where there is no number."""
-    place = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1) * (len(HEAT) - 1)
-    rgb = np.stack([np.interp(place, np.arange(len(HEAT)), HEAT[:, i]) for i in range(3)], -1)
-    return np.where(np.isnan(values)[..., None], IGNORE_COLOR, rgb).astype(np.uint8)
 
 
 def comparison_sheet(
@@ -102,15 +95,14 @@ def overlay(
     rgb: UInt8[np.ndarray, "height width 3"], mask: UInt8[np.ndarray, "height width"], classes: Sequence[LabelClass]
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Labels over a picture: class 0 stays as it is, others are tinted and outlined, unlabelled pixels hatched grey."""
-    tint = palette(classes)[mask].astype(np.float32)
-    alpha = np.where(mask == 0, 0.0, 0.4).astype(np.float32)
+    alpha = np.where(mask == 0, 0.0, 0.4)
     edge = np.zeros(mask.shape, dtype=bool)
     edge[1:] |= mask[1:] != mask[:-1]
     edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
     alpha[edge & (mask != 0)] = 0.9
     y, x = np.indices(mask.shape)
     alpha[mask == IGNORE_INDEX] = np.where((x + y) % 8 < 2, 0.7, 0.2)[mask == IGNORE_INDEX]
-    return (rgb + (tint - rgb) * alpha[..., None]).round().astype(np.uint8)
+    return laid_over(rgb, palette(classes)[mask], alpha).round().astype(np.uint8)
 
 
 def _key(draw: ImageDraw.ImageDraw, classes: Sequence[LabelClass], x: int, y: int) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from labelfactory.errors import InputError
+from labelfactory.palette import OKABE_ITO, color_table, heat, laid_over
 from labelfactory.storage.dataset import Dataset, open_dataset
 from labelfactory.storage.spec import DatasetSpec
 from labelfactory.whole_files import whole_file
@@ -18,30 +19,16 @@ INK, PAPER, FAINT = (24, 27, 31), (255, 255, 255), (110, 116, 124)
 OVERLAY = 0.5
 VALUES_SHOWN = 4  # channels; more would leave no room for the rest
 TILE = 128  # smaller images are enlarged by whole factors to at least this
-# Dark blue to yellow through magenta: even in lightness, told apart by colour-blind readers.
-_HEAT = np.array([(0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
-
-_RINGS = ((240, 228, 66), (86, 180, 233), (204, 121, 167), (0, 158, 115), (213, 94, 0))  # Okabe and Ito
-
-
-def heat(values: Float[np.ndarray, "*shape"], top: float, low: float = 0.0) -> UInt8[np.ndarray, "*shape 3"]:
-    """Colours for values of ``low`` to ``top``."""
-    place = np.clip((np.nan_to_num(np.asarray(values, np.float64)) - low) / max(top - low, 1e-9), 0, 1)
-    place *= len(_HEAT) - 1
-    steps = np.arange(len(_HEAT))
-    return np.stack([np.interp(place, steps, _HEAT[:, i]) for i in range(3)], -1).astype(np.uint8)
+_RINGS = [OKABE_ITO[i] for i in (4, 2, 7, 3, 6)]
 
 
 def overlay(
     spec: DatasetSpec, image: UInt8[np.ndarray, "y x channel"], mask: UInt8[np.ndarray, "y x"]
 ) -> UInt8[np.ndarray, "y x 3"]:
     """The image with its classes' colours over it; background (the first stuff class) and ignored pixels stay plain."""
-    rgb = np.broadcast_to(image, (*mask.shape, 3)).astype(np.float64)
-    for class_id, info in enumerate(spec.classes):
-        if info.thing or class_id > 0:
-            where = mask == class_id
-            rgb[where] = (1 - OVERLAY) * rgb[where] + OVERLAY * np.array(info.color)
-    return rgb.astype(np.uint8)
+    tinted = [class_id for class_id, info in enumerate(spec.classes) if info.thing or class_id > 0]
+    colors = color_table([info.color for info in spec.classes])
+    return laid_over(image, colors[mask], OVERLAY * np.isin(mask, tinted)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -100,9 +87,9 @@ def triptychs(
     pictures = []
     for i in range(len(samples)):
         parts = [np.broadcast_to(image[i], (spec.height, spec.width, 3)), overlay(spec, image[i], mask[i])]
-        parts.append(heat(uncertainty[i], top))
+        parts.append(heat(uncertainty[i], 0.0, top))
         if value is not None:
-            parts += [heat(value[i, ..., k], high, low) for k, (low, high) in enumerate(reach)]
+            parts += [heat(value[i, ..., k], low, high) for k, (low, high) in enumerate(reach)]
         row = np.concatenate(parts, axis=1)
         pictures.append(
             Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from storage_data import fill, make_spec
 
+from labelfactory.palette import heat
 from labelfactory.storage import ClassInfo, InputError, contact_sheet, create_store, html_report, open_dataset
 from labelfactory.storage.report import class_presence
-from labelfactory.storage.show import class_shares, heat, overlay, sections
+from labelfactory.storage.show import class_shares, overlay, sections
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_background_stays_plain_and_classes_take_their_colour():
 
 
 def test_heat_runs_from_dark_to_bright_and_takes_nan_for_nothing():
-    colours = heat(np.array([0.0, 0.5, 1.0, 9.0, np.nan]), 1.0).sum(-1).tolist()
+    colours = heat(np.array([0.0, 0.5, 1.0, 9.0, np.nan]), 0.0, 1.0).sum(-1).tolist()
     assert colours[0] < colours[1] < colours[2] == colours[3]
     assert colours[4] == colours[0]
 

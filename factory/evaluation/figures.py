@@ -12,9 +12,11 @@ from PIL import Image, ImageDraw
 from labelfactory.factory.evaluation.evaluation import Case, Evaluation
 from labelfactory.factory.evaluation.instances import IOU_THRESHOLDS
 from labelfactory.interpreters.array_types import Shaped, UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, palette
+from labelfactory.interpreters.classes import LabelClass, palette
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.palette import OKABE_ITO, laid_over
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6b7280"
+BLUE, ORANGE = (f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (OKABE_ITO[5], OKABE_ITO[6]))
 MAX_NAMED = 20  # more classes than this are drawn without numbers in the cells
 
 
@@ -116,10 +118,8 @@ def overlay(
     image: UInt8[Array, "height width channels"], mask: UInt8[Array, "height width"], classes: Sequence[LabelClass]
 ) -> UInt8[Array, "height width 3"]:
     """The classes' colours over the image; background (0) and unlabelled pixels stay as they are."""
-    grey = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
-    tinted = (0.55 * grey + 0.45 * palette(classes)[mask]).astype(np.uint8)
     shown = (mask != 0) & (mask != IGNORE_INDEX)
-    return np.where(shown[..., None], tinted, grey)
+    return laid_over(image, palette(classes)[mask], 0.45 * shown).astype(np.uint8)
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

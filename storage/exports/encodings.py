@@ -9,6 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.palette import color_table
 from labelfactory.storage.spec import ClassInfo
 
 MASKS = {
@@ -38,8 +39,7 @@ class MaskEncoding:
         if style not in MASKS:
             raise InputError(f"masks {style!r}: expected one of {', '.join(MASKS)}")
         self.style = style
-        self.palette = np.full((256, 3), unlabelled_color(classes), np.uint8)
-        self.palette[: len(classes)] = [info.color for info in classes]
+        self.palette = color_table([info.color for info in classes], unlabelled_color(classes))
         seen: dict[tuple[int, int, int], str] = {}
         for info in classes:
             if style == "colour" and info.color in seen:
