@@ -23,7 +23,7 @@ HEAT = ((0, 0, 8), (64, 10, 103), (147, 38, 103), (221, 81, 58), (252, 165, 10),
 def color_table(colors: Sequence[Color], other: Color = IGNORE_COLOR) -> UInt8[np.ndarray, "256 3"]:
     """The colour of every mask value: ``colors`` in the order of the classes, ``other`` for what is no class."""
     table = np.full((256, 3), other, np.uint8)
-    table[: len(colors)] = colors
+    table[: len(colors)] = np.reshape(colors, (-1, 3))
     return table
 
 
