@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.contents import Contents
 from labelfactory.factory.pixels import to_uint8
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.crop import Crop
@@ -64,6 +65,16 @@ class ImageGenerator(ABC):
     device: torch.device
     crop: Crop | None = None
     default_truncation: ClassVar[float | None] = 0.7
+
+    @classmethod
+    @abstractmethod
+    def claims(cls, contents: Contents) -> bool:
+        """Whether a checkpoint holds a generator of this family, by names alone."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, contents: Contents, device: torch.device, precision: str) -> "ImageGenerator":
+        """The generator of a checkpoint. InputError, in one line that begins with its name, where it is damaged."""
 
     @abstractmethod
     def render(

@@ -12,6 +12,11 @@ def to_uint8(images: Float[Tensor, "batch channels height width"]) -> UInt8[Tens
     return (images.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
+def from_uint8(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """0 … 255 to [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
 def to_float(images: UInt8[np.ndarray, "batch height width channels"], device: torch.device) -> Tensor:
     """uint8 pictures as the networks see them: [batch, channels, height, width] in [-1, 1]."""
-    return (torch.from_numpy(images.copy()).to(device).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    return from_uint8(torch.from_numpy(images.copy()).to(device).permute(0, 3, 1, 2))

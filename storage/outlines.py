@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64
 from scipy import ndimage
 
 INSET = 1 / 64  # pixels: more than eight decimals and 32-bit floats lose on pictures of 16,384 pixels
+UNEVEN = 0.618  # the golden section: no fraction of small numbers comes near it
 
 Step = tuple[int, int]
 Edge = tuple[int, int, int, int]  # from x, y along the step dx, dy; the region is on the right hand (y grows downwards)
@@ -128,10 +129,12 @@ def _corner(before: Edge, after: Edge, box: Bool[np.ndarray, "y x"]) -> list[tup
     inward = (-py - dy, px + dx)
     if box[y + (inward[1] - 1) // 2, x + (inward[0] - 1) // 2]:
         return [(x + INSET * inward[0], y + INSET * inward[1])]
-    # Two pixels that touch at this corner only: from the one into the other.
+    # Two pixels that touch at this corner only: from the one into the other, straight through the corner. Readers put
+    # more points on the way at even distances: none shall be the corner itself, which counts to a third pixel.
+    far = INSET * UNEVEN
     return [
         (x + INSET * (-px - py), y + INSET * (-py + px)),
-        (x + INSET * (dx - dy), y + INSET * (dy + dx)),
+        (x + far * (dx - dy), y + far * (dy + dx)),
     ]
 
 

@@ -19,8 +19,9 @@ from pycocotools import mask as coco_api
 from scipy import ndimage
 
 from labelfactory.interpreters.classes import palette
-from labelfactory.interpreters.formats import label_studio, labelme
 from labelfactory.interpreters.formats.drawing import Drawing
+from labelfactory.interpreters.formats.label_studio_tasks import brushes, task
+from labelfactory.interpreters.formats.labelme_files import document, polygons
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.formats.table import open_format
@@ -62,8 +63,8 @@ def write_rgb(labels: LabelSet, folder: Path) -> None:
 
 def write_labelme(labels: LabelSet, folder: Path) -> None:
     for s in labels:
-        document = labelme.document(f"../images/{s.name}.png", s.mask, labels.classes)
-        (folder / f"{s.name}.json").write_text(json.dumps(document))
+        text = document(f"../images/{s.name}.png", s.mask.shape, polygons(s.mask, labels.classes))
+        (folder / f"{s.name}.json").write_text(json.dumps(text))
 
 
 def write_cvat_masks(labels: LabelSet, folder: Path) -> None:
@@ -95,8 +96,8 @@ def write_coco(labels: LabelSet, folder: Path) -> None:
 def write_label_studio(labels: LabelSet, folder: Path) -> None:
     tasks = []
     for s in labels:
-        task = label_studio.task(s.name, "data:,", s.mask, labels.classes)
-        tasks.append({"data": task["data"], "annotations": [{"result": task["predictions"][0]["result"]}]})
+        made = task(s.name, "data:,", brushes(s.name, s.mask, labels.classes))
+        tasks.append({"data": made["data"], "annotations": [{"result": made["predictions"][0]["result"]}]})
     (folder / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
 
 
@@ -304,8 +305,8 @@ def write_label_studio_brush(labels: LabelSet, folder: Path) -> None:
 def write_label_studio_min(labels: LabelSet, folder: Path) -> None:
     entries = []
     for i, s in enumerate(labels):
-        task = label_studio.task(s.name, "data:,", s.mask, labels.classes)
-        results = task["predictions"][0]["result"]
+        made = task(s.name, "data:,", brushes(s.name, s.mask, labels.classes))
+        results = made["predictions"][0]["result"]
         size = {"original_width": s.mask.shape[1], "original_height": s.mask.shape[0]}
         regions = [r["value"] | size for r in results]
         entries.append({"image": f"/data/upload/1/0a1b2c3d-{s.name}.png", "id": i, "brush": regions, "annotator": 1})

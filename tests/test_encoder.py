@@ -9,7 +9,7 @@ import torch
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
 from labelfactory.factory.labels.encoder import (
-    Encoder,
+    LatentEncoder,
     ensure_encoder,
     load_encoder,
     save_encoder,
@@ -17,7 +17,7 @@ from labelfactory.factory.labels.encoder import (
 )
 
 
-def unexplained(encoder: Encoder, generator: Invertible) -> float:
+def unexplained(encoder: LatentEncoder, generator: Invertible) -> float:
     """Share of the variance of w that the encoder does not see in images it has not been trained on."""
     mean, std = generator.mean_latent()
     z = np.random.default_rng(9).standard_normal((64, *generator.latent_shape), dtype=np.float32)

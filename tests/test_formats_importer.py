@@ -15,7 +15,9 @@ from pycocotools import mask as coco_api
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
-from labelfactory.interpreters.formats import FORMATS, detect_format, import_labels, label_studio, labelme
+from labelfactory.interpreters.formats import FORMATS, detect_format, import_labels, label_studio_tasks
+from labelfactory.interpreters.formats.label_studio_tasks import brushes
+from labelfactory.interpreters.formats.labelme_files import document, polygons
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.pictures import save_mask
@@ -61,7 +63,7 @@ def write_as(format: str, folder: Path, masks: dict[str, np.ndarray]) -> Path:
                 )
     elif format == "labelme":
         for name, mask in masks.items():
-            text = json.dumps(labelme.document(f"../images/{name}.png", mask, NUCLEI_CLASSES))
+            text = json.dumps(document(f"../images/{name}.png", mask.shape, polygons(mask, NUCLEI_CLASSES)))
             (folder / f"{name}.json").write_text(text)
     elif format == "cvat":
         (folder / "SegmentationClass").mkdir()
@@ -86,7 +88,7 @@ def write_as(format: str, folder: Path, masks: dict[str, np.ndarray]) -> Path:
     else:
         tasks = []
         for name, mask in masks.items():
-            task = label_studio.task(name, "data:,", mask, NUCLEI_CLASSES)
+            task = label_studio_tasks.task(name, "data:,", brushes(name, mask, NUCLEI_CLASSES))
             tasks.append({"data": task["data"], "annotations": [{"result": task["predictions"][0]["result"]}]})
         (folder / "export.json").write_text(json.dumps(tasks))
         return folder / "export.json"
@@ -263,7 +265,7 @@ def test_images_that_a_file_merely_lists_keep_their_labels(tmp_path: Path, empty
     square = {"image_id": 0, "category_id": 1, "segmentation": [[2, 2, 8, 2, 8, 8, 2, 8]]}
     data: Any = {"images": images, "categories": [{"id": 1, "name": "neighbour"}], "annotations": [square]}
     if format == "label-studio":
-        task = label_studio.task(NAMES[0], "data:,", np.full((H, W), 2, np.uint8), NUCLEI_CLASSES)
+        task = label_studio_tasks.task(NAMES[0], "data:,", brushes("x", np.full((H, W), 2, np.uint8), NUCLEI_CLASSES))
         opened = {"data": task["data"], "annotations": task["predictions"]}
         data = [opened, {"data": {"sample": NAMES[1]}, "annotations": []}]
     (tmp_path / "a.json").write_text(json.dumps(data))

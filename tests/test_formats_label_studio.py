@@ -10,7 +10,7 @@ import pytest
 from format_examples import read
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.formats import label_studio
+from labelfactory.interpreters.formats import label_studio_tasks
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass
 
 BASE = {"original_width": 10, "original_height": 8, "image_rotation": 0, "from_name": "x", "to_name": "image"}
@@ -84,7 +84,9 @@ def test_results_without_a_class_are_left_out_with_a_note(tmp_path: Path) -> Non
 
 def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).integers(0, 3, (8, 10), dtype=np.uint8)
-    task = label_studio.task("s1", "data:image/png;base64,AAAA", mask, NUCLEI_CLASSES, "v1", 0.5)
+    task = label_studio_tasks.task(
+        "s1", "data:image/png;base64,AAAA", label_studio_tasks.brushes("s1", mask, NUCLEI_CLASSES), "v1", 0.5
+    )
     accepted = {"data": task["data"], "annotations": [{"result": task["predictions"][0]["result"]}]}
     (tmp_path / "e.json").write_text(json.dumps([accepted]))
     [drawing] = read("label-studio", tmp_path / "e.json")
@@ -92,11 +94,11 @@ def test_our_tasks_come_back_to_the_pixel(tmp_path: Path) -> None:
     for shape in drawing.shapes:
         canvas[shape.region.fill(8, 10)] = ["background", "nucleus", "neighbour"].index(shape.label)
     np.testing.assert_array_equal(canvas, mask)
-    assert "predictions" not in label_studio.task("s1", "x.png", None, NUCLEI_CLASSES)
+    assert "predictions" not in label_studio_tasks.task("s1", "x.png", [])
 
 
 def test_labeling_config_is_xml_whatever_the_class_is_called() -> None:
-    root = ElementTree.fromstring(label_studio.labeling_config((LabelClass('a "b" & <c>', (1, 2, 255)),)))
+    root = ElementTree.fromstring(label_studio_tasks.labeling_config((LabelClass('a "b" & <c>', (1, 2, 255)),)))
     offered = [{"value": 'a "b" & <c>', "background": "#0102ff"}, {"value": "__ignore__", "background": "#808080"}]
     assert [e.attrib for e in root.iter("Label")] == offered * 2
 

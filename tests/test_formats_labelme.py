@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.formats import labelme
+from labelfactory.interpreters.formats.labelme_files import document, polygons
 from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 
 
@@ -37,7 +38,7 @@ def test_a_file_of_labelmes_own_writer(label_files: Path) -> None:
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0, 1, 2, 255])))
 def test_our_documents_come_back_to_the_pixel(tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "ours.json"
-    path.write_text(json.dumps(labelme.document("../images/ours.png", mask, NUCLEI_CLASSES)))
+    path.write_text(json.dumps(document("../images/ours.png", mask.shape, polygons(mask, NUCLEI_CLASSES))))
     drawing = labelme.read_file(path)
     values = {"background": 0, "nucleus": 1, "neighbour": 2, "__ignore__": 255}
     canvas = np.zeros_like(mask)

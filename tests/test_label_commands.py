@@ -53,7 +53,7 @@ def test_sample_export_label_import(label_set: Path, tmp_path: Path) -> None:
     assert [s.labelled for s in labels] == [False, True, False]
     assert read_image(label_set / "preview.png").shape[1] > 32
     text = run("export-labels", "--labels", label_set, "--out", tmp_path / "ls")
-    assert "3 tasks, 1 with masks" in text
+    assert "3 pictures, 1 with masks" in text
 
 
 def test_refused_labels_change_nothing(label_set: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_active_learning_round(
         "export-labels", "--labels", tmp_path / "more", "--out", tmp_path / "tasks",
         "--interpreter", tmp_path / "i.safetensors", "--url-prefix", "http://example.org/",
     )  # fmt: skip
-    assert "5 tasks, 5 with masks" in text
+    assert "5 pictures, 5 with masks" in text
     tasks = json.loads((tmp_path / "tasks" / "tasks.json").read_text())
     assert all(0 <= t["predictions"][0]["score"] <= np.log(2) for t in tasks)
 

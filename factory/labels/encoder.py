@@ -20,7 +20,7 @@ from labelfactory.whole_files import whole_file
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
 
 
-class Encoder(nn.Module):
+class LatentEncoder(nn.Module):
     """Image in [-1, 1] -> standardised w: convolutions of stride 2 down to 4 x 4, and one linear layer.
 
     One w for all layers, because the pairs that it learns from have one.
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
 
 def train_encoder(
     generator: Invertible, steps: int = 400, batch: int = 32, seed: int = 0, progress: bool = True
-) -> Encoder:
+) -> LatentEncoder:
     """Regress w from generated images. Noise and changes of brightness keep it usable on photographs.
 
     steps: each sees ``batch`` new images, so the cost is about that of generating them.
@@ -52,7 +52,9 @@ def train_encoder(
     if steps < 1 or batch < 1:
         raise InputError(f"encoder: {steps} steps of {batch} images; expected 1 or more of each")
     torch.manual_seed(seed)
-    encoder = Encoder(generator.resolution, generator.image_channels, generator.style_shape[1]).to(generator.device)
+    encoder = LatentEncoder(generator.resolution, generator.image_channels, generator.style_shape[1]).to(
+        generator.device
+    )
     mean, std = (s.clone() for s in generator.mean_latent())
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -77,7 +79,7 @@ def train_encoder(
     return encoder.eval().requires_grad_(False)
 
 
-def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progress: bool = True) -> Encoder:
+def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progress: bool = True) -> LatentEncoder:
     """The generator's encoder from ``cache``, trained and kept there where it is missing or damaged."""
     path = cache / "encoders" / f"{generator.sha256[:32]}-{steps}.safetensors"
     if path.is_file():
@@ -91,18 +93,18 @@ def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progres
     return encoder
 
 
-def save_encoder(encoder: Encoder, path: Path) -> None:
+def save_encoder(encoder: LatentEncoder, path: Path) -> None:
     """One safetensors file, whole or not at all."""
     tensors = {k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}
     with whole_file(path) as file:
         file.write(safetensors.torch.save(tensors, metadata={"encoder": json.dumps(encoder.config)}))
 
 
-def load_encoder(path: Path) -> Encoder:
+def load_encoder(path: Path) -> LatentEncoder:
     """InputError for a file that ``save_encoder`` did not write."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            encoder = Encoder(**json.loads((file.metadata() or {})["encoder"]))
+            encoder = LatentEncoder(**json.loads((file.metadata() or {})["encoder"]))
             encoder.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118, not a dict
     except Exception as error:  # whatever a broken file makes the readers raise
         raise InputError(f"{path}: not an encoder ({type(error).__name__}); remove it") from None

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
-from labelfactory.factory.labels.encoder import Encoder
+from labelfactory.factory.labels.encoder import LatentEncoder
 from labelfactory.factory.labels.order import InversionSettings
 from labelfactory.factory.pixels import to_float
 from labelfactory.interpreters.array_types import Float, UInt8
@@ -85,7 +85,7 @@ def feature_distance(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, "batch"]
 def invert(
     generator: Invertible,
     images: UInt8[np.ndarray, "batch height width channels"],
-    encoder: Encoder | None = None,
+    encoder: LatentEncoder | None = None,
     settings: InversionSettings | None = None,
     progress: bool = True,
 ) -> Inversion:
@@ -118,7 +118,7 @@ def _invert_batch(
     generator: Invertible,
     images: np.ndarray,
     statistics: tuple[Tensor, Tensor],
-    encoder: Encoder | None,
+    encoder: LatentEncoder | None,
     settings: InversionSettings,
 ) -> Inversion:
     mean, std = (s.clone() for s in statistics)  # made in inference mode, which gradients cannot pass

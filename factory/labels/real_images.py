@@ -17,7 +17,7 @@ from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator, Invertible, invertible
 from labelfactory.factory.labels.classes import classes_of, usual_truncation
-from labelfactory.factory.labels.encoder import Encoder, ensure_encoder
+from labelfactory.factory.labels.encoder import LatentEncoder, ensure_encoder
 from labelfactory.factory.labels.inversion import invert
 from labelfactory.factory.labels.order import InversionOrder, InversionSettings
 from labelfactory.factory.labels.views import with_views
@@ -83,7 +83,7 @@ def invert_label_set(
     generator: Invertible,
     labels: LabelSet,
     scratch: Path,
-    encoder: Encoder | None,
+    encoder: LatentEncoder | None,
     settings: InversionSettings,
     min_fidelity: float = 0.8,
     keep_poor: bool = False,

@@ -11,6 +11,7 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.amplify import AMPLIFY
+from labelfactory.factory.symmetry import dihedral, dihedral_points, element
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 # (mirrored, quarter turns) of each view, the picture itself first
@@ -53,19 +54,15 @@ def lit(sample: Sample, exponent: float, factor: float) -> Sample:
 
 
 def view(sample: Sample, mirrored: bool, turns: int) -> Sample:
-    """The sample mirrored left to right, then turned counter-clockwise by so many quarters, with all its labels."""
-    image, mask, points, values = sample.image, sample.mask, sample.keypoints, sample.values
+    """The sample mirrored left to right, then turned counter-clockwise by ``turns`` quarters, with all its labels."""
+    number = element(mirrored, turns)
+
+    def seen(pixels: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(dihedral(pixels, number, (0, 1)))
+
+    points = sample.keypoints
     if points is not None:
-        points = points.copy()
-    if mirrored:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-        values = None if values is None else values[:, ::-1]
-        if points is not None:
-            points[:, 0] = image.shape[1] - points[:, 0]
-    for _ in range(turns):
-        if points is not None:
-            points[:, :2] = np.stack([points[:, 1], image.shape[1] - points[:, 0]], 1)
-        image, mask = np.rot90(image), np.rot90(mask)
-    values = None if values is None else np.ascontiguousarray(np.rot90(values, turns))
-    image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
-    return sample._replace(image=image, mask=mask, keypoints=points, values=values)
+        moved = dihedral_points(points[:, :2], number, *sample.mask.shape)
+        points = np.concatenate([moved, points[:, 2:]], 1)
+    values = None if sample.values is None else seen(sample.values)
+    return sample._replace(image=seen(sample.image), mask=seen(sample.mask), keypoints=points, values=values)

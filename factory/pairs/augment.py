@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.pairs.augmentation import Augmentation
-from labelfactory.factory.symmetry import dihedral
+from labelfactory.factory.symmetry import RECTANGLE, dihedral_each
 from labelfactory.interpreters.array_types import Float, Int
 
 
@@ -47,24 +47,9 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
 
 
 def _dihedral(x: Tensor, mask: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    square = x.shape[-1] == x.shape[-2]
-    elements = torch.tensor(range(8) if square else (0, 2, 4, 6))
+    elements = torch.tensor(range(8) if x.shape[-1] == x.shape[-2] else RECTANGLE)
     chosen = elements[torch.randint(len(elements), (len(x),), generator=generator)]
-    x, mask, weights = x.clone(), mask.clone(), weights.clone()
-    for element in range(1, 8):
-        rows = (chosen == element).nonzero().squeeze(1).to(x.device)
-        if len(rows):
-            for array in (x, mask, weights):
-                array[rows] = _flip(array[rows], element, square)
-    return x, mask, weights
-
-
-def _flip(x: Tensor, element: int, square: bool) -> Tensor:
-    if square:
-        return dihedral(x, element)
-    if element >= 4:  # of an oblong image only the four symmetries of a rectangle
-        x = x.flip(-1)
-    return x.flip((-2, -1)) if element % 4 == 2 else x
+    return dihedral_each(x, chosen), dihedral_each(mask, chosen), dihedral_each(weights, chosen)
 
 
 def _affine(

@@ -30,6 +30,6 @@ DIHEDRAL = Augmentation()
 STRONG = Augmentation(
     rotation=180.0, scale=1.25, shift=0.1, shear=0.1, blur=1.0, brightness=0.1, contrast=1.3, noise=0.03
 )
-# For objects whose place in the picture has a meaning: nothing is moved
+# For pictures whose middle means something: mirrored, turned and scaled about it, neither shifted nor sheared
 IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5, noise=0.03)
 PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE}

@@ -1,6 +1,6 @@
-"""Generators and discriminators in files: loads official ``.pkl`` and our ``.safetensors``, writes the latter.
+"""StyleGAN2 generators and discriminators in files: loads them in every dress, writes our ``.safetensors``.
 
-The format is told from the content, not from the name. Nothing in a file is ever executed (``official_pickle``).
+Who wrote a file is told from the content, not from its name. Nothing in a file is ever executed (``checkpoints``).
 
 Our file is a plain safetensors file. Tensors are named ``generator.<name>`` and ``discriminator.<name>`` with the
 official parameter names; its header has one text, ``labelfactory``, a JSON object with ``format`` (1), ``generator``
@@ -10,27 +10,34 @@ and ``discriminator`` (the networks' configs) and ``metadata`` (free: data, lice
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.contents import EMA_NAMES, HEADER, Contents, Network, read_contents
+from labelfactory.factory.checkpoints.filling import filled
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
+from labelfactory.factory.stylegan2_ada.dresses import (
+    discriminator_from_rosinality,
+    discriminator_from_tensorflow,
+    from_rosinality,
+    from_tensorflow,
+    is_rosinality,
+    is_tensorflow,
+)
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
-from labelfactory.factory.stylegan2_ada.official_networks import discriminator_config, generator_config, named_tensors
-from labelfactory.factory.stylegan2_ada.official_pickle import ModuleRecord, read_official_pickle
+from labelfactory.factory.stylegan2_ada.official_networks import discriminator_config, generator_config
+from labelfactory.factory.stylegan2_ada.shapes import completed, discriminator_shapes, generator_shapes
 from labelfactory.whole_files import whole_file
 
-Network = TypeVar("Network", bound=nn.Module)
-HEADER = "labelfactory"
-EXPECTED = "expected an official StyleGAN2-ADA .pkl or a labelfactory .safetensors"
+MEAN_SAMPLES = 10_000  # of w, where a file does not have their mean
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Checkpoint:
     discriminator  likewise, or None where the file has none that this implementation knows
     sha256         of the whole file, lower-case hexadecimal
     config         of the generator
-    metadata       the file's own, and ``format``: "official" or "labelfactory"
+    metadata       the file's own, and ``format``: "official", "labelfactory", "rosinality", "tensorflow" …
     trained        the weights that the average follows (``G`` of an official file), where they were asked for
     """
 
@@ -61,25 +68,17 @@ def load_checkpoint(uri: str | os.PathLike[str], sha256: str | None = None, for_
     kind, which is passed over otherwise. Raises ``InputError``, in one line that begins with the uri, for a missing,
     unreadable, truncated, hostile or mismatched file.
     """
-    name = os.fspath(uri)
-    data = _read(name)
-    digest = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and sha256.strip().lower() != digest:
-        raise InputError(f"{name}: sha256 is {digest}, expected {sha256}; fetch the file again or correct the sum")
+    return from_contents(read_contents(uri, sha256), for_training)
+
+
+def from_contents(contents: Contents, for_training: bool = False) -> Checkpoint:
+    """The networks of a file that was read."""
     try:
-        if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            top = read_official_pickle(data)
-            generator, discriminator, metadata = _from_official(top, for_training)
-            trained = _official_generator(top, "G") if for_training and isinstance(top.get("G"), ModuleRecord) else None
-        elif len(data) > 9 and data[8:9] == b"{":
-            generator, discriminator, metadata = _from_safetensors(data)
-            trained = None
-        else:
-            raise InputError(f"{_looks_like(data)}; {EXPECTED}")
+        if contents.form == "labelfactory":
+            return _ours(contents)
+        return _theirs(contents, for_training)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    config = NetworkConfig.from_dict(generator.config)
-    return Checkpoint(generator, discriminator, digest, config, metadata, trained)
+        raise InputError(f"{contents.name}: {error}") from None
 
 
 def save_safetensors(
@@ -119,106 +118,98 @@ def save_safetensors(
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(name: str) -> bytes:
-    try:
-        if "://" in name or "::" in name:
-            import fsspec  # a machine that only trains has no need of it
-
-            with fsspec.open(name, "rb") as file:
-                data = file.read()
-        else:
-            data = Path(name).expanduser().read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file; {EXPECTED}") from None
-    except IsADirectoryError:
-        raise InputError(f"{name}: is a folder; {EXPECTED}") from None
-    except ImportError as error:
-        raise InputError(f"{name}: this kind of URL needs another package ({error})") from None
-    except Exception as error:  # every file system behind fsspec raises its own kinds
-        detail = " ".join(str(error).split())[:200]
-        raise InputError(f"{name}: cannot be read ({type(error).__name__}: {detail})") from None
-    if not data:
-        raise InputError(f"{name}: is empty; {EXPECTED}")
-    return data
-
-
-def _looks_like(data: bytes) -> str:
-    start = data[:64].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html")):
-        return "is a web page, not a checkpoint"
-    if start.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer (run git lfs pull), not a checkpoint"
-    if data[:2] == b"PK":
-        return "is a zip archive (a torch.save file?)"
-    return "is not a checkpoint"
-
-
-def _official_generator(top: dict[str, Any], name: str) -> Generator:
-    record = top.get(name)
-    if not isinstance(record, ModuleRecord):
-        found = ", ".join(sorted(str(key) for key in top)[:10]) or "nothing"
-        raise InputError(f"checkpoint has no network {name} (found: {found})")
-    return _filled(Generator, generator_config(record).to_dict(), named_tensors(record), name)
-
-
-def _from_official(top: dict[str, Any], for_training: bool) -> tuple[Generator, Discriminator | None, dict[str, Any]]:
-    generator = _official_generator(top, "G_ema")
-    metadata: dict[str, Any] = {"format": "official"}
+def _ours(contents: Contents) -> Checkpoint:
+    header = contents.header
+    parts = {name: network.tensors for name, network in contents.networks.items()}
+    config = NetworkConfig.from_dict(header.get("generator"))
+    generator = filled(Generator, config.to_dict(), parts.get("generator", {}), "generator")
     discriminator = None
-    if isinstance(top.get("D"), ModuleRecord):
+    if header.get("discriminator") is not None:
+        kwargs = DiscriminatorConfig.from_dict(header["discriminator"]).to_dict()
+        discriminator = filled(Discriminator, kwargs, parts.get("discriminator", {}), "discriminator")
+    metadata = header.get("metadata")
+    known = (metadata if isinstance(metadata, dict) else {}) | {"format": "labelfactory"}
+    return Checkpoint(generator, discriminator, contents.sha256, config, known)
+
+
+def _theirs(contents: Contents, for_training: bool) -> Checkpoint:
+    network = contents.generator
+    if network is None:
+        found = ", ".join(sorted([*contents.networks, *contents.loose])[:10]) or "nothing"
+        raise InputError(f"checkpoint has no network G_ema (found: {found})")
+    averaged = next((name for name in EMA_NAMES if contents.networks.get(name) is network), "generator")
+    generator, metadata = _generator(contents, network, averaged)
+    if averaged == "generator":
+        metadata["weights"] = "not averaged: the file has no moving average of the generator's"
+    discriminator = None
+    theirs = next((contents.networks[name] for name in ("D", "d", "discriminator") if name in contents.networks), None)
+    if theirs is not None:
         try:
-            kwargs = discriminator_config(top["D"]).to_dict()
-            discriminator = _filled(Discriminator, kwargs, named_tensors(top["D"]), "D")
+            discriminator = _discriminator(theirs)
         except InputError as error:
             if for_training:
                 raise
             metadata["discriminator"] = f"not loaded: {error}"  # whoever only samples does not need it
-    return generator, discriminator, metadata
+    trained = None
+    plain = next((contents.networks[name] for name in ("G", "g") if name in contents.networks), None)
+    if for_training and plain is not None and plain is not network:
+        trained = _generator(contents, plain, "G")[0]
+    config = NetworkConfig.from_dict(generator.config)
+    return Checkpoint(generator, discriminator, contents.sha256, config, metadata, trained)
 
 
-def _from_safetensors(data: bytes) -> tuple[Generator, Discriminator | None, dict[str, Any]]:
-    try:
-        tensors = safetensors.torch.load(data)
-        (length,) = struct.unpack("<Q", data[:8])
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][HEADER])
-    except KeyError:
-        raise InputError(f"safetensors file has no {HEADER!r} header; {EXPECTED}") from None
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        detail = " ".join(str(error).split())[:120]
-        raise InputError(f"safetensors file is truncated or damaged ({detail})") from None
-    if not isinstance(header, dict) or header.get("format") != 1:
-        raise InputError("safetensors file is of another format version; this release reads format 1")
-    generator = _filled(
-        Generator, NetworkConfig.from_dict(header.get("generator")).to_dict(), _part(tensors, "generator"), "generator"
-    )
-    discriminator = None
-    if header.get("discriminator") is not None:
-        kwargs = DiscriminatorConfig.from_dict(header["discriminator"]).to_dict()
-        discriminator = _filled(Discriminator, kwargs, _part(tensors, "discriminator"), "discriminator")
-    metadata = header.get("metadata")
-    return generator, discriminator, (metadata if isinstance(metadata, dict) else {}) | {"format": "labelfactory"}
+def _generator(contents: Contents, network: Network, part: str) -> tuple[Generator, dict[str, Any]]:
+    """The generator under official names, whoever named its weights."""
+    metadata: dict[str, Any] = {"format": "official"}
+    if is_tensorflow(network.names):
+        metadata["format"] = "tensorflow"
+        tensors = from_tensorflow(network.tensors, network.settings)
+        shapes = generator_shapes(tensors) | _clamp_of(network)
+    elif is_rosinality(network.names):
+        metadata["format"] = "rosinality"
+        tensors = from_rosinality(network.tensors)
+        shapes = generator_shapes(tensors)
+    else:
+        config = generator_config(network)
+        if network.record is not None:
+            return filled(Generator, config.to_dict(), network.tensors, part), metadata
+        metadata["format"] = "state dict"
+        tensors, shapes = dict(network.tensors), config.to_dict()
+    config = NetworkConfig.from_dict(shapes)
+    average = contents.loose.get("latent_avg")
+    if "mapping.w_avg" not in tensors and isinstance(average, Tensor):
+        tensors["mapping.w_avg"] = average.flatten()
+    known = "mapping.w_avg" in tensors
+    if not known:
+        tensors["mapping.w_avg"] = torch.zeros(config.w_dim)
+    generator = filled(Generator, config.to_dict(), completed(tensors, config, Generator), part)
+    if not known:
+        metadata["w_avg"] = "estimated: the file has no mean style vector"
+        generator.mapping.w_avg.copy_(_estimated_mean(generator))
+    return generator, metadata
 
 
-def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
+def _clamp_of(network: Network) -> dict[str, Any]:
+    clamp = network.settings.get("conv_clamp")
+    return {"conv_clamp": float(clamp)} if isinstance(clamp, int | float) and not isinstance(clamp, bool) else {}
 
 
-def _filled(kind: type[Network], kwargs: dict[str, Any], tensors: dict[str, Tensor], part: str) -> Network:
-    """The network with these weights; names and shapes are compared before memory is taken for it."""
-    with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in kind(**kwargs).state_dict().items()}
-    for name, shape in expected.items():
-        if name not in tensors:
-            raise InputError(f"{part} has no {name}; its config asks for shape {list(shape)}")
-        if tuple(tensors[name].shape) != shape:
-            raise InputError(
-                f"{part}'s {name} has shape {list(tensors[name].shape)}; its config asks for {list(shape)}"
-            )
-        if not tensors[name].is_floating_point() or not tensors[name].isfinite().all():
-            raise InputError(f"{part}'s {name} holds values that are not finite numbers")
-    unknown = sorted(set(tensors) - set(expected))
-    if unknown:
-        raise InputError(f"{part} holds {unknown[0]}, which its config does not ask for")
-    network = kind(**kwargs)
-    network.load_state_dict({name: tensors[name].float() for name in expected})
-    return network.eval().requires_grad_(False)
+@torch.no_grad()
+def _estimated_mean(generator: Generator) -> Tensor:
+    z = np.random.default_rng(0).standard_normal((MEAN_SAMPLES, generator.z_dim), dtype=np.float32)
+    classes = None
+    if generator.c_dim:
+        classes = torch.eye(generator.c_dim)[torch.arange(MEAN_SAMPLES) % generator.c_dim]
+    return generator.mapping(torch.from_numpy(z), classes)[:, 0].mean(0)
+
+
+def _discriminator(network: Network) -> Discriminator:
+    if network.record is not None and not network.of_tensorflow():
+        return filled(Discriminator, discriminator_config(network).to_dict(), network.tensors, "D")
+    tensors = network.tensors
+    if network.of_tensorflow():
+        tensors = discriminator_from_tensorflow(tensors)
+    elif "final_linear.1.weight" in tensors:
+        tensors = discriminator_from_rosinality(tensors)
+    config = DiscriminatorConfig(**discriminator_shapes(tensors))
+    return filled(Discriminator, config.to_dict(), completed(tensors, config, Discriminator), "D")

@@ -16,6 +16,8 @@ class _Config:
 
     def __post_init__(self) -> None:
         for field in fields(self):
+            if field.name not in _RULES:
+                continue
             value, rule = getattr(self, field.name), _RULES[field.name]
             if value is None and rule.get("optional"):
                 continue
@@ -31,8 +33,11 @@ class _Config:
             raise InputError(f"network config: channel_base is {base}; expected at least the resolution {resolution}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: the arguments of the network, and what a file's header holds."""
-        return asdict(self)
+        """Plain values: the arguments of the network, and what a file's header holds; rare ones where they differ."""
+        values = asdict(self)
+        rare = {field.name: field.default for field in fields(self) if field.name in RARE}
+        kept = {name: value for name, value in values.items() if name not in rare or value != rare[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
     @classmethod
     def from_dict(cls: type[AnyConfig], values: Any) -> AnyConfig:
@@ -45,6 +50,9 @@ class _Config:
             raise InputError(f"network config: unknown setting {', '.join(unknown)}")
         if type(values.get("conv_clamp")) is int:
             values = values | {"conv_clamp": float(values["conv_clamp"])}
+        for name in ("start", "channels", "resample_filter"):  # lists in files
+            if isinstance(values.get(name), list):
+                values = values | {name: tuple(values[name])}
         try:
             return cls(**values)
         except TypeError as error:
@@ -63,7 +71,17 @@ _RULES: dict[str, dict[str, Any]] = {
     "conv_clamp": {"real": True, "low": 1e-6, "high": 1e6, "optional": True},
     "mbstd_group_size": {"optional": True},
     "cmap_dim": {"optional": True},
+    "mapping_lr": {"real": True, "low": 1e-6, "high": 1e3},
 }
+RARE = (
+    "start",
+    "channels",
+    "architecture",
+    "mapping_lr",
+    "use_noise",
+    "resample_filter",
+)  # parts that few forks change
+ARCHITECTURES = ("skip", "orig", "resnet")
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,12 @@ class NetworkConfig(_Config):
     channel_base, channel_max
                        a layer at resolution r has min(channel_base // r, channel_max) feature maps
     conv_clamp         activations are clamped to +-this (None: not); half precision (float16) needs 256
+    start              height and width of the learned constant; pictures have its shape
+    channels           feature maps of each resolution from 4 up, where they follow no rule; else None
+    architecture       "skip" (every resolution adds to the picture), "orig" or "resnet" (the last one makes it)
+    mapping_lr         factor of the mapping network's weights
+    use_noise          noise inputs
+    resample_filter    taps of the low-pass filter along an axis, an even number of them, symmetric
     """
 
     z_dim: int
@@ -90,6 +114,26 @@ class NetworkConfig(_Config):
     channel_base: int = 32768
     channel_max: int = 512
     conv_clamp: float | None = None
+    start: tuple[int, ...] = (4, 4)
+    channels: tuple[int, ...] | None = None
+    architecture: str = "skip"
+    mapping_lr: float = 0.01
+    use_noise: bool = True
+    resample_filter: tuple[float | int, ...] = (1, 3, 3, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        taps = self.resample_filter
+        whole = [*self.start, *(self.channels or ())]
+        if len(self.start) != 2 or not all(type(n) is int and 1 <= n <= MAX_WIDTH for n in whole):
+            raise InputError(f"network config: start {self.start}, channels {self.channels}: expected whole numbers")
+        if self.channels is not None and len(self.channels) != self.img_resolution.bit_length() - 2:
+            raise InputError(f"network config: channels {self.channels}: expected one for each resolution from 4 up")
+        if self.architecture not in ARCHITECTURES or type(self.use_noise) is not bool:
+            raise InputError(f"network config: architecture {self.architecture!r}: expected {', '.join(ARCHITECTURES)}")
+        numbers = all(type(tap) in (int, float) and abs(tap) < 1e6 for tap in taps)
+        if len(taps) not in (2, 4, 6) or not numbers or tuple(taps) != tuple(taps[::-1]) or not sum(taps):
+            raise InputError(f"network config: resample_filter {taps}: expected 2, 4 or 6 taps that are symmetric")
 
 
 @dataclass(frozen=True)

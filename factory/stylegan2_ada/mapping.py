@@ -47,14 +47,16 @@ class Mapping(nn.Module):
 
     w_avg: Tensor
 
-    def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, layers: int = 8) -> None:
+    def __init__(
+        self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, layers: int = 8, lr_mul: float = 0.01
+    ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, layers
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
         features = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * layers
         for i in range(layers):
-            setattr(self, f"fc{i}", FullyConnected(features[i], features[i + 1], lr_mul=0.01, lrelu=True))
+            setattr(self, f"fc{i}", FullyConnected(features[i], features[i + 1], lr_mul=lr_mul, lrelu=True))
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 

@@ -1,45 +1,17 @@
-"""From the passive records of an official pickle to a config and named tensors."""
+"""The configs of an official pickle's networks, from what they were made with and from their weights."""
 
 import re
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.contents import Network
+from labelfactory.factory.checkpoints.passive_pickle import ModuleRecord
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
-from labelfactory.factory.stylegan2_ada.official_pickle import ModuleRecord
+from labelfactory.factory.stylegan2_ada.shapes import channels_of, filter_of, generator_shapes, resolutions, start_of
 
 # Parts of the architecture that this implementation has in one form only; another value in a file is refused by name.
-_FIXED = {
-    "activation": "lrelu",
-    "resample_filter": [1, 3, 3, 1],
-    "use_noise": True,
-    "lr_multiplier": 0.01,
-    "mbstd_num_channels": 1,
-}
-_MAX_DEPTH, _MAX_TENSORS = 6, 10_000
-
-
-def named_tensors(record: ModuleRecord) -> dict[str, Tensor]:
-    """Parameters and buffers under their full names, as float32."""
-    tensors: dict[str, Tensor] = {}
-
-    def visit(module: ModuleRecord, prefix: str, depth: int) -> None:
-        if depth > _MAX_DEPTH:
-            raise InputError("checkpoint refused: its modules are nested deeper than StyleGAN2-ADA's")
-        for table in ("_parameters", "_buffers"):
-            for name, value in module.table(table).items():
-                if isinstance(value, Tensor):
-                    if len(tensors) >= _MAX_TENSORS:
-                        raise InputError(f"checkpoint refused: it holds more than {_MAX_TENSORS} tensors")
-                    tensors[f"{prefix}{name}"] = value.detach().to(torch.float32)
-        for name, child in module.table("_modules").items():
-            if isinstance(child, ModuleRecord):
-                visit(child, f"{prefix}{name}.", depth + 1)
-
-    visit(record, "", 0)
-    return tensors
+_FIXED = {"activation": "lrelu", "mbstd_num_channels": 1}
+_MAX_DEPTH = 6
 
 
 def _settings(record: ModuleRecord, positional: tuple[str, ...]) -> dict[str, Any]:
@@ -63,12 +35,6 @@ def _settings(record: ModuleRecord, positional: tuple[str, ...]) -> dict[str, An
     return given
 
 
-def _width(record: ModuleRecord, name: str) -> int | None:
-    """Extent 0 of a tensor below the record, such as ``b4.fc.weight``."""
-    tensor = named_tensors(record).get(name)
-    return None if tensor is None or tensor.ndim == 0 else int(tensor.shape[0])
-
-
 def _clamp(record: ModuleRecord, given: dict[str, Any]) -> float | None:
     """As the layers hold it: its default differs between official versions."""
     found: list[Any] = []
@@ -86,32 +52,45 @@ def _clamp(record: ModuleRecord, given: dict[str, Any]) -> float | None:
     return float(clamp) if type(clamp) is int else clamp
 
 
-def _mapping_layers(record: ModuleRecord, given: dict[str, Any]) -> Any:
+def _mapping_layers(network: Network, given: dict[str, Any]) -> Any:
     """Counted where they are, else as given: a discriminator without classes has none."""
-    counted = [name for name in named_tensors(record) if re.fullmatch(r"mapping\.fc\d+\.weight", name)]
+    counted = [name for name in network.names if re.fullmatch(r"mapping\.fc\d+\.weight", name)]
     return len(counted) or given.get("num_layers", 8)
 
 
-def generator_config(record: ModuleRecord) -> NetworkConfig:
-    """Config of an official ``Generator``; ``InputError`` where a part is missing or unsupported."""
+def generator_config(network: Network) -> NetworkConfig:
+    """Config of an official ``Generator``; ``InputError`` where a part is missing or unsupported.
+
+    What a fork changed is read from the weights: the constant's shape, the filter, channels that follow no rule.
+    """
+    record = network.record
+    if record is None:
+        return NetworkConfig.from_dict(generator_shapes(network.tensors))
     names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
     given = _settings(record, names)
+    if type(given.get("img_resolution")) is not int:  # forks of other shapes name height and width
+        given.pop("img_resolution", None)
+        if levels := resolutions(network.names, r"synthesis\.b(\d+)\."):
+            given["img_resolution"] = levels[-1]
     missing = [name for name in names[:5] if name not in given]
     if missing:
         raise InputError(f"checkpoint's {record.class_name} does not say its {', '.join(missing)}")
-    if given.get("architecture", "skip") != "skip":
-        raise InputError(f"checkpoint's generator has architecture {given['architecture']!r}; only 'skip' is supported")
-    return NetworkConfig(
-        **{name: given[name] for name in names[:5]},
-        mapping_layers=_mapping_layers(record, given),
-        channel_base=given.get("channel_base", 32768),
-        channel_max=given.get("channel_max", 512),
-        conv_clamp=_clamp(record, given),
-    )
+    base, most = given.get("channel_base", 32768), given.get("channel_max", 512)
+    rare: dict[str, Any] = start_of(network.tensors) | filter_of(network.tensors)
+    levels = resolutions(network.names, r"synthesis\.b(\d+)\.")
+    if levels and levels[-1] == given["img_resolution"] and type(base) is type(most) is int:
+        rare |= channels_of(network.tensors, levels, base, most)
+    numbers = {name: given[name] for name in names[:5]} | {"channel_base": base, "channel_max": most}
+    numbers |= {"mapping_layers": _mapping_layers(network, given), "conv_clamp": _clamp(record, given)}
+    numbers |= {"architecture": given.get("architecture", "skip"), "use_noise": given.get("use_noise", True)}
+    return NetworkConfig.from_dict(numbers | {"mapping_lr": given.get("lr_multiplier", 0.01)} | rare)
 
 
-def discriminator_config(record: ModuleRecord) -> DiscriminatorConfig:
+def discriminator_config(network: Network) -> DiscriminatorConfig:
     """Config of an official ``Discriminator``; ``InputError`` where a part is missing or unsupported."""
+    record = network.record
+    if record is None:
+        raise InputError("checkpoint's discriminator does not say what it is")
     names = ("c_dim", "img_resolution", "img_channels", "architecture", "channel_base", "channel_max")
     given = _settings(record, names)
     missing = [name for name in names[:3] if name not in given]
@@ -121,12 +100,13 @@ def discriminator_config(record: ModuleRecord) -> DiscriminatorConfig:
         raise InputError(
             f"checkpoint's discriminator has architecture {given['architecture']!r}; only 'resnet' is supported"
         )
+    out = network.tensors.get("b4.out.weight")
     return DiscriminatorConfig(
         **{name: given[name] for name in names[:3]},
         channel_base=given.get("channel_base", 32768),
         channel_max=given.get("channel_max", 512),
         conv_clamp=_clamp(record, given),
         mbstd_group_size=given.get("mbstd_group_size", 4),
-        cmap_dim=_width(record, "b4.out.weight") if given["c_dim"] else None,
-        mapping_layers=_mapping_layers(record, given),
+        cmap_dim=None if not given["c_dim"] or out is None or out.ndim == 0 else int(out.shape[0]),
+        mapping_layers=_mapping_layers(network, given),
     )

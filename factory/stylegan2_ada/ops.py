@@ -6,6 +6,7 @@ precision by casting what enters it; style and demodulation factors are always c
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,20 +18,20 @@ SQRT_HALF = math.sqrt(0.5)
 LRELU_GAIN = math.sqrt(2)
 
 
-def binomial_filter() -> Float[Tensor, "4 4"]:
+def binomial_filter(row: Sequence[float | int] = (1, 3, 3, 1)) -> Float[Tensor, "taps taps"]:
     """The networks' low-pass filter, outer([1,3,3,1]) / 64: unit gain at zero frequency."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 64
+    taps = torch.tensor([float(tap) for tap in row])
+    return torch.outer(taps, taps) / taps.sum().square()
 
 
-def _taps(fir: Float[Tensor, "4 4"], channels: int, gain: float, like: Tensor) -> tuple[Tensor, Tensor]:
+def _taps(fir: Float[Tensor, "taps taps"], channels: int, gain: float, like: Tensor) -> tuple[Tensor, Tensor]:
     """Depthwise row and column kernels of a separable filter with unit sum."""
-    taps = (fir.sum(dim=0) * math.sqrt(gain)).to(like.dtype)
-    return taps.view(1, 1, 1, 4).expand(channels, 1, 1, 4), taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1)
+    taps, n = (fir.sum(dim=0) * math.sqrt(gain)).to(like.dtype), len(fir)
+    return taps.view(1, 1, 1, n).expand(channels, 1, 1, n), taps.view(1, 1, n, 1).expand(channels, 1, n, 1)
 
 
 def fir_filter(
-    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"], padding: int, gain: float = 1.0
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "taps taps"], padding: int, gain: float = 1.0
 ) -> Float[Tensor, "batch channels out_height out_width"]:
     """Low-pass filters with zero padding on every side; eight taps a pixel (rows, then columns) instead of sixteen."""
     channels = x.shape[1]
@@ -40,13 +41,13 @@ def fir_filter(
 
 
 def upsample2x(
-    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "4 4"]
+    x: Float[Tensor, "batch channels height width"], fir: Float[Tensor, "taps taps"]
 ) -> Float[Tensor, "batch channels out_height out_width"]:
     """Zero insertion and the filter with gain 4, as a transposed convolution that never builds the zeros."""
-    channels = x.shape[1]
+    channels, cut = x.shape[1], len(fir) // 2 - 1
     row, column = _taps(fir, channels, 4.0, x)
-    x = F.conv_transpose2d(x, row, groups=channels, stride=(1, 2), padding=(0, 1))
-    return F.conv_transpose2d(x, column, groups=channels, stride=(2, 1), padding=(1, 0))
+    x = F.conv_transpose2d(x, row, groups=channels, stride=(1, 2), padding=(0, cut))
+    return F.conv_transpose2d(x, column, groups=channels, stride=(2, 1), padding=(cut, 0))
 
 
 def convolve(
@@ -58,7 +59,7 @@ def convolve(
     kernel = weight.shape[-1]
     if up == 2:
         x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        x = fir_filter(x, _required(fir), padding=1, gain=4.0)
+        x = fir_filter(x, _required(fir), padding=len(_required(fir)) // 2 - 1, gain=4.0)
         return x if bias is None else x + bias[:, None, None]
     if down == 2 and kernel == 1:
         # Filter and 1x1 convolution as one dense 4x4: more products, but in the one operation that hardware is best at.
@@ -78,7 +79,7 @@ def modulated_conv2d(
     x: Float[Tensor, "batch in_channels height width"],
     weight: Float[Tensor, "out_channels in_channels kernel kernel"],
     style: Float[Tensor, "batch in_channels"],
-    fir: Float[Tensor, "4 4"] | None = None,
+    fir: Float[Tensor, "taps taps"] | None = None,
     up: int = 1,
     demodulate: bool = True,
     gain: float = 1.0,

@@ -20,8 +20,8 @@ from labelfactory.factory.stylegan2_ada.draws import Choices, FakeChoices, draw_
 from labelfactory.factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
 from labelfactory.factory.stylegan2_ada.presets import Recipe
+from labelfactory.factory.symmetry import dihedral_each, element
 from labelfactory.factory.training.adaptive_augment import AdaController, AugmentPipe, augment
-from labelfactory.factory.training.augment_geometry import blit
 from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import World, share
 from labelfactory.interpreters.array_types import Float
@@ -261,9 +261,7 @@ class Trainer:
         mine, batch = torch.cat(self.shares), self.recipe.batch
         coming = real_indices(len(self.data), self.images_seen + batch, batch, self.recipe.seed)
         images = self.data.float_batch([choices.reals[i] for i in mine], then=[coming[i] for i in mine])
-        no_shift = torch.zeros(len(mine), 2, dtype=torch.long)
-        device = self.world.device
-        turned = blit(*(t.to(device) for t in (images, choices.flip[mine], choices.turns[mine], no_shift)))
+        turned = dihedral_each(images.to(self.world.device), element(choices.flip[mine], choices.turns[mine]))
         return list(turned.split(len(self.shares[0])))
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.pixels import from_uint8
 from labelfactory.factory.training.image_files import is_image, open_source
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.pictures import SUFFIXES, frames_of
@@ -98,7 +99,7 @@ class ImageDataset:
         self, indices: Sequence[int], then: Sequence[int] = ()
     ) -> Float[Tensor, "batch channels height width"]:
         """Images in [-1, 1]."""
-        return self.batch(indices, then).float() / 127.5 - 1
+        return from_uint8(self.batch(indices, then))
 
     def _stack(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([self._decode(self.names[i]) for i in indices])

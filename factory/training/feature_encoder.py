@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from labelfactory.errors import InputError
+from labelfactory.factory.pixels import from_uint8
 from labelfactory.factory.training.adaptive_augment import AugmentPipe, augment
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.whole_files import whole_file
 
 SIZE = 64
 Images = UInt8[Tensor, "_ channels height width"]
-Encoder = Callable[[Images], Float[Tensor, "_ features"]]
+Features = Callable[[Images], Float[Tensor, "_ features"]]
 
 
 class DomainEncoder(nn.Module):
@@ -51,7 +52,7 @@ class DomainEncoder(nn.Module):
 
 
 def _prepare(images: Images) -> Float[Tensor, "images channels size size"]:
-    x = images.float() / 127.5 - 1
+    x = from_uint8(images)
     if x.shape[-1] == SIZE:
         return x
     return F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=x.shape[-1] > SIZE, align_corners=False)
@@ -85,7 +86,7 @@ def save_encoder(encoder: DomainEncoder, path: Path) -> None:
         file.write(save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
 
 
-def load_encoder(path: str | os.PathLike[str], channels: int) -> Encoder:
+def load_encoder(path: str | os.PathLike[str], channels: int) -> Features:
     """An encoder of the default kind (``.safetensors``), or any TorchScript module (``.pt``).
 
     A TorchScript module is called with 8-bit RGB images ``[N, 3, H, W]`` (with ``return_features=True`` if it takes
@@ -109,7 +110,7 @@ def load_encoder(path: str | os.PathLike[str], channels: int) -> Encoder:
     return _scripted(module, name)
 
 
-def _scripted(module: torch.nn.Module, name: str) -> Encoder:
+def _scripted(module: torch.nn.Module, name: str) -> Features:
     @torch.no_grad()
     def encode(images: Images) -> Float[Tensor, "_ features"]:
         parts = []

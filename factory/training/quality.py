@@ -10,7 +10,7 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.training.dataset import ImageDataset
-from labelfactory.factory.training.feature_encoder import Encoder, Images
+from labelfactory.factory.training.feature_encoder import Features, Images
 from labelfactory.factory.training.feature_metrics import (
     Diversity,
     diversity,
@@ -116,7 +116,7 @@ class Yardstick:
     meets itself. Raises ``InputError`` where there are too few images.
     """
 
-    def __init__(self, train: Images, reference: Images, encoder: Encoder, seed: int = 0) -> None:
+    def __init__(self, train: Images, reference: Images, encoder: Features, seed: int = 0) -> None:
         if len(train) < 32 or len(reference) < 16:
             raise InputError("quality needs 32 training and 16 reference images or more")
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))

@@ -38,7 +38,7 @@ def evaluate_generator(
     from labelfactory.factory.quality_report import Report, kept_generators, open_alike
     from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
     from labelfactory.factory.training.dataset import ImageDataset
-    from labelfactory.factory.training.feature_encoder import Encoder, load_encoder, save_encoder, train_encoder
+    from labelfactory.factory.training.feature_encoder import Features, load_encoder, save_encoder, train_encoder
     from labelfactory.factory.training.quality import HEADING, Yardstick, all_images, table_row
 
     if count < 16:
@@ -54,7 +54,7 @@ def evaluate_generator(
         train, held_out = train[~every], train[every]
     if encoder is None or not encoder.exists():
         trained = train_encoder(train, seed=seed, progress=True)
-        encode: Encoder = trained.encode
+        encode: Features = trained.encode
         if encoder is not None:
             save_encoder(trained, encoder)
     else:

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from labelfactory.flows.options import Device
+from labelfactory.interpreters.formats.table import WRITERS
 
 
 def export_labels(
     labels: Annotated[str, typer.Option(help="Folder of a label set, or builtin:NAME.")],
     out: Annotated[Path, typer.Option(help="New folder to write.")],
-    format: Annotated[str, typer.Option(help="label-studio or labelme.")] = "label-studio",
+    format: Annotated[str, typer.Option(help=f"{' or '.join(WRITERS)}.")] = "label-studio",
     interpreter: Annotated[
         Path | None, typer.Option(help="Interpreter whose masks are put where nobody has labelled yet.")
     ] = None,
@@ -28,10 +29,11 @@ def export_labels(
     from labelfactory.errors import InputError
     from labelfactory.factory.labels.feature_maps import load_labels
     from labelfactory.factory.labels.proposing import predict_masks
-    from labelfactory.interpreters.formats import export_label_studio, export_labelme
+    from labelfactory.interpreters.formats import Work
+    from labelfactory.interpreters.formats import export_labels as write
+    from labelfactory.interpreters.formats.table import writer
 
-    if format not in ("label-studio", "labelme"):
-        raise InputError(f"format: {format!r}; expected label-studio or labelme")
+    writer(format)  # a wrong name is said before the work
     if out.exists():
         raise InputError(f"{out}: exists already; name a new folder")
     label_set = load_labels(labels)
@@ -41,15 +43,6 @@ def export_labels(
     if interpreter is not None:
         masks, scores, version = predict_masks(label_set, interpreter, generator, device)
     masks |= {s.name: s.mask for s in label_set if s.labelled}
-    if format == "labelme":
-        export_labelme(label_set, out, masks)
-        typer.echo(
-            f"{out}: {len(label_set)} pictures, {len(masks)} with masks; "
-            f"open it with: labelme {out} --labels {out}/labels.txt"
-        )
-        return
-    export_label_studio(label_set, out, masks, url_prefix=url_prefix, model_version=version, scores=scores)
-    typer.echo(
-        f"{out}: {len(label_set)} tasks, {len(masks)} with masks; "
-        "import tasks.json into a project that uses labeling_config.xml"
-    )
+    work = Work(label_set, masks, version, scores, url_prefix)
+    for line in write(work, out, format):
+        typer.echo(line)

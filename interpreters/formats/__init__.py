@@ -6,7 +6,7 @@ from labelfactory.interpreters.formats.table import FORMATS
 from labelfactory.lazy import face
 
 if TYPE_CHECKING:
-    from labelfactory.interpreters.formats.exporter import export_label_studio, export_labelme
+    from labelfactory.interpreters.formats.exporter import Work, export_labels
     from labelfactory.interpreters.formats.importer import ImportReport, import_labels
     from labelfactory.interpreters.formats.table import detect_format
     from labelfactory.interpreters.formats.values import Reading, ValuesReport, WantedChannel, import_values
@@ -17,9 +17,9 @@ __all__ = [
     "Reading",
     "ValuesReport",
     "WantedChannel",
+    "Work",
     "detect_format",
-    "export_label_studio",
-    "export_labelme",
+    "export_labels",
     "import_labels",
     "import_values",
 ]
@@ -28,7 +28,7 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "labelfactory.interpreters.formats.exporter": ("export_label_studio", "export_labelme"),
+        "labelfactory.interpreters.formats.exporter": ("Work", "export_labels"),
         "labelfactory.interpreters.formats.importer": ("ImportReport", "import_labels"),
         "labelfactory.interpreters.formats.table": ("detect_format",),
         "labelfactory.interpreters.formats.values": ("Reading", "ValuesReport", "WantedChannel", "import_values"),

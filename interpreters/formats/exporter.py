@@ -1,68 +1,70 @@
-"""A label set for labelling tools: pictures, and masks to start from as predictions."""
+"""A label set for a labelling tool: pictures, and the labels that are there to start from.
 
-import base64
+To add a tool: a function ``write(root, work)`` in its format's module and a line in ``table.WRITERS``.
+"""
+
 import io
-import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from labelfactory.interpreters.formats import label_studio, labelme
-from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
-from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.formats.table import writer
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.whole_files import whole_folder
 
 
-def export_label_studio(
-    labels: LabelSet,
-    folder: str | os.PathLike[str],
-    masks: Mapping[str, np.ndarray],
-    *,
-    url_prefix: str | None = None,
-    model_version: str = "",
-    scores: Mapping[str, float] | None = None,
-) -> None:
-    """Write ``tasks.json`` and ``labeling_config.xml`` for a Label Studio project into a new folder.
+@dataclass(frozen=True)
+class Work:
+    """What a person gets to work on.
 
-    Arguments:
-        masks: by sample name; becomes the task's prediction. Samples without one are plain tasks.
-        url_prefix: address that the browser finds the set's images under, such as ``/data/local-files/?d=set/images/``;
-            None puts each picture into its task.
-        model_version, scores: what made the masks and how uncertain it was of each; Label Studio can sort by it.
+    Attributes:
+        labels: pictures, key points and values.
+        masks: by sample name, to start from: those of the set, or what an interpreter says. Others have none.
+        model_version, scores: what made the masks and how uncertain it was of each sample, where a tool shows that.
+        url_prefix: address that a browser finds the set's images under; None puts them into what is written.
+    """
+
+    labels: LabelSet
+    masks: Mapping[str, UInt8[np.ndarray, "height width"]]
+    model_version: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    url_prefix: str | None = None
+
+
+def export_labels(work: Work, folder: str | os.PathLike[str], format: str) -> list[str]:
+    """Write a new folder for a tool of ``table.WRITERS``; what a person should know of it, in lines.
+
+    No tool draws continuous labels: they go along as ``values/NAME.npy``.
 
     Raises:
-        InputError: the folder exists.
+        InputError: the folder exists and is not empty, or there is no such format.
     """
-    tasks = []
-    for s in labels:
-        image = f"{url_prefix}{s.name}.png" if url_prefix is not None else _data_address(s)
-        score = (scores or {}).get(s.name)
-        tasks.append(label_studio.task(s.name, image, masks.get(s.name), labels.classes, model_version, score))
+    write = writer(format)
+    values = {s.name: s.values for s in work.labels if s.values is not None}
+    points = sum(int((s.keypoints[:, 2] > 0).sum()) for s in work.labels if s.keypoints is not None)
     with whole_folder(folder) as root:
-        (root / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
-        (root / "labeling_config.xml").write_text(label_studio.labeling_config(labels.classes), encoding="utf-8")
+        do = write(root, work).replace("{out}", str(folder))
+        for name, array in values.items():
+            (root / "values").mkdir(exist_ok=True)
+            out = io.BytesIO()
+            np.save(out, array.astype("<f4"), allow_pickle=False)
+            (root / "values" / f"{name}.npy").write_bytes(out.getvalue())
+    with_points = f" and {points} key points" if points else ""
+    lines = [f"{folder}: {len(work.labels)} pictures, {len(work.masks)} with masks{with_points}; {do}"]
+    if values:
+        channels = ", ".join(c.name for c in work.labels.values)
+        lines.append(
+            f"{Path(folder) / 'values'}: {channels} of {len(values)} samples, which the tool cannot draw; "
+            "import-values reads the folder"
+        )
+    return lines
 
 
-def export_labelme(labels: LabelSet, folder: str | os.PathLike[str], masks: Mapping[str, np.ndarray]) -> None:
-    """Write each sample's picture and, where it has a mask, a labelme file of polygons beside it into a new folder."""
-    with whole_folder(folder) as root:
-        for s in labels:
-            _picture(s).save(root / f"{s.name}.png")
-            if s.name in masks:
-                document = labelme.document(f"{s.name}.png", masks[s.name], labels.classes)
-                (root / f"{s.name}.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        names = [IGNORE_LABEL, *labels.class_names]
-        (Path(root) / "labels.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
-
-
-def _picture(sample: Sample) -> Image.Image:
-    return Image.fromarray(sample.image[..., 0] if sample.image.shape[2] == 1 else sample.image)
-
-
-def _data_address(sample: Sample) -> str:
-    out = io.BytesIO()
-    _picture(sample).save(out, "PNG")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+def picture(image: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
+    """The image of a sample, as it is saved."""
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

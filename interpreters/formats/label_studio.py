@@ -8,21 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from xml.sax.saxutils import quoteattr
-
-import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.interpreters.classes import IGNORE_COLOR
-from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Drawing
+from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.label_studio_results import add_results
 from labelfactory.interpreters.formats.names import image_names, image_size
-from labelfactory.interpreters.formats.rle import encode_brush
 from labelfactory.interpreters.formats.source import Source
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 
 BRUSH_MASK = re.compile(r"^task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<label>.+)-\d+$")
 
@@ -134,59 +128,3 @@ def task_names(task: Any, where: str) -> tuple[str, ...]:
         place = "it" if flat else '"data"'
         raise InputError(f'{where}: {place} names no image; expected an "image" address or our "sample"')
     return tuple(dict.fromkeys(n for n in found if n))
-
-
-def task(
-    sample: str,
-    image: str,
-    mask: UInt8[np.ndarray, "height width"] | None,
-    classes: tuple[LabelClass, ...],
-    model_version: str = "",
-    score: float | None = None,
-) -> dict[str, Any]:
-    """One task for Label Studio's import; with a mask, a brush region a class to correct, "not labelled" among them.
-
-    Class 0 is what remains undrawn; only a mask that is nothing else has a region of it.
-
-    ``image`` is an address that the browser can open, or a ``data:`` address with the picture in it.
-    """
-    out: dict[str, Any] = {"data": {"image": image, "sample": sample}}
-    if mask is None:
-        return out
-    height, width = mask.shape
-    names = {i: c.name for i, c in enumerate(classes)} | {IGNORE_INDEX: IGNORE_LABEL}
-    drawn = [v for v in np.unique(mask).tolist() if v] or [0]
-    out["predictions"] = [
-        {
-            "model_version": model_version,
-            **({} if score is None else {"score": score}),
-            "result": [
-                {
-                    "id": f"{sample}-{i}",
-                    "type": "brushlabels",
-                    "from_name": "brush",
-                    "to_name": "image",
-                    "original_width": width,
-                    "original_height": height,
-                    "image_rotation": 0,
-                    "value": {"format": "rle", "rle": encode_brush(mask == i), "brushlabels": [names[i]]},
-                }
-                for i in drawn
-            ],
-        }
-    ]
-    return out
-
-
-def labeling_config(classes: tuple[LabelClass, ...]) -> str:
-    """The labelling interface (XML) that fits ``task``: brush and polygons, all classes and "not labelled"."""
-    offered = [*classes, LabelClass(IGNORE_LABEL, IGNORE_COLOR)]
-    labels = "\n".join(
-        f'    <Label value={quoteattr(c.name)} background="#{c.color[0]:02x}{c.color[1]:02x}{c.color[2]:02x}"/>'
-        for c in offered
-    )
-    return (
-        '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
-        f'  <BrushLabels name="brush" toName="image">\n{labels}\n  </BrushLabels>\n'
-        f'  <PolygonLabels name="polygon" toName="image">\n{labels}\n  </PolygonLabels>\n</View>\n'
-    )

@@ -25,6 +25,9 @@ from labelfactory.interpreters.formats.drawing import (
 from labelfactory.interpreters.formats.rle import MAX_PIXELS, decode_brush
 from labelfactory.interpreters.pictures import open_picture
 
+HIDDEN = "hidden"
+"""The note on a point that is in the image but not to be seen (visibility 1 in COCO); the tool has no word for it."""
+
 MARKS = {"points": "polygon", "rle": "brush", "imageDataURL": "bitmask", "radiusX": "ellipse", "width": "rectangle"}
 """Which entry of a region's value tells what it is, where its type is the mere "labels"; a key point has none."""
 
@@ -75,7 +78,7 @@ def _add(drawing: Drawing, result: Any, key: str, size: tuple[int, int], where: 
     height, width = _image_size(drawing, result, size, where)
     if kind == "keypoint":
         x, y = (_length(value, k, s, where) for k, s in (("x", width), ("y", height)))
-        drawing.keypoints.append(Keypoint(label, x, y, where))
+        drawing.keypoints.append(Keypoint(label, x, y, where, not _hidden(result, where)))
     else:
         drawing.shapes.append(Shape(label, _region(kind, value, height, width, where), where))
 
@@ -92,6 +95,12 @@ def _image_size(drawing: Drawing, result: Any, size: tuple[int, int], where: str
         raise InputError(f"{where}: image size {width:g} x {height:g} differs from that of the shapes before")
     drawing.size = int(height), int(width)
     return drawing.size
+
+
+def _hidden(result: Any, where: str) -> bool:
+    """Whether a point's note says that it is in the image but not to be seen."""
+    meta = field(result, "meta", dict, where, {})
+    return HIDDEN in (meta["text"] if isinstance(meta.get("text"), list) else [meta.get("text")])
 
 
 def _length(value: dict[str, Any], key: str, size: int, where: str) -> float:

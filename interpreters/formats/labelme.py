@@ -11,11 +11,9 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.checked_json import checked, field, read_json
 from labelfactory.interpreters.formats.drawing import (
     FAR,
-    IGNORE_LABEL,
     Bitmap,
     Drawing,
     Ellipse,
@@ -27,9 +25,8 @@ from labelfactory.interpreters.formats.drawing import (
     outline,
 )
 from labelfactory.interpreters.formats.format import Format
-from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.formats.source import Source
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 
 HIDDEN = "hidden"
 """The flag of a point that is in the image but not to be seen (COCO's visibility 1); labelme itself has no word."""
@@ -120,36 +117,3 @@ def _bitmap(text: str, points: list[tuple[float, float]], where: str) -> Bitmap:
             f"{where}: mask is {pixels.shape[1]} x {pixels.shape[0]}, its corners span {x1 - x0 + 1} x {y1 - y0 + 1}"
         )
     return Bitmap(pixels, x0, y0)
-
-
-def document(
-    image_path: str, mask: UInt8[np.ndarray, "height width"], classes: tuple[LabelClass, ...]
-) -> dict[str, Any]:
-    """What a labelme file of this mask holds: a polygon a connected region, exact to the pixel when read back.
-
-    Outer regions come first, what lies in their holes is drawn over them. Class 0 is what remains where nothing
-    is drawn, so its regions appear only inside others. ``image_path`` is relative to the file.
-    """
-    height, width = mask.shape
-    names = {i: c.name for i, c in enumerate(classes)} | {IGNORE_INDEX: IGNORE_LABEL}
-    shapes = [
-        {
-            "label": names[value],
-            "points": points.astype(float).tolist(),
-            "group_id": None,
-            "description": "",
-            "shape_type": "polygon",
-            "flags": {},
-            "mask": None,
-        }
-        for value, points in components(mask)
-    ]
-    return {
-        "version": "5.5.0",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": image_path,
-        "imageData": None,
-        "imageHeight": height,
-        "imageWidth": width,
-    }

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 from labelfactory.errors import InputError
 
 if TYPE_CHECKING:  # the names alone are needed for a command's help
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from labelfactory.interpreters.formats.exporter import Work
     from labelfactory.interpreters.formats.format import Format
     from labelfactory.interpreters.formats.source import Source
 
@@ -29,6 +33,9 @@ FORMATS = {
 }
 """Name of every format that is read, to the module and class that reads it."""
 
+WRITERS = {"label-studio": f"{HERE}.label_studio_tasks:write", "labelme": f"{HERE}.labelme_files:write"}
+"""Name of every labelling tool that a label set is written for, to the function that writes (``exporter.py``)."""
+
 
 def open_format(name: str) -> "Format":
     """The reader called ``name``. InputError for a name that is not in the table."""
@@ -37,6 +44,15 @@ def open_format(name: str) -> "Format":
     module, _, cls = FORMATS[name].partition(":")
     made: Format = getattr(import_module(module), cls)()
     return made
+
+
+def writer(name: str) -> "Callable[[Path, Work], str]":
+    """The function that writes for the tool called ``name``. InputError for one that is not in the table."""
+    if name not in WRITERS:
+        raise InputError(f"format: {name!r}; expected {' or '.join(WRITERS)}")
+    module, _, function = WRITERS[name].partition(":")
+    write: Callable[[Path, Work], str] = getattr(import_module(module), function)
+    return write
 
 
 def detect_format(source: "Source") -> str:

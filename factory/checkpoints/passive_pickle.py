@@ -1,14 +1,16 @@
-"""Reads official StyleGAN2-ADA ``.pkl`` files without executing anything that they hold.
+"""Reads pickles of networks without executing anything that they hold.
 
 A pickle is a small program: it names functions and asks for them to be called. Here no name is ever imported. Each
-name on the list below has a handler of ours that rebuilds plain data; every other name ends the reading with an error
-that says which one was asked for. Modules come back as passive records (class name and state), and the Python source
-that official files carry for each class is dropped unread.
+name on the list below has a handler of ours that rebuilds plain data. A class of another package (a network, an
+optimiser's settings, a path) comes back as a passive record of its name and state; a function of Python itself, torch
+or numpy that is not on the list has no business in a checkpoint, and ends the reading with an error that says which one
+was asked for. Python source that official files carry for each class is dropped unread.
 """
 
 import collections
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
@@ -19,12 +21,13 @@ import torch
 from labelfactory.errors import InputError
 
 
-@dataclass
+@dataclass(eq=False)
 class ModuleRecord:
-    """A pickled torch module: its class's name and its ``__dict__``."""
+    """A pickled object of a class: its name and its ``__dict__``, for a torch module the tables of its parts."""
 
     class_name: str
     state: dict[str, Any] = field(default_factory=dict)
+    items: list[Any] = field(default_factory=list)  # of a class that is a list, table or set too
 
     def table(self, name: str) -> dict[str, Any]:
         """``_parameters``, ``_buffers``, ``_modules`` or ``_init_kwargs`` of the module; empty where it has none."""
@@ -44,10 +47,22 @@ class _Name:
 
 
 @dataclass
-class _ArrayRecord:
+class ArrayRecord:
     """A numpy array between its two steps: created empty, then filled by BUILD."""
 
     value: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class StorageRecord:
+    """A tensor's numbers that lie elsewhere in the file, read when a tensor asks for them."""
+
+    read: Callable[[], bytes]
+    dtype: torch.dtype
+
+    def storage(self) -> torch.TypedStorage:
+        data = torch.frombuffer(bytearray(self.read()) or bytearray(1), dtype=torch.uint8)
+        return torch.storage.TypedStorage(wrap_storage=data.untyped_storage(), dtype=self.dtype, _internal=True)
 
 
 @dataclass
@@ -72,10 +87,12 @@ def _storage_from_bytes(data: bytes) -> torch.TypedStorage:
     return loaded
 
 
-def _rebuild_tensor(
-    storage: torch.TypedStorage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> torch.Tensor:
+def _rebuild_tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> torch.Tensor:
     """The tensor, copied: a view beyond its storage or blown up by strides of zero is refused."""
+    if isinstance(storage, StorageRecord):
+        storage = storage.storage()
+    if not isinstance(size, tuple) or not isinstance(stride, tuple):
+        raise InputError("checkpoint refused: a tensor without a valid storage, size or stride")
     numbers = (offset, *size, *stride)
     if not isinstance(storage, torch.TypedStorage) or not all(type(n) is int and 0 <= n < 2**40 for n in numbers):
         raise InputError("checkpoint refused: a tensor without a valid storage, size or stride")
@@ -118,6 +135,16 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _rebuild_typed(
+    storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], _: Any, __: Any, dtype: Any, *___: Any
+) -> torch.Tensor:
+    """A tensor whose storage has no type of its own."""
+    known = DTYPES.get(getattr(dtype, "name", ""))
+    if not isinstance(storage, StorageRecord) or known is None:
+        raise InputError("checkpoint refused: a tensor without a valid storage or type")
+    return _rebuild_tensor(StorageRecord(storage.read, known), offset, size, stride)
+
+
 _HANDLERS: dict[str, Callable[..., Any]] = {
     "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
     "dnnlib.util.EasyDict": lambda *args: dict(*args),
@@ -127,19 +154,49 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "torch.storage._load_from_bytes": _storage_from_bytes,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v3": _rebuild_typed,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "copyreg._reconstructor": lambda cls, *_: ModuleRecord(str(cls)),
     "torch.Size": lambda *args: tuple(*args),
     "torch.device": lambda *args: ":".join(str(arg) for arg in args),
     "numpy.dtype": lambda code, *_: _DTypeRecord(str(code)),
 }
 for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _HANDLERS[f"{_core}._reconstruct"] = lambda *_: _ArrayRecord()
+    _HANDLERS[f"{_core}._reconstruct"] = lambda *_: ArrayRecord()
     _HANDLERS[f"{_core}.scalar"] = _numpy_scalar
 
 # Known names that are data, never called.
-_CONSTANTS = {f"torch.{name}" for name in ("float32", "float16", "bfloat16", "float64", "int64", "int32", "uint8")}
-_CONSTANTS.add("numpy.ndarray")
-_OLD_MODULES = {"__builtin__": "builtins"}
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (*_FLOATS, *_WHOLE)}
+STORAGES = {
+    "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
+    "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool, "UntypedStorage": torch.uint8,
+}  # fmt: skip
+_CONSTANTS = {f"torch.{name}" for name in DTYPES} | {"numpy.ndarray", "builtins.object"}
+_CONSTANTS |= {f"torch.{name}" for name in STORAGES} | {"torch.storage.UntypedStorage"}
+_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+# Leftovers of a training's settings: classes that hold nothing but values.
+_HARMLESS = (
+    "pathlib",
+    "argparse",
+    "datetime",
+    "enum",
+    "decimal",
+    "uuid",
+    "types.SimpleNamespace",
+    "torch.nn",
+    "torch.optim",
+)
+
+
+def _foreign(name: str) -> bool:
+    """Whether a name can only be a class or function of somebody's package, which is never loaded here."""
+    root = name.split(".")[0]
+    known = root in sys.stdlib_module_names or root in ("torch", "numpy", "nt", "posix")
+    return root.isidentifier() and (not known or any(name.startswith(f"{m}.") or name == m for m in _HARMLESS))
 
 
 class _Unpickler(pickle._Unpickler):
@@ -150,26 +207,30 @@ class _Unpickler(pickle._Unpickler):
 
     stack: list[Any]  # the base class's, which its stub leaves out
     pop_mark: Callable[[], list[Any]]
+    storage_of: Callable[[Any], StorageRecord] | None = None
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         found = _Name(_OLD_MODULES.get(module, module), name)
-        container = found.module.startswith("torch.nn.") and "." not in name
-        if str(found) in _HANDLERS or str(found) in _CONSTANTS or container:
+        if str(found) in _HANDLERS or str(found) in _CONSTANTS or _foreign(str(found)):
             return found
-        raise InputError(f"checkpoint refused: it asks for {found}, which no StyleGAN2-ADA checkpoint needs")
+        raise InputError(f"checkpoint refused: it asks for {found}, which no checkpoint of a generator needs")
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise InputError("checkpoint refused: it asks for an object outside the file (persistent id)")
+    def persistent_load(self, pid: Any) -> StorageRecord:
+        if self.storage_of is None:
+            raise InputError("checkpoint refused: it asks for an object outside the file (persistent id)")
+        return self.storage_of(pid)
 
     def _call(self, function: Any, args: Any) -> Any:
+        if isinstance(function, ModuleRecord):  # what a foreign name stands for is called again: still passive
+            return ModuleRecord(function.class_name)
         if not isinstance(function, _Name) or not isinstance(args, tuple):
             raise InputError("checkpoint refused: it calls something that is not a name")
         handler = _HANDLERS.get(str(function))
         if handler is not None:
             return handler(*args)
-        if function.module.startswith("torch.nn."):
-            return ModuleRecord(class_name=function.name)
+        if _foreign(str(function)):
+            return ModuleRecord(class_name=function.name if function.module.startswith("torch.nn.") else str(function))
         raise InputError(f"checkpoint refused: it calls {function}, which is not a function")
 
     def load_reduce(self) -> None:
@@ -179,13 +240,20 @@ class _Unpickler(pickle._Unpickler):
     def load_newobj(self) -> None:
         self.load_reduce()
 
+    def load_newobj_ex(self) -> None:
+        self.stack.pop()  # keywords
+        self.load_reduce()
+
     def load_build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, ModuleRecord) and isinstance(state, dict):
-            target.state.update(state)
+        if isinstance(target, ModuleRecord):
+            parts = state if isinstance(state, tuple) else (state,)  # __dict__ and, of some classes, slots
+            for part in parts:
+                if isinstance(part, dict):
+                    target.state.update(part)
         elif isinstance(target, _DTypeRecord) and isinstance(state, tuple) and len(state) > 1:
             target.order = state[1] if state[1] in ("<", ">", "=", "|") else "="
-        elif isinstance(target, _ArrayRecord) and isinstance(state, tuple) and len(state) == 5:
+        elif isinstance(target, ArrayRecord) and isinstance(state, tuple) and len(state) == 5:
             target.value = _filled_array(*state[1:])
         elif isinstance(target, dict) and isinstance(state, dict):
             target.update(state)  # an EasyDict or OrderedDict with attributes of its own
@@ -194,30 +262,31 @@ class _Unpickler(pickle._Unpickler):
 
     def load_append(self) -> None:
         value, target = self.stack.pop(), self.stack[-1]
-        _plain(target, list).append(value)
+        _items(target, list).append(value)
 
     def load_appends(self) -> None:
         items = self.pop_mark()
-        _plain(self.stack[-1], list).extend(items)
+        _items(self.stack[-1], list).extend(items)
 
     def load_setitem(self) -> None:
         value, key, target = self.stack.pop(), self.stack.pop(), self.stack[-1]
-        _plain(target, dict)[key] = value
+        _items(target, dict)[key] = value
 
     def load_setitems(self) -> None:
         items = self.pop_mark()
-        target = _plain(self.stack[-1], dict)
-        target.update(zip(items[::2], items[1::2], strict=True))
+        _items(self.stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
 
     def load_additems(self) -> None:
         items = self.pop_mark()
-        _plain(self.stack[-1], set).update(items)
+        _items(self.stack[-1], set).update(items)
 
     def _refuse(self) -> NoReturn:
-        raise InputError("checkpoint refused: it uses a pickle instruction that no StyleGAN2-ADA checkpoint needs")
+        raise InputError("checkpoint refused: it uses a pickle instruction that no checkpoint of a generator needs")
 
 
-def _plain(target: Any, kind: type) -> Any:
+def _items(target: Any, kind: type) -> Any:
+    if isinstance(target, ModuleRecord):  # a foreign class that is a table or list too: kept apart, if it is a list
+        return target.items if kind is list else target.state if kind is dict else set()
     if not isinstance(target, kind):
         raise InputError(f"checkpoint refused: it fills a {type(target).__name__} like a {kind.__name__}")
     return target
@@ -232,6 +301,7 @@ def _filled_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> np.ndarray
 for _opcode, _method in {
     pickle.REDUCE: _Unpickler.load_reduce,
     pickle.NEWOBJ: _Unpickler.load_newobj,
+    pickle.NEWOBJ_EX: _Unpickler.load_newobj_ex,
     pickle.BUILD: _Unpickler.load_build,
     pickle.APPEND: _Unpickler.load_append,
     pickle.APPENDS: _Unpickler.load_appends,
@@ -239,21 +309,26 @@ for _opcode, _method in {
     pickle.SETITEMS: _Unpickler.load_setitems,
     pickle.ADDITEMS: _Unpickler.load_additems,
     **dict.fromkeys(
-        (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER),
+        (pickle.INST, pickle.OBJ, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER),
         _Unpickler._refuse,
     ),
 }.items():
     _Unpickler.dispatch[_opcode[0]] = _method
 
 
-def read_official_pickle(data: bytes) -> dict[str, Any]:
-    """The top-level dictionary of an official checkpoint, its networks as ``ModuleRecord``.
+def read_pickle(data: bytes | io.BytesIO, storage_of: Callable[[Any], StorageRecord] | None = None) -> Any:
+    """What a pickle holds: plain data, tensors, arrays, and ``ModuleRecord`` for objects of classes.
 
-    Raises ``InputError``, in one line, for whatever is not such a file: a name outside the list, a truncated or
-    damaged stream, another kind of object.
+    ``storage_of`` answers for the tensors' numbers that lie outside the pickle (files of ``torch.save``). From a stream
+    one pickle is read. Raises ``InputError``, in one line, for a name that has no business here, a truncated or damaged
+    stream.
     """
     try:
-        loaded = _Unpickler(io.BytesIO(data), encoding="ASCII", errors="strict").load()
+        unpickler = _Unpickler(
+            io.BytesIO(data) if isinstance(data, bytes) else data, encoding="latin1", errors="strict"
+        )
+        unpickler.storage_of = storage_of
+        return unpickler.load()
     except InputError:
         raise
     except MemoryError:
@@ -261,6 +336,3 @@ def read_official_pickle(data: bytes) -> dict[str, Any]:
     except Exception as error:  # a damaged stream can fail in any step
         detail = " ".join(str(error).split())[:120]
         raise InputError(f"checkpoint is truncated or damaged ({type(error).__name__}: {detail})") from None
-    if not isinstance(loaded, dict):
-        raise InputError(f"checkpoint holds a {type(loaded).__name__}; expected the networks G, D and G_ema by name")
-    return loaded

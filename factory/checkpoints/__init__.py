@@ -1,0 +1,1 @@
+"""Checkpoint files of every make, read without executing anything."""
