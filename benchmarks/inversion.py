@@ -28,7 +28,7 @@ from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.keypoints import (
     AXIS_KEYPOINTS,
     axis_keypoints,
-    fit_keypoints,
+    heatmaps,
     mean_error,
     pck,
     predict_keypoints,
@@ -127,7 +127,8 @@ def evaluate(generator, labels: LabelSet, train: list, test: list) -> dict[str, 
     def maps(sample) -> list[torch.Tensor]:
         return generator.generate(sample.latent[None]).feature_maps
 
-    fit_keypoints(regressor, ((maps(s), axis_keypoints(s.mask)) for s in train), progress=False)
+    shown = ((maps(s), heatmaps(torch.tensor(axis_keypoints(s.mask)), *s.mask.shape, regressor.sigma)) for s in train)
+    regressor.fit(shown, progress=False, heatmaps=True)
     matrix, points = np.zeros((3, 3), dtype=np.int64), []
     for s in test:
         features = maps(s)

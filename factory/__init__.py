@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from labelfactory.factory.families import open_generator
     from labelfactory.factory.generator import Generated, ImageGenerator
     from labelfactory.factory.production.job import Job
-    from labelfactory.factory.production.line import make_shard, produce
+    from labelfactory.factory.production.line import make_shards, produce
     from labelfactory.factory.production.order import Order
     from labelfactory.factory.production.prepare import prepare
 
@@ -20,7 +20,7 @@ __all__ = [
     "Job",
     "Order",
     "WorkError",
-    "make_shard",
+    "make_shards",
     "open_generator",
     "prepare",
     "produce",
@@ -33,7 +33,7 @@ __getattr__, __dir__ = face(
         "labelfactory.factory.families": ("open_generator",),
         "labelfactory.factory.generator": ("Generated", "ImageGenerator"),
         "labelfactory.factory.production.job": ("Job",),
-        "labelfactory.factory.production.line": ("make_shard", "produce"),
+        "labelfactory.factory.production.line": ("make_shards", "produce"),
         "labelfactory.factory.production.order": ("Order",),
         "labelfactory.factory.production.prepare": ("prepare",),
     },

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.line import open_output
+from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.access import permitted
@@ -42,7 +43,8 @@ class DatasetResult(BaseModel):
     **retries(),
 )
 def prepare_job(order: Order) -> Job:
-    return prepare(order, progress=runtime.deployment.id is None)  # no bars in a worker's log
+    bars = runtime.deployment.id is None  # none in a worker's log
+    return prepare(order, progress=bars, tell=get_run_logger().info)
 
 
 def _shards_name() -> str:
@@ -138,7 +140,8 @@ def generate_dataset(*, execution: Execution = Execution(), **order: Any) -> Dat
     logger = get_run_logger()
     with explained("generate-dataset", runtime.flow_run.parameters or {}):
         job = prepare_job(wanted)
-        logger.info("interpreter %s: %s", "reused" if job.interpreter_reused else "trained", job.interpreter)
+        if execution.runner != "threads":  # the models are for the workers' memory, not for this process
+            forget_models()
         with open_output(job) as store:
             missing = store.missing()
         logger.info("%s: %d of %d shards to make", job.out, len(missing), store.num_shards)

@@ -9,7 +9,7 @@ import time
 
 from labelfactory.errors import WorkError
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.line import make_shard
+from labelfactory.factory.production.render import render_shard
 from labelfactory.flows.faults import StoppedError
 from labelfactory.storage import open_store
 
@@ -34,7 +34,7 @@ def make_group(job: Job, shards: list[int], timeout_s: float, run: str) -> int:
 
     Raises WorkError for a shard that takes longer than ``timeout_s``, StoppedError where the run has ended meanwhile.
     """
-    stop, pairs = _stop_of(run), 0
+    stop = _stop_of(run)
 
     def leave_if_due(_: int) -> None:
         """After every batch: Prefect's own timeouts cannot interrupt a thread."""
@@ -44,8 +44,8 @@ def make_group(job: Job, shards: list[int], timeout_s: float, run: str) -> int:
             raise WorkError(f"shard {shard} takes longer than {timeout_s:g} s: raise execution.shard_timeout_s")
 
     with open_store(job.out, job.storage_options or None) as store:
-        for shard in shards:
+        for shard in store.claim_missing(shards):
             deadline = time.monotonic() + timeout_s
-            record = make_shard(job, shard, store, leave_if_due)
-            pairs += record.stop - record.start
-    return pairs
+            store.write_shard(shard, render_shard(job, *store.shard_range(shard), leave_if_due))
+        ranges = [store.shard_range(shard) for shard in shards]
+    return sum(end - start for start, end in ranges)

@@ -4,16 +4,9 @@ As in Panoptic-DeepLab (arXiv 1911.10194, section 3.2) a heatmap is regressed wh
 every pixel joins one of them; here by the outlines alone, without regressed offsets: one output per pixel is enough.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 import numpy as np
-import torch
-from torch import Tensor
 
-from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Int
-from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 
 PEAK = 0.3  # height from which a peak counts as a centre; a perfect heatmap's is 1
 UNKNOWN = -1  # in maps of object numbers: not labelled
@@ -30,21 +23,6 @@ def centre_heat(objects: Int[np.ndarray, "height width"], sigma: float) -> Float
         heat = np.maximum(heat, np.exp(-squared / (2 * sigma**2)))
     heat[objects == UNKNOWN] = np.nan
     return heat[None].astype(np.float32)
-
-
-def fit_centres(
-    model: FeatureRegressor,
-    samples: Iterable[tuple[Sequence[Tensor], Int[np.ndarray, "height width"]]],
-    seed: int = 0,
-    progress: bool = True,
-    recipe: RegressionRecipe | None = None,
-    pictures: Sequence[int] | None = None,
-) -> dict[str, Any]:
-    """Train on images' feature maps and maps of object numbers (0: none, -1: not labelled)."""
-    if model.kind != "centres":
-        raise InputError(f"a regressor of {model.kind}: expected one made for centres")
-    targets = ((maps, torch.from_numpy(centre_heat(objects, model.sigma))) for maps, objects in samples)
-    return model.fit(targets, seed, progress, recipe, pictures)
 
 
 def peaks(heat: Float[np.ndarray, "height width"], sigma: float) -> Int[np.ndarray, "peaks 2"]:

@@ -3,18 +3,16 @@
 DatasetGAN's second task (arXiv 2104.06490, section 4.4). Coordinates are x, y in pixels; a pixel's centre is at + 0.5.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.regression import FeatureRegressor
 
 VISIBLE = 0.3  # peak height from which a keypoint counts as there; a perfect heatmap's is 1
 
@@ -71,36 +69,6 @@ def decode(maps: Float[Tensor, "*any height width"]) -> Float[Tensor, "*any 3"]:
 
     x, y = column + 0.5 + offset(0, 1), row + 0.5 + offset(1, 0)
     return torch.stack([x, y, peak.clamp(0, 1)], -1)
-
-
-def fit_keypoints(
-    regressor: FeatureRegressor,
-    samples: Iterable[tuple[Sequence[Tensor], Float[np.ndarray, "keypoints 3"]]],
-    seed: int = 0,
-    progress: bool = True,
-    recipe: RegressionRecipe | None = None,
-    crop: Crop | None = None,
-    pictures: Sequence[int] | None = None,
-) -> dict[str, Any]:
-    """Train on images' feature maps and labelled keypoints (x, y, visibility).
-
-    With a crop the coordinates count from its corner, and nothing is known of what lies outside.
-    """
-    if regressor.kind != "keypoints":
-        raise InputError(f"a regressor of {regressor.kind}: expected one made for keypoints")
-
-    def targets() -> Iterable[tuple[Sequence[Tensor], Tensor]]:
-        for maps, points in samples:
-            height, width = regressor.check(maps)
-            if crop is None:
-                yield maps, heatmaps(torch.as_tensor(points), height, width, regressor.sigma)
-            else:
-                target = torch.full((len(points), height, width), torch.nan)
-                inside = heatmaps(torch.as_tensor(points), crop.height, crop.width, regressor.sigma)
-                target[(slice(None), *crop.slices)] = inside
-                yield maps, target
-
-    return regressor.fit(targets(), seed, progress, recipe, pictures)
 
 
 def predict_keypoints(

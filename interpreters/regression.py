@@ -5,6 +5,7 @@ What heatmaps of keypoints and of objects' centres have in common with continuou
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,6 @@ from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.lookup import hypercolumns
 
 FORMAT = "labelfactory-regressor"
-KINDS = ("keypoints", "values", "centres")
 BUDGET = 256 * 2**20  # bytes of working memory beside inputs, outputs and weights
 
 
@@ -49,8 +49,8 @@ class RegressionRecipe:
 class FeatureRegressor(MemberStack):
     """``outputs`` numbers per pixel, from every member.
 
-    kind: what the outputs are, "keypoints" or "centres" (heatmaps) or "values"; names: one for each output; sigma: of
-    the heatmaps, in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured;
+    kind: what the outputs are ("keypoints", "values", "centres", ...); names: one for each output; sigma: of
+    heatmaps, in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured;
     extra: whatever else belongs beside the weights. All are kept in the file.
     """
 
@@ -68,9 +68,10 @@ class FeatureRegressor(MemberStack):
         hidden: Sequence[int] = (128, 32),
         sigma: float = 2.0,
     ):
-        if kind not in KINDS or not 1 <= len(names) <= 64 or not 1 <= members <= 64 or not 0.1 <= sigma <= 100:
+        sound = re.fullmatch("[a-z][a-z0-9_]*", kind) and 1 <= len(names) <= 64
+        if not sound or not 1 <= members <= 64 or not 0.1 <= sigma <= 100:
             raise InputError(
-                f"{kind} of {len(names)} names, {members} members, sigma {sigma}: expected {', '.join(KINDS)}, "
+                f"{kind!r} of {len(names)} names, {members} members, sigma {sigma}: expected the name of a label kind, "
                 "1 to 64 names, 1 to 64 members and a sigma of 0.1 to 100 pixels"
             )
         channels = sum(feature_channels)
@@ -95,6 +96,7 @@ class FeatureRegressor(MemberStack):
         progress: bool = True,
         recipe: RegressionRecipe | None = None,
         pictures: Sequence[int] | None = None,
+        heatmaps: bool = False,
     ) -> dict[str, Any]:
         """Train by least squares on a few images and return the report.
 
@@ -102,11 +104,12 @@ class FeatureRegressor(MemberStack):
         unknown. Each member learns from its own draw of the images (bootstrap), so that members disagree where images
         are missing.
         pictures: which picture each image is a view of (None: each its own); members draw pictures, with all views.
+        heatmaps: half of the pixels to learn from are drawn where a target is above a twentieth of its range.
         Raises InputError where nothing is known or the maps do not fit.
         """
         recipe = recipe or RegressionRecipe()
         generator = torch.Generator().manual_seed(seed)
-        features, targets, image = self._collect(samples, recipe, generator)
+        features, targets, image = self._collect(samples, recipe, generator, heatmaps)
         if pictures is not None:
             if int(image.max()) >= len(pictures):
                 raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
@@ -152,7 +155,11 @@ class FeatureRegressor(MemberStack):
         return {"held_out_error": (errors * scale).tolist(), "error_of_the_mean": (baseline * scale).tolist()}
 
     def _collect(
-        self, samples: Iterable[tuple[Sequence[Tensor], Tensor]], recipe: RegressionRecipe, generator: torch.Generator
+        self,
+        samples: Iterable[tuple[Sequence[Tensor], Tensor]],
+        recipe: RegressionRecipe,
+        generator: torch.Generator,
+        heatmaps: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         features, targets, image = [], [], []
         for number, (maps, target) in enumerate(samples):
@@ -166,7 +173,7 @@ class FeatureRegressor(MemberStack):
             low = flat.nan_to_num(torch.inf).amin(1, keepdim=True)
             high = flat.nan_to_num(-torch.inf).amax(1, keepdim=True)
             hot = ((flat - low) > 0.05 * (high - low)).any(0)
-            parts = (known,) if self.kind == "values" else (known & hot, known & ~hot)
+            parts = (known & hot, known & ~hot) if heatmaps else (known,)
             drawn = [self._draw(part, recipe.pixels_per_image // len(parts), generator) for part in parts]
             pixels = torch.cat(drawn)
             if len(pixels):
@@ -304,8 +311,20 @@ class FeatureRegressor(MemberStack):
     @classmethod
     def load(cls, path: str | Path) -> "FeatureRegressor":
         """Read a file that ``save`` wrote; nothing in it is executed. InputError for anything else."""
+        return cls.from_bytes(cls.read(path), str(path))
+
+    @staticmethod
+    def read(path: str | Path) -> bytes:
+        """The bytes of a file; InputError where it cannot be read."""
         try:
-            content = Path(path).read_bytes()
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: str) -> "FeatureRegressor":
+        """The regressor in a file's bytes; ``path`` begins the message where they hold none."""
+        try:
             tensors = load_tensors(content)
             length = int.from_bytes(content[:8], "little")
             header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][FORMAT])
@@ -315,8 +334,6 @@ class FeatureRegressor(MemberStack):
             model.load_state_dict(tensors, assign=True)
             model.generator_sha256, model.report = str(header["generator_sha256"]), dict(header["report"])
             model.extra = dict(header.get("extra", {}))  # older files have none
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError):
             raise InputError(f"{path}: is not a whole regressor file; train it again") from None
         if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):

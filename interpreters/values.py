@@ -1,18 +1,15 @@
 """Continuous labels from feature maps: one or more numbers per pixel; the ensemble's spread is their uncertainty."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.channels import ValueChannel, check_channels, parse_channel
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.interpreters.regression import FeatureRegressor
 
 
 @dataclass(frozen=True)
@@ -48,19 +45,6 @@ def channels_of(model: FeatureRegressor, where: str) -> tuple[ValueChannel, ...]
     channels = tuple(parse_channel(c, f"{where}: channels[{i}]") for i, c in enumerate(listed))
     check_channels(channels, where)
     return channels
-
-
-def fit_values(
-    model: FeatureRegressor,
-    samples: Iterable[tuple[Sequence[Tensor], Float[np.ndarray, "values height width"]]],
-    seed: int = 0,
-    progress: bool = True,
-    recipe: RegressionRecipe | None = None,
-    pictures: Sequence[int] | None = None,
-) -> dict[str, Any]:
-    """Train on images' feature maps and values of the largest map's size, NaN where nothing is labelled."""
-    targets = ((maps, torch.from_numpy(v.copy())) for maps, v in samples)
-    return model.fit(targets, seed, progress, recipe, pictures)
 
 
 def predict_values(

@@ -1,18 +1,23 @@
 """The product on disk: writing, reading and verifying dataset stores. The format is described in docs/format.md."""
 
+from typing import TYPE_CHECKING
+
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.arrays import ArraySpec
-from labelfactory.storage.dataset import Dataset, open_dataset
-from labelfactory.storage.finalizing import finalize, keep_mask
-from labelfactory.storage.records import CommitRecord, Manifest
-from labelfactory.storage.repairing import repair
-from labelfactory.storage.report import html_report
-from labelfactory.storage.seeds import SEED_RULE, sample_seeds
-from labelfactory.storage.show import contact_sheet
-from labelfactory.storage.spec import ClassInfo, DatasetSpec, ValueInfo
-from labelfactory.storage.store import Store, create_store, open_store
-from labelfactory.storage.verifying import Finding, Report, stored_spec, verify
-from labelfactory.storage.writer import ShardWriter
+from labelfactory.lazy import face
+
+if TYPE_CHECKING:
+    from labelfactory.storage.arrays import ArraySpec, ValueInfo
+    from labelfactory.storage.dataset import Dataset, open_dataset
+    from labelfactory.storage.finalizing import finalize, keep_mask
+    from labelfactory.storage.records import CommitRecord, Manifest
+    from labelfactory.storage.repairing import repair
+    from labelfactory.storage.report import html_report
+    from labelfactory.storage.seeds import SEED_RULE, sample_seeds
+    from labelfactory.storage.show import contact_sheet
+    from labelfactory.storage.spec import ClassInfo, DatasetSpec
+    from labelfactory.storage.store import Store, create_store, open_store
+    from labelfactory.storage.verifying import Finding, Report, stored_spec, verify
+    from labelfactory.storage.writer import ShardWriter
 
 __all__ = [
     "SEED_RULE",
@@ -41,3 +46,22 @@ __all__ = [
     "stored_spec",
     "verify",
 ]
+
+# Loaded when asked for: training a label kind needs to know what arrays are, and neither zarr's codecs nor fsspec.
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "labelfactory.storage.arrays": ("ArraySpec", "ValueInfo"),
+        "labelfactory.storage.dataset": ("Dataset", "open_dataset"),
+        "labelfactory.storage.finalizing": ("finalize", "keep_mask"),
+        "labelfactory.storage.records": ("CommitRecord", "Manifest"),
+        "labelfactory.storage.repairing": ("repair",),
+        "labelfactory.storage.report": ("html_report",),
+        "labelfactory.storage.seeds": ("SEED_RULE", "sample_seeds"),
+        "labelfactory.storage.show": ("contact_sheet",),
+        "labelfactory.storage.spec": ("ClassInfo", "DatasetSpec"),
+        "labelfactory.storage.store": ("Store", "create_store", "open_store"),
+        "labelfactory.storage.verifying": ("Finding", "Report", "stored_spec", "verify"),
+        "labelfactory.storage.writer": ("ShardWriter",),
+    },
+)

@@ -1,7 +1,6 @@
 """The Zarr v3 metadata of a store: one group document with all arrays' documents inside it, and one a array."""
 
 import importlib.metadata
-import math
 from typing import Any
 
 from labelfactory.storage.arrays import ArraySpec
@@ -27,7 +26,6 @@ def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict
             "index_location": "end",
         }
         codecs = [{"name": "sharding_indexed", "configuration": configuration}]
-    fill = "NaN" if isinstance(array.fill_value, float) and math.isnan(array.fill_value) else array.fill_value
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -35,7 +33,7 @@ def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict
         "data_type": array.dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [samples_per_shard, *array.sample_shape]}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": fill,
+        "fill_value": array.fill_value,
         "codecs": codecs,
         "attributes": {},
         "dimension_names": list(array.dims),
@@ -68,16 +66,19 @@ def root_attributes(spec: DatasetSpec, software: dict[str, str]) -> dict[str, An
     }
 
 
-def interpreter_path(spec: DatasetSpec) -> str:
-    """Where a store may keep the interpreter that labelled it; the manifest then vouches for it too."""
-    return f"_models/interpreter-{spec.interpreter_sha256}.safetensors"
+def model_path(kind: str, sha256: str) -> str:
+    """Where a store keeps an "interpreter" or a "regressor"."""
+    return f"_models/{kind}-{sha256}.safetensors"
 
 
 def model_paths(spec: DatasetSpec) -> dict[str, str]:
-    """Path -> sha256 of every model that a store may keep: the interpreter, and what found points, values, centres."""
-    regressors = {sha for sha in (spec.regressor_sha256, spec.value_sha256, spec.centre_sha256) if sha}
-    paths = {f"_models/regressor-{sha}.safetensors": sha for sha in sorted(regressors)}
-    return {interpreter_path(spec): spec.interpreter_sha256, **paths}
+    """Path -> sha256 of every model that a store may keep, so that any machine can go on: the interpreter first, then
+    what made the label arrays. The manifest vouches for them too.
+    """
+    regressors = sorted({array.model for array in spec.label_arrays} - {""})
+    return {model_path("interpreter", spec.interpreter_sha256): spec.interpreter_sha256} | {
+        model_path("regressor", sha256): sha256 for sha256 in regressors
+    }
 
 
 def metadata_documents(spec: DatasetSpec, software: dict[str, str]) -> dict[str, bytes]:

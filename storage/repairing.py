@@ -10,26 +10,29 @@ from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import mask_pixels
 from labelfactory.storage.documents import sha256
 from labelfactory.storage.finalizing import finalize
-from labelfactory.storage.metadata import ROOT, interpreter_path, metadata_documents, model_paths
+from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
 from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.store import Store
 from labelfactory.storage.verifying import Report, find_spec
 
 MakeShard = Callable[[int], Mapping[str, np.ndarray]]
+FindModel = Callable[[str], bytes | None]
+"""From the sha256 of a model's file to its bytes, None where they are not at hand."""
 
 
 def repair(
     report: Report,
     make_shard: MakeShard | None = None,
-    interpreter: bytes | None = None,
+    find_model: FindModel | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Mends what ``report`` found; gives one line for each thing that was mended, and one for each that was not.
 
     Metadata, ``keep``, the manifest and commit records follow from what is sound. Damaged data is re-made by
     ``make_shard(shard)`` (generator and interpreter at hand), and replaces the damaged files only where it is equal to
-    the commit record hash for hash. ``interpreter`` is the bytes of its file, for a store that keeps it.
+    the commit record hash for hash. Models that the store kept, the interpreter as well as those of every label kind,
+    are put back from what ``find_model`` gives.
     """
     backend = open_backend(report.uri, storage_options)
     spec, software, manifest, _ = find_spec(backend)
@@ -42,15 +45,14 @@ def repair(
     if broken:
         backend.write({path: documents[path] for path in broken})
         mended += [f"{path}: rebuilt from {MANIFEST if path == ROOT else 'the spec'}" for path in broken]
-    if interpreter_path(spec) in damaged:
-        if interpreter is not None and sha256(interpreter) == spec.interpreter_sha256:
-            backend.write({interpreter_path(spec): interpreter})
-            mended.append(f"{interpreter_path(spec)}: put back")
-        else:
-            failed.append(f"{interpreter_path(spec)}: can only be put back from the interpreter's own file")
-    for path in model_paths(spec):
-        if path in damaged and path != interpreter_path(spec):
-            failed.append(f"{path}: can only be put back by the command that made the store")
+    for path, wanted in model_paths(spec).items():
+        if path in damaged:
+            data = find_model(wanted) if find_model is not None else None
+            if data is not None and sha256(data) == wanted:
+                backend.write({path: data})
+                mended.append(f"{path}: put back")
+            else:
+                failed.append(f"{path}: can only be put back from the model's own file; give it, or make it again")
     for shard in report.damaged_shards:
         try:
             mended += _repair_shard(store, shard, manifest, damaged, make_shard)

@@ -43,9 +43,8 @@ class ShardEncoder:
     def finish(self) -> bytes:
         """The file's bytes. A last, shorter shard leaves its spare slots absent (sharded) or filled (plain)."""
         if not self.array.per_sample:
-            spare = np.full(
-                (self.slots - self._count, *self.array.sample_shape), self.array.fill_value, dtype_of(self.array)
-            )
+            dtype, shape = dtype_of(self.array), (self.slots - self._count, *self.array.sample_shape)
+            spare = np.full(shape, float(self.array.fill_value), dtype)
             return bytes(self._zstd.encode(b"".join(self._parts) + spare.tobytes()))
         index = np.full((self.slots, 2), _ABSENT, dtype="<u8")
         sizes = np.array([len(part) for part in self._parts], dtype="<u8")

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from labelfactory.errors import InputError
 from labelfactory.palette import OKABE_ITO, color_table, heat, laid_over
+from labelfactory.storage.arrays import ValueInfo
 from labelfactory.storage.dataset import Dataset, open_dataset
 from labelfactory.storage.spec import DatasetSpec
 from labelfactory.whole_files import whole_file
@@ -59,16 +60,32 @@ def uncertainty_top(dataset: Dataset, parts: Sequence[Section]) -> float:
 def value_reach(dataset: Dataset, parts: Sequence[Section]) -> list[tuple[float, float]]:
     """From which to which value each channel is drawn, dark to bright, one for all pictures: what they hold."""
     samples = np.unique(np.concatenate([np.asarray(part.samples) for part in parts]))
-    if not dataset.spec.values:
-        return []
-    values = dataset.read("value", samples).astype(np.float32).reshape(-1, len(dataset.spec.values))
-    return list(zip(values.min(0).tolist(), values.max(0).tolist(), strict=True))[:VALUES_SHOWN]
+    reach = []
+    for values in _channels_read(dataset, samples):
+        known = values[np.isfinite(values)].astype(np.float32)
+        reach.append((float(known.min()), float(known.max())) if known.size else (0.0, 1.0))
+    return reach
+
+
+def shown_channels(spec: DatasetSpec) -> list[tuple[str, int, ValueInfo]]:
+    """Array, place and description of each channel of values that pictures show beside the mask."""
+    pictured = [a for a in spec.by_role("values") if a.dims[1:3] == ("y", "x") and a.channel_dim == 3]
+    return [(a.name, k, info) for a in pictured for k, info in enumerate(a.channels)][:VALUES_SHOWN]
+
+
+def _channels_read(dataset: Dataset, samples: Sequence[int] | Int[np.ndarray, "n"]) -> list[Float[np.ndarray, "n y x"]]:
+    """What ``shown_channels`` names, each array read once."""
+    shown = shown_channels(dataset.spec)
+    arrays = {name: dataset.read(name, samples) for name in dict.fromkeys(name for name, *_ in shown)}
+    return [arrays[name][..., channel] for name, channel, _ in shown]
 
 
 def panels(spec: DatasetSpec, top: float, reach: Sequence[tuple[float, float]]) -> list[str]:
     """What the parts of each picture are, in words."""
-    named = zip(spec.values, reach, strict=False)
-    values = [f"{v.name} (black {low:.3g}, yellow {high:.3g}{' ' * bool(v.unit)}{v.unit})" for v, (low, high) in named]
+    named = zip(shown_channels(spec), reach, strict=False)
+    values = [
+        f"{v.name} (black {low:.3g}, yellow {high:.3g}{' ' * bool(v.unit)}{v.unit})" for (*_, v), (low, high) in named
+    ]
     return ["image", "classes laid over it", f"uncertainty (black 0, yellow {top:.2f} nats)", *values]
 
 
@@ -80,22 +97,21 @@ def triptychs(
 ) -> list[Image.Image]:
     """Image, overlay, uncertainty (``top`` is brightest) and the channels of values that ``reach`` has, enlarged."""
     spec = dataset.spec
-    value = dataset.read("value", samples) if reach else None
+    values = _channels_read(dataset, samples) if reach else []
     image, mask, uncertainty = (dataset.read(name, samples) for name in ("image", "mask", "uncertainty"))
-    points = dataset.read("keypoints", samples) if spec.keypoints else None
+    points = [dataset.read(array.name, samples) for array in spec.by_role("points")]
     factor = max(1, -(-TILE // spec.width))
     pictures = []
     for i in range(len(samples)):
         parts = [np.broadcast_to(image[i], (spec.height, spec.width, 3)), overlay(spec, image[i], mask[i])]
         parts.append(heat(uncertainty[i], 0.0, top))
-        if value is not None:
-            parts += [heat(value[i, ..., k], low, high) for k, (low, high) in enumerate(reach)]
+        parts += [heat(value[i], low, high) for value, (low, high) in zip(values, reach, strict=True)]
         row = np.concatenate(parts, axis=1)
         pictures.append(
             Image.fromarray(row).resize((row.shape[1] * factor, row.shape[0] * factor), Image.Resampling.NEAREST)
         )
-        if points is not None:
-            _rings(ImageDraw.Draw(pictures[-1]), points[i], factor)
+        for named in points:
+            _rings(ImageDraw.Draw(pictures[-1]), named[i], factor)
     return pictures
 
 

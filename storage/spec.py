@@ -4,27 +4,20 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from labelfactory.errors import InputError
-from labelfactory.limits import HALF_MAX, MAX_CLASSES
+from labelfactory.limits import MAX_CLASSES
 from labelfactory.masks import is_thing
-from labelfactory.storage.arrays import ArraySpec
+from labelfactory.storage.arrays import LABEL_ROLES, ArraySpec
 from labelfactory.storage.documents import canonical, sha256
+from labelfactory.storage.label_arrays import ONLY_IF_ANY, arrays_in, fields_of
 
 SHARD_BYTES = 50e6
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
-ADDED = (
-    "regressor_sha256",
-    "keypoint_uncertainty",
-    "values",
-    "value_sha256",
-    "centre_sha256",
-    "crop",
-    "label_precision",
-    "latent_dimension",
-)
+ADDED = ("crop", "label_precision", "latent_dimension", *ONLY_IF_ANY)
 # Facts that no sample depends on: stores that differ in these alone have the same hash.
 UNHASHED = ("count", "generator", "latent_dimension")
 
@@ -49,37 +42,16 @@ class ClassInfo:
 
 
 @dataclass(frozen=True)
-class ValueInfo:
-    """One channel of the array ``value``: a name, a unit ("" for none) and the range that its numbers stay in."""
-
-    name: str
-    unit: str
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        for bound in ("low", "high"):
-            object.__setattr__(self, bound, float(getattr(self, bound)))
-        if not self.name or not -HALF_MAX <= self.low < self.high <= HALF_MAX:
-            raise InputError(
-                f"value {self.name!r} from {self.low} to {self.high}: expected a name and a range within +-{HALF_MAX}"
-            )
-
-
-@dataclass(frozen=True)
 class DatasetSpec:
     """Identity of a dataset. ``count`` may grow and ``generator`` may move; everything else is fixed for good.
 
     ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB.
     ``truncation`` is StyleGAN's psi; ``keep_quantile`` the share of samples with the lowest uncertainty that readers
-    keep; ``keypoints`` names the columns of an optional ``keypoints`` array, ``regressor_sha256`` what found them;
-    ``keypoint_uncertainty`` adds how sure each is; ``values`` names the channels of an optional array ``value``,
-    ``value_sha256`` what made it; ``instance`` adds a map of objects, ``centre_sha256`` is what found their centres
-    where that was done. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right,
-    or empty for all. ``label_precision`` is that of the labels' products, or empty for what the device does by itself.
-    (``value`` without ``values`` is the older array of one unnamed channel without uncertainty.)
-    ``latent_dimension`` is the name of ``latent``'s second dimension. A store keeps the one that it was created with:
-    "" stands for that of the first releases, "latent", which xarray takes for a coordinate.
+    keep. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right, or empty for all.
+    ``label_precision`` is that of the labels' products, or empty for what the device does by itself. ``label_arrays``
+    are those that a store has beside the ones that every store has. ``latent_dimension`` is the name of ``latent``'s
+    second dimension. A store keeps the one that it was created with: "" stands for that of the first releases,
+    "latent", which xarray takes for a coordinate.
     """
 
     count: int
@@ -97,22 +69,16 @@ class DatasetSpec:
     ignore_index: int = 255
     keep_quantile: float = 0.9
     licence: str = "CC0-1.0"
-    keypoints: tuple[str, ...] = ()
-    value: bool = False
-    instance: bool = False
-    regressor_sha256: str = ""
-    keypoint_uncertainty: bool = False
-    values: tuple[ValueInfo, ...] = ()
-    value_sha256: str = ""
-    centre_sha256: str = ""
     crop: tuple[int, ...] = ()
     label_precision: str = ""
     latent_dimension: str = "latent_channel"
+    label_arrays: tuple[ArraySpec, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("classes", "keypoints", "values", "crop"):
+        for name in ("classes", "crop"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "value", self.value or bool(self.values))
+        in_order = tuple(sorted(self.label_arrays, key=lambda array: array.name))  # however they were put together
+        object.__setattr__(self, "label_arrays", in_order)
         object.__setattr__(self, "truncation", float(self.truncation))
         object.__setattr__(self, "keep_quantile", float(self.keep_quantile))
         for name in ("count", "height", "width", "channels", "latent_dim"):
@@ -130,13 +96,17 @@ class DatasetSpec:
         for name in ("generator_sha256", "interpreter_sha256"):
             value = getattr(self, name)
             _require(re.fullmatch("[0-9a-f]{64}", value) is not None, name, repr(value), "64 hexadecimal digits")
-        for name in ("regressor_sha256", "value_sha256", "centre_sha256"):
-            value, expected = getattr(self, name), "64 hexadecimal digits or nothing"
-            _require(re.fullmatch("([0-9a-f]{64})?", value) is not None, name, repr(value), expected)
         formats = ("", "float32", "bfloat16", "float16")
         _require(self.label_precision in formats, "label_precision", repr(self.label_precision), f"one of {formats}")
-        channels = [info.name for info in self.values]
-        _require(len(set(channels)) == len(channels), "values", channels, "different names")
+        names = [array.name for array in self.arrays()]
+        _require(len(set(names)) == len(names), "arrays", names, "different names")
+        for array in self.label_arrays:
+            _require(array.role in LABEL_ROLES, f"role of {array.name}", array.role, f"one of {list(LABEL_ROLES)}")
+            sizes = dict(zip(array.dims[1:], array.sample_shape, strict=True))
+            fits = sizes.get("y", self.height) == self.height and sizes.get("x", self.width) == self.width
+            _require(fits, f"size of {array.name}", sizes, f"{self.height} rows, {self.width} columns")
+            others = {other.model for other in self.label_arrays if other.head == array.head}
+            _require(len(others) == 1, f"models of {array.head}", sorted(others), "one for all its arrays")
         if self.crop:
             top, bottom, left, right = self.crop if len(self.crop) == 4 else (-1,) * 4
             fits = min(top, left) >= 0 and (bottom - top, right - left) == (self.height, self.width)
@@ -163,60 +133,63 @@ class DatasetSpec:
         return start, min(start + self.samples_per_shard, self.count)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """Every array of the store, in the order in which they are written."""
+        """Every array of the store."""
+        return self._arrays
+
+    @cached_property
+    def _arrays(self) -> tuple[ArraySpec, ...]:
         h, w = self.height, self.width
-        nan, pixels, sample = math.nan, ("sample", "y", "x"), ("sample",)
+        pixels, sample = ("sample", "y", "x"), ("sample",)
         latent = ("sample", self.latent_dimension or "latent")
-        arrays = [
-            ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True),
-            ArraySpec("mask", "uint8", pixels, (h, w), self.ignore_index, True),
-            ArraySpec("uncertainty", "float16", pixels, (h, w), nan, True),
-            ArraySpec("uncertainty_score", "float32", sample, (), nan, False),
-            ArraySpec("seed", "uint64", sample, (), 0, False),
-            ArraySpec("latent", "float32", latent, (self.latent_dim,), nan, False),
-        ]
-        if self.keypoints:
-            points: tuple[str, ...] = ("sample", "keypoint", "coordinate")
-            arrays.append(ArraySpec("keypoints", "float32", points, (len(self.keypoints), 3), nan, False))
-        if self.keypoint_uncertainty:
-            arrays.append(
-                ArraySpec("keypoint_uncertainty", "float32", ("sample", "keypoint"), (len(self.keypoints),), nan, False)
-            )
-        if self.values:
-            for name in ("value", "value_uncertainty"):
-                dims = (*pixels, "value_channel")
-                arrays.append(ArraySpec(name, "float16", dims, (h, w, len(self.values)), nan, True))
-        elif self.value:
-            arrays.append(ArraySpec("value", "float16", pixels, (h, w), nan, True))
-        if self.instance:
-            arrays.append(ArraySpec("instance", "uint16", pixels, (h, w), 0, True))
-        return (*arrays, ArraySpec("keep", "bool", sample, (), False, False, written_last=True))
+        return (
+            ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True, "image"),
+            ArraySpec("mask", "uint8", pixels, (h, w), self.ignore_index, True, "mask"),
+            ArraySpec("uncertainty", "float16", pixels, (h, w), "NaN", True, "uncertainty"),
+            ArraySpec("uncertainty_score", "float32", sample, (), "NaN", False, "score"),
+            ArraySpec("seed", "uint64", sample, (), 0, False, "seed"),
+            ArraySpec("latent", "float32", latent, (self.latent_dim,), "NaN", False, "latent"),
+            *self.label_arrays,
+            ArraySpec("keep", "bool", sample, (), False, False, "keep", written_last=True),
+        )
+
+    def by_role(self, *roles: str) -> tuple[ArraySpec, ...]:
+        """The arrays that are there for any of these (keys of ``arrays.ROLES``)."""
+        return tuple(array for array in self.arrays() if array.role in roles)
+
+    def of_role(self, role: str) -> ArraySpec | None:
+        """The first array that is there for this, None where there is none."""
+        return next(iter(self.by_role(role)), None)
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """Label kinds whose arrays the store has, each with the sha256 of its model ("" where it needs none)."""
+        return {array.head: array.model for array in self.label_arrays}
 
     def shard_arrays(self) -> tuple[ArraySpec, ...]:
         """The arrays that a shard's owner writes (all but ``keep``)."""
         return tuple(array for array in self.arrays() if not array.written_last)
 
     def to_json(self) -> dict[str, Any]:
-        document = dataclasses.asdict(self)
-        document["classes"] = [
-            {**document_class, "color": list(document_class["color"])} for document_class in document["classes"]
-        ]
-        for name in ("keypoints", "values", "crop"):
-            document[name] = list(document[name])
+        document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del document["label_arrays"]
+        document["classes"] = [dataclasses.asdict(info) | {"color": list(info.color)} for info in self.classes]
+        document["crop"] = list(self.crop)
+        document |= fields_of(self.label_arrays, self.height, self.width)
         return {name: value for name, value in document.items() if value or name not in ADDED}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "DatasetSpec":
         """The spec in a store's root attributes; other keys are left alone."""
         try:
-            names = {field.name for field in dataclasses.fields(cls)}
+            names = {field.name for field in dataclasses.fields(cls)} - {"label_arrays"}
             values = {name: document[name] for name in names if name in document or name not in ADDED}
             values.setdefault("latent_dimension", "")
-            values["values"] = tuple(ValueInfo(**info) for info in values.get("values", ()))
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
             )
-            return cls(**values | {name: tuple(values.get(name, ())) for name in ("keypoints", "crop")})
+            values["crop"] = tuple(values.get("crop", ()))
+            values["label_arrays"] = arrays_in(document, document["height"], document["width"])
+            return cls(**values)
         except (KeyError, TypeError) as error:
             raise InputError(f"the store's root attributes do not describe a dataset: {error!r}") from error
 

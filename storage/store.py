@@ -6,7 +6,7 @@ The protocol, and why a crash between any two of its steps loses nothing, is in 
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,15 +58,17 @@ class Store:
         """The shard's commit record, None where it has no valid one: then the shard does not exist."""
         return self.records([shard])[0]
 
-    def records(self, shards: list[int] | range | None = None) -> list[CommitRecord | None]:
+    def records(self, shards: Sequence[int] | None = None) -> list[CommitRecord | None]:
         """The commit records of some shards, or of all."""
         shards = range(self.num_shards) if shards is None else shards
         found = self.backend.read_many([commit_path(shard) for shard in shards])
         return [self.valid_record(shard, data) for shard, data in zip(shards, found, strict=True)]
 
-    def missing(self) -> list[int]:
-        """Shards without a valid commit record. Looks at the records alone, not at the data."""
-        return [shard for shard, record in enumerate(self.records()) if record is None]
+    def missing(self, shards: Sequence[int] | None = None) -> list[int]:
+        """Shards (of these, or of all) without a valid commit record. Looks at the records alone, not at the data."""
+        shards = range(self.num_shards) if shards is None else shards
+        found = self.records(shards)
+        return [shard for shard, record in zip(shards, found, strict=True) if record is None]
 
     def manifest(self) -> Manifest | None:
         """The manifest, None where the store is not finished."""
@@ -92,14 +94,14 @@ class Store:
         if claim is not None:
             claim.release()
 
-    def claim_missing(self, wait: bool = True) -> Iterator[int]:
-        """Yields missing shards that are now this process's to make, until none is missing.
+    def claim_missing(self, shards: Sequence[int] | None = None, wait: bool = True) -> Iterator[int]:
+        """Yields missing shards (of these, or of all) that are now this process's to make, until none is missing.
 
         Several processes may run this at once: each shard goes to one of them. At the end it waits for the shards that
         others still make, and takes those over whose maker has died; ``wait=False`` ends instead. Every yielded shard
         must be written (``write_shard``, also by a ``ShardWriter``) or given back with ``release``.
         """
-        missing, pause = self.missing(), POLL_S
+        missing, pause = self.missing(shards), POLL_S
         while missing:
             idle = True
             for shard in missing:
@@ -114,8 +116,7 @@ class Store:
             pause = min(2 * pause, LONGEST_POLL_S) if idle else POLL_S
             if idle:
                 time.sleep(pause)
-            found = self.records(missing)
-            missing = [shard for shard, record in zip(missing, found, strict=True) if record is None]
+            missing = self.missing(missing)
 
     def close(self) -> None:
         """Releases every claim."""

@@ -13,16 +13,13 @@ from jaxtyping import Float32
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend
 from labelfactory.storage.backends.opening import open_backend
-from labelfactory.storage.checks import mask_pixels, value_problem
+from labelfactory.storage.checks import mask_pixels, mask_problem, problem
 from labelfactory.storage.finalizing import keep_files, keep_mask
 from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
 from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
-from labelfactory.storage.seeds import sample_seeds
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
 from labelfactory.storage.store import Store, read_spec, spec_of
-
-RULED = ("mask", "seed", "uncertainty_score")  # the arrays whose content must obey a rule together
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def _verify_shard(backend: Backend, spec: DatasetSpec, manifest: Manifest | None
         findings.append(Finding(shard, path, "is not the record that the manifest states"))
     if findings or record is None:
         return result
-    arrays = {}
+    scores = None
     for array in spec.shard_arrays():
         path = array.chunk_path(shard)
         data, info = backend.read_many([path])[0], record.files[path]
@@ -192,29 +189,24 @@ def _verify_shard(backend: Backend, spec: DatasetSpec, manifest: Manifest | None
             except WorkError as error:
                 findings.append(Finding(shard, path, f"does not decode: {error}"))
             else:
-                if array.name == "value" and spec.values and (problem := value_problem(spec, values)) is not None:
-                    findings.append(Finding(shard, path, problem))
-                if array.name in RULED:  # the rest only had to decode: keeping it would cost memory
-                    arrays[array.name] = values
-    if not findings:
-        findings += _content_findings(spec, record, arrays)
-        result.scores = arrays["uncertainty_score"]
+                wrong = problem(spec, array, values, record.start)
+                if array.role == "mask":
+                    wrong = _mask_problem(spec, record, mask_pixels(values))
+                if wrong is not None:
+                    findings.append(Finding(shard, path, wrong))
+                if array.role == "score":
+                    scores = values
+    result.scores = None if findings else scores
     return result
 
 
-def _content_findings(spec: DatasetSpec, record: CommitRecord, arrays: dict[str, np.ndarray]) -> Iterator[Finding]:
-    """What bytes can be as committed and still be wrong about."""
-    shard, paths = record.shard, {array.name: array.chunk_path(record.shard) for array in spec.arrays()}
-    if not np.array_equal(arrays["seed"], sample_seeds(spec.seed, record.start, record.stop)):
-        yield Finding(shard, paths["seed"], "seeds break the seed rule")
-    if not np.isfinite(arrays["uncertainty_score"]).all():
-        yield Finding(shard, paths["uncertainty_score"], "has values that are not finite")
-    pixels = mask_pixels(arrays["mask"])
+def _mask_problem(spec: DatasetSpec, record: CommitRecord, pixels: list[int]) -> str | None:
+    """Bytes can be as committed and the record still say something else of them."""
     counted = [*pixels[: len(spec.classes)], pixels[spec.ignore_index]]
-    if sum(counted) != sum(pixels):
-        yield Finding(shard, paths["mask"], f"has values that are neither a class nor {spec.ignore_index}")
-    elif counted != [*record.class_pixels, record.ignored_pixels]:
-        yield Finding(shard, paths["mask"], "has other pixel counts than its record states")
+    stated = [*record.class_pixels, record.ignored_pixels]
+    return mask_problem(spec, pixels) or (
+        None if counted == stated else "has other pixel counts than its record states"
+    )
 
 
 def _check_keep(

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from labelfactory.storage import ClassInfo, DatasetSpec, Store, ValueInfo, finalize, sample_seeds
+from labelfactory.storage.arrays import ROLES
+from labelfactory.storage.label_arrays import arrays_in
 
 SPEC = DatasetSpec(
     count=10,
@@ -25,8 +27,22 @@ SPEC = DatasetSpec(
 VALUES = (ValueInfo("depth", "m", 0.0, 10.0), ValueInfo("slope", "", -1.0, 1.0))
 
 
-def make_spec(**changes: Any) -> DatasetSpec:
-    return replace(SPEC, **changes)
+def make_spec(
+    keypoints: tuple[str, ...] = (),
+    value: bool = False,
+    instance: bool = False,
+    values: tuple[ValueInfo, ...] = (),
+    **changes: Any,
+) -> DatasetSpec:
+    """Label arrays as stores of today state them: which there are, and by hash what made them."""
+    made_by = {name: changes.pop(name) for name in list(changes) if name in MADE_BY}
+    document = {"keypoints": keypoints, "value": value, "instance": instance, **made_by}
+    document["values"] = [info.to_json() for info in values]
+    spec = replace(SPEC, **changes)
+    return replace(spec, label_arrays=(*spec.label_arrays, *arrays_in(document, spec.height, spec.width)))
+
+
+MADE_BY = ("regressor_sha256", "keypoint_uncertainty", "value_sha256", "centre_sha256", "arrays")
 
 
 def make_arrays(spec: DatasetSpec, shard: int) -> dict[str, np.ndarray]:
@@ -45,12 +61,13 @@ def make_arrays(spec: DatasetSpec, shard: int) -> dict[str, np.ndarray]:
             "uncertainty_score": np.float32(rng.random()),
             "seed": seed,
             "latent": rng.standard_normal(spec.latent_dim, dtype=np.float32),
-            "keypoints": rng.random((len(spec.keypoints), 3), dtype=np.float32) * 6,
-            "value": rng.random((*shape, *([len(spec.values)] if spec.values else []))).astype(np.float16),
-            "value_uncertainty": rng.random((*shape, len(spec.values))).astype(np.float16),
-            "keypoint_uncertainty": rng.random(len(spec.keypoints), dtype=np.float32),
-            "instance": rng.integers(0, 5, shape, dtype=np.uint16),
         }
+        for array in sorted(spec.label_arrays, key=lambda a: list(ROLES).index(a.role)):
+            if array.role == "objects":
+                sample[array.name] = rng.integers(0, 5, array.sample_shape, dtype=np.uint16)
+            else:
+                numbers = rng.random(array.sample_shape) * (6 if array.role == "points" else 1)
+                sample[array.name] = numbers.astype(array.dtype)
         samples.append(sample)
     return {array.name: np.stack([sample[array.name] for sample in samples]) for array in spec.shard_arrays()}
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from interpreter_world import calm
 
-from labelfactory.errors import InputError
-from labelfactory.interpreters.centres import UNKNOWN, centre_heat, fit_centres, peaks, split_regions
+from labelfactory.interpreters.centres import UNKNOWN, centre_heat, peaks, split_regions
 from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.regression import FeatureRegressor
 
@@ -100,11 +99,10 @@ def test_a_regressor_learns_where_the_centres_are() -> None:
         return [torch.from_numpy((np.concatenate([heat, truth[None] > 0]) + noise).astype(np.float32))[None]], truth
 
     model = FeatureRegressor((2,), ("centre",), "centres", members=3, sigma=3.0)
-    fit_centres(model, [scene(i) for i in range(6)], progress=False)
+    taught = [(maps, torch.from_numpy(centre_heat(truth, model.sigma))) for maps, truth in map(scene, range(6))]
+    model.fit(taught, progress=False, heatmaps=True)
     for seed in range(20, 23):
         maps, truth = scene(seed)
         heat = model.mean_and_spread(maps)[0][0, 0].numpy()
         assert len(peaks(heat, 3.0)) == 2
         assert same_partition(truth, split_regions((truth > 0).astype(np.int64), heat, 3.0)) > 0.9
-    with pytest.raises(InputError, match="expected one made for centres"):
-        fit_centres(FeatureRegressor((2,), ("a",)), [], progress=False)

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
-from labelfactory.factory.heads.centres import objects_in_masks, read_objects, train_centres
+from labelfactory.factory.heads.centres import Centres, objects_in_masks, read_objects, train_centres
 from labelfactory.factory.heads.head import load_regressor
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
@@ -33,7 +33,7 @@ def test_a_store_whose_objects_are_told_apart_by_their_centres(tiny_world: TinyW
         shard_size=8, device="cpu", centres=str(tmp_path / "centres.safetensors"),
     )  # fmt: skip
     job = prepare(order, progress=False)
-    assert job.spec.instance
+    assert job.spec.by_role("objects")[0].model == job.spec.heads["centres"] != ""
     produce(job, progress=False)
     dataset = open_dataset(order.out, keep=False)
     latent, masks, ids = (dataset.read(name, range(8)) for name in ("latent", "mask", "instance"))
@@ -43,7 +43,7 @@ def test_a_store_whose_objects_are_told_apart_by_their_centres(tiny_world: TinyW
         np.testing.assert_array_equal(found > 0, mask == 1)
         expected, _ = label_instances(mask, [1], heat=warm, sigma=1.0)
         assert (expected == found).mean() > 0.95  # peaks within rounding of another batch
-    np.testing.assert_array_equal(render_shard(replace(job, regressors={}), 0, 8)["instance"], ids)
+    np.testing.assert_array_equal(render_shard(replace(job, heads={}), 0, 8)["instance"], ids)
 
 
 def test_objects_come_from_pictures_of_numbers_or_from_masks(tiny_world: TinyWorld, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_command_and_files_that_do_not_belong(tiny_world: TinyWorld, factory: Fa
     call = ["train-centres", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--members", 2]
     done = factory(*call, "--out", out)
     assert (done.code, done.out.splitlines()[-1]) == (0, f"{out}: centres from 4 images")
-    assert load_regressor(out, tiny_world.generator, "centres").sigma == 3
+    assert load_regressor(out, tiny_world.generator, Centres()).sigma == 3
     done = factory(*call, "--out", tmp_path / "no" / "c.safetensors")
     assert done.code == 2
     model = FeatureRegressor.load(out)
     model.generator_sha256 = "ab" * 32
     model.save(out)
     with pytest.raises(InputError, match="belongs to another generator"):
-        load_regressor(out, tiny_world.generator, "centres")
+        load_regressor(out, tiny_world.generator, Centres())
     FeatureRegressor(model.feature_channels, ("a",)).save(out)
     with pytest.raises(InputError, match="regresses values"):
-        load_regressor(out, tiny_world.generator, "centres")
+        load_regressor(out, tiny_world.generator, Centres())

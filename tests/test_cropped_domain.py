@@ -104,7 +104,7 @@ def test_a_store_of_the_crop(tiny_world: TinyWorld, labels: LabelSet, tmp_path: 
     assert (stored["keypoints"][..., 0] <= 14).all()
     np.testing.assert_array_equal(dataset.read("keypoint_uncertainty", batch), inside.uncertainty.numpy())
     np.testing.assert_array_equal(
-        render_shard(replace(job, regressors={}), 32, 40)["mask"], dataset.read("mask", range(32, 40))
+        render_shard(replace(job, heads={}), 32, 40)["mask"], dataset.read("mask", range(32, 40))
     )
 
 

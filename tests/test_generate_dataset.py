@@ -14,13 +14,14 @@ from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.production.line import make_shard, open_output, produce
-from labelfactory.factory.production.models import model_key
+from labelfactory.factory.production.line import make_shards, open_output, produce
+from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.generate_dataset import generate_dataset
 from labelfactory.flows.runners import Execution
 from labelfactory.storage import Store, open_store
+from labelfactory.storage.metadata import model_path
 
 COUNT, SHARD = 200, 16
 
@@ -157,7 +158,9 @@ def test_a_worker_without_the_interpreter_takes_the_stores_copy(tiny_world, tmp_
     open_output(job).close()
     os.rename(tmp_path / "cache-of-the-first-machine", tmp_path / "gone")
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path / "cache-of-the-second-machine"))
-    assert make_shard(job, 0).stop == SHARD
+    forget_models()  # as in another process
+    make_shards(job, [0])
+    assert open_store(out).record(0).stop == SHARD
     copy = tmp_path / "cache-of-the-second-machine" / "interpreters" / f"{job.spec.interpreter_sha256}.safetensors"
     assert copy.read_bytes() == next((tmp_path / "gone" / "interpreters").iterdir()).read_bytes()
 
@@ -166,13 +169,14 @@ def test_a_damaged_copy_is_refused_and_put_back(tiny_world, tmp_path, monkeypatc
     out = tmp_path / "a.zarr"
     job = prepare(Order(**orders(tiny_world, str(out))), cache=tmp_path / "first", progress=False)
     open_output(job).close()
-    kept = out / model_key("interpreter", job.spec.interpreter_sha256)
+    kept = out / model_path("interpreter", job.spec.interpreter_sha256)
     sound = kept.read_bytes()
     kept.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     os.rename(tmp_path / "first", tmp_path / "gone")
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path / "second"))
+    forget_models()
     with pytest.raises(WorkError, match="is damaged"):
-        make_shard(job, 0)
+        make_shards(job, [0])
     os.rename(tmp_path / "gone", tmp_path / "first")
     open_output(job).close()
     assert kept.read_bytes() == sound

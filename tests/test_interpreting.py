@@ -20,7 +20,7 @@ def test_reused_until_something_differs(tiny_world: TinyWorld, tmp_path: Path) -
     labels = load_labels(tiny_world.labels)
 
     def ensure(labels=labels, settings: InterpreterSettings = FAST) -> tuple[Path, bool]:
-        return ensure_interpreter(tiny_world.generator, labels, settings, tmp_path, progress=False)
+        return ensure_interpreter(tiny_world.generator, labels, settings, tmp_path, progress=False)[:2]
 
     path, reused = ensure()
     assert not reused
@@ -39,10 +39,10 @@ def test_reused_until_something_differs(tiny_world: TinyWorld, tmp_path: Path) -
 
 def test_a_damaged_file_is_made_again(tiny_world: TinyWorld, tmp_path: Path) -> None:
     labels = load_labels(tiny_world.labels)
-    path, _ = ensure_interpreter(tiny_world.generator, labels, FAST, tmp_path, progress=False)
+    path, *_ = ensure_interpreter(tiny_world.generator, labels, FAST, tmp_path, progress=False)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    again, reused = ensure_interpreter(tiny_world.generator, labels, FAST, tmp_path, progress=False)
+    again, reused, *_ = ensure_interpreter(tiny_world.generator, labels, FAST, tmp_path, progress=False)
     assert (again, reused) == (path, False)
     assert path.read_bytes() == whole
 

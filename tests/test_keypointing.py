@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from labelfactory.errors import InputError
 from labelfactory.factory.heads.head import load_regressor
-from labelfactory.factory.heads.keypoints import train_keypoints, with_axis_keypoints
+from labelfactory.factory.heads.keypoints import Keypoints, train_keypoints, with_axis_keypoints
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
@@ -44,7 +44,8 @@ def order(tiny_world: TinyWorld, regressor: Path, tmp_path: Path) -> Order:
 
 def test_a_store_with_keypoints_and_its_coco_export(order: Order, tmp_path: Path) -> None:
     job = prepare(order, progress=False)
-    assert job.spec.keypoints == AXIS_KEYPOINTS
+    [array] = job.spec.by_role("points")
+    assert tuple(channel.name for channel in array.channels) == AXIS_KEYPOINTS
     produce(job, progress=False)
     dataset = open_dataset(order.out, keep=False)
     points = dataset.read("keypoints", np.arange(40))
@@ -81,7 +82,7 @@ def test_the_store_keeps_its_regressor_for_other_machines(
     points = open_dataset(order.out, keep=False).read("keypoints", np.arange(40))
     Path(order.keypoints or "").unlink()
     monkeypatch.setenv("LABELFACTORY_CACHE", str(tmp_path / "elsewhere"))
-    elsewhere = replace(job, regressors={"keypoints": "nowhere"}, interpreter="nowhere")
+    elsewhere = replace(job, heads={"keypoints": "nowhere"}, interpreter="nowhere")
     np.testing.assert_array_equal(render_shard(elsewhere, 32, 40)["keypoints"], points[32:])
 
 
@@ -97,7 +98,7 @@ def test_command_trains_from_masks(tiny_world: TinyWorld, tmp_path: Path, monkey
         CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     result = CliRunner().invoke(app, [str(a) for a in [*arguments, "--axis-of", "bright"]], catch_exceptions=False)
     assert "centre, upper end, lower end from 4 images" in result.output
-    assert load_regressor(out, tiny_world.generator, "keypoints").names == AXIS_KEYPOINTS
+    assert load_regressor(out, tiny_world.generator, Keypoints()).names == AXIS_KEYPOINTS
 
 
 def test_files_that_do_not_belong(order: Order, tiny_world: TinyWorld, regressor: Path, tmp_path: Path) -> None:
@@ -108,6 +109,6 @@ def test_files_that_do_not_belong(order: Order, tiny_world: TinyWorld, regressor
         prepare(replace(order, keypoints=str(tmp_path / "stranger.safetensors")), progress=False)
     FeatureRegressor(model.feature_channels, ("depth",)).save(tmp_path / "depth.safetensors")
     with pytest.raises(InputError, match="regresses values"):
-        load_regressor(tmp_path / "depth.safetensors", tiny_world.generator, "keypoints")
+        load_regressor(tmp_path / "depth.safetensors", tiny_world.generator, Keypoints())
     with pytest.raises(InputError, match="no class 'dark'"):
         with_axis_keypoints(LabelSet.load(tiny_world.labels), "dark")

@@ -13,7 +13,6 @@ from labelfactory.interpreters.keypoints import (
     axis_keypoints,
     decode,
     distances,
-    fit_keypoints,
     heatmaps,
     mean_error,
     pck,
@@ -52,10 +51,16 @@ def scene(seed: int) -> tuple[list[Tensor], np.ndarray]:
     return [coarse[None].float(), features[None].float()], np.float32([[x, y, 2], [x + 3, y, 2]])
 
 
+def taught(scenes: int, visible: tuple[int, int] = (1, 1), sigma: float = 1.5) -> list[tuple[list[Tensor], Tensor]]:
+    """Feature maps and heatmaps; of points that are not visible nothing is known."""
+    shown = [(maps, points * np.float32(visible)[:, None]) for maps, points in map(scene, range(scenes))]
+    return [(maps, heatmaps(torch.from_numpy(points), 16, 16, sigma)) for maps, points in shown]
+
+
 @pytest.fixture(scope="module")
 def trained() -> FeatureRegressor:
     model = FeatureRegressor((3, 3), ("centre", "right"), "keypoints", members=3, hidden=(32,), sigma=1.5)
-    fit_keypoints(model, [scene(i) for i in range(8)], progress=False, recipe=RegressionRecipe(steps=200))
+    model.fit(taught(8), progress=False, recipe=RegressionRecipe(steps=200), heatmaps=True)
     return model
 
 
@@ -79,12 +84,8 @@ def test_features_of_nothing_give_low_confidence_and_high_uncertainty(trained: F
 
 def test_unlabelled_points_are_not_learned() -> None:
     model = FeatureRegressor((3, 3), ("centre", "right"), "keypoints", members=1, hidden=(8,))
-    half = [(maps, points * np.float32([[1], [0]])) for maps, points in (scene(i) for i in range(4))]
     with pytest.raises(InputError, match="no labelled sample knows right"):
-        fit_keypoints(model, half, progress=False)
-    wrong = FeatureRegressor((3, 3), ("depth",))
-    with pytest.raises(InputError, match="expected one made for keypoints"):
-        fit_keypoints(wrong, half, progress=False)
+        model.fit(taught(4, visible=(1, 0)), progress=False, heatmaps=True)
 
 
 def test_metrics_count_labelled_points_only() -> None:

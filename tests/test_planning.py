@@ -84,7 +84,7 @@ def test_requests_of_a_shard_are_those_of_the_real_protocol():
         assert isinstance(store.backend, RemoteBackend)
         store.backend.fs = CountedRequests(store.backend.fs, counts)
         arrays = [make_arrays(spec, shard) for shard in range(store.num_shards)]
-        for shard in range(store.num_shards):  # as factory.production.make_shard does it
+        for shard in range(store.num_shards):  # as factory.production.line.make_shards does it
             assert store.record(shard) is None
             assert store.claim(shard)
             assert store.record(shard) is None

@@ -14,7 +14,8 @@ from tiny_world import TinyWorld
 from labelfactory.errors import InputError
 from labelfactory.factory.latents import latents
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.line import make_shard, open_output, produce
+from labelfactory.factory.production.line import make_shards, open_output, produce
+from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.interpreters import StyleInterpreter
@@ -110,7 +111,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(order: Order, tmp_path: Pa
     made(replace(order, out=str(tmp_path / "whole")))
     job = prepare(order, progress=False)
     open_output(job).close()
-    make_shard(job, 1)
+    make_shards(job, [1])
     assert open_output(job).missing() == [0, 2]
     produce(job, progress=False)
     assert shard_hashes(order.out) == shard_hashes(str(tmp_path / "whole"))
@@ -178,8 +179,8 @@ def test_a_store_goes_on_with_its_own_interpreter_when_the_file_was_replaced(ord
     other = StyleInterpreter.load(copy)
     other.feature_mean += 1
     other.save(copy)
-    for shard in range(3):
-        make_shard(job, shard)
+    forget_models()  # as in another process
+    make_shards(job, range(3))
     with open_output(job) as store:
         finalize(store)
     assert shard_hashes(order.out) == shard_hashes(str(tmp_path / "whole"))
@@ -194,8 +195,9 @@ def test_no_shard_is_made_with_another_interpreter(
     other = StyleInterpreter.load(job.interpreter)
     other.feature_mean += 1
     other.save(job.interpreter)
+    forget_models()  # as in another process
     for copy in (Path(job.out) / "_models").iterdir():
         copy.unlink()
     with pytest.raises(InputError, match="not the interpreter of this dataset"):
-        make_shard(job, 0)
+        make_shards(job, [0])
     assert open_store(job.out).missing() == [0, 1, 2]

@@ -112,8 +112,8 @@ def test_wrong_maps_and_targets() -> None:
         regressor().fit([(maps, target[:1])], progress=False)
     with pytest.raises(InputError, match="no labelled sample"):
         regressor().fit([], progress=False)
-    with pytest.raises(InputError, match="expected keypoints, values"):
-        FeatureRegressor(CHANNELS, ("a",), kind="classes")
+    with pytest.raises(InputError, match="expected the name of a label kind"):
+        FeatureRegressor(CHANNELS, ("a",), kind="../classes")
 
 
 def test_views_of_a_picture_are_held_out_together() -> None:

@@ -42,7 +42,7 @@ def test_readers_give_values_and_their_uncertainty(dataset):
     assert sample["value_uncertainty"].shape == (8, 6, 2)
     tensors = MapDataset(dataset)[3]
     assert torch.equal(tensors["value"], torch.from_numpy(truth[dataset.samples[3]]).movedim(-1, 0))
-    assert dataset.spec.values == VALUES
+    assert dataset.spec.by_role("values")[0].channels == VALUES
     assert verify(dataset.uri).ok
 
 
@@ -70,7 +70,7 @@ def test_verify_looks_at_what_the_numbers_say(tmp_path, monkeypatch):
     arrays = make_arrays(SPEC, 0)
     arrays["value"][0, 0, 0, 1] = 2
     with create_store(str(tmp_path / "set"), SPEC) as store:
-        monkeypatch.setattr("labelfactory.storage.checks.value_problem", lambda spec, value: None)
+        monkeypatch.setattr("labelfactory.storage.checks.range_problem", lambda array, values: None)
         store.write_shard(0, arrays)
         for shard in (1, 2):
             store.write_shard(shard, make_arrays(SPEC, shard))

@@ -158,8 +158,9 @@ def test_an_interpreter_that_the_store_keeps_is_vouched_for_too(tmp_path):
     flip(tmp_path / "set" / path, 77)
     report = verify(str(tmp_path / "set"))
     assert [(finding.shard, finding.path) for finding in report.findings] == [(None, path)]
-    assert repair(report)[1] == [f"{path}: can only be put back from the interpreter's own file"]
-    assert repair(report, interpreter=model)[1] == []
+    assert repair(report)[1] == [f"{path}: can only be put back from the model's own file; give it, or make it again"]
+    assert repair(report, find_model=lambda sha256: b"another file")[1] != []
+    assert repair(report, find_model={spec.interpreter_sha256: model}.get)[1] == []
     assert tree(tmp_path / "set") == sound
     (tmp_path / "set" / path).unlink()
     assert not verify(str(tmp_path / "set")).ok
@@ -169,15 +170,15 @@ def test_the_regressors_are_vouched_for_too(tmp_path):
     model = b"weights" * 1000
     spec = make_spec(value_sha256=hashlib.sha256(model).hexdigest(), values=VALUES)
     store = create_store(str(tmp_path / "set"), spec)
-    path = f"_models/regressor-{spec.value_sha256}.safetensors"
+    path = f"_models/regressor-{spec.heads['values']}.safetensors"
     store.backend.write({path: model})
     fill(store)
     assert verify(str(tmp_path / "set")).ok
     flip(tmp_path / "set" / path, 77)
     report = verify(str(tmp_path / "set"))
     assert [(finding.shard, finding.path) for finding in report.findings] == [(None, path)]
-    assert repair(report)[1] == [f"{path}: can only be put back by the command that made the store"]
-    store.backend.write({path: model})
+    assert repair(report)[1] == [f"{path}: can only be put back from the model's own file; give it, or make it again"]
+    assert repair(report, find_model={spec.heads["values"]: model}.get) == ([f"{path}: put back"], [])
     assert verify(str(tmp_path / "set")).ok
 
 

@@ -197,7 +197,7 @@ def test_the_other_deployments_work_as_typed(factory):
     typed("train-interpreter", generator="tiny.safetensors", labels="labels", out="own.safetensors", members=2)
     given = {"generator": "tiny.safetensors", "interpreter": "own.safetensors", "count": 64, "instances": "true"}
     typed("generate-dataset", **given, out="by-own.zarr")
-    assert open_store(str(there / "by-own.zarr")).spec.instance
+    assert open_store(str(there / "by-own.zarr")).spec.by_role("objects")
     typed("verify-dataset", store="by-own.zarr")
     typed("export-dataset", store="by-own.zarr", format="png", out="by-own-png", all="true")
     assert len(list(there.glob("by-own-png/masks/*.png"))) == 64

@@ -11,7 +11,7 @@ from tiny_world import TinyWorld
 
 from labelfactory.errors import InputError
 from labelfactory.factory.heads.head import load_regressor
-from labelfactory.factory.heads.values import held_out_lines, train_values
+from labelfactory.factory.heads.values import Values, held_out_lines, train_values
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
@@ -53,7 +53,7 @@ def test_from_labels_to_a_store(tiny_world: TinyWorld, labels: LabelSet, tmp_pat
     job = prepare(order, progress=False)
     produce(job, progress=False)
     dataset = open_dataset(order.out, fields=("image", "value", "value_uncertainty"), keep=False)
-    [info] = dataset.spec.values
+    [info] = dataset.spec.by_role("values")[0].channels
     assert (info.name, info.unit, info.low, info.high) == ("nearness", "m", 0, 1)
     value, spread = dataset.read("value", range(40)), dataset.read("value_uncertainty", range(40))
     assert value.shape == spread.shape == (40, 16, 16, 1)
@@ -64,9 +64,9 @@ def test_from_labels_to_a_store(tiny_world: TinyWorld, labels: LabelSet, tmp_pat
     assert error < 0.7 * np.abs(truth - truth.mean()).mean()
     assert verify(order.out).ok
     Path(order.values or "").unlink()  # the store keeps it
-    again = render_shard(replace(job, regressors={}), 32, 40)
+    again = render_shard(replace(job, heads={}), 32, 40)
     np.testing.assert_array_equal(again["value"], value[32:])
-    other = FeatureRegressor.load(Path(order.out) / "_models" / f"regressor-{job.spec.value_sha256}.safetensors")
+    other = FeatureRegressor.load(Path(order.out) / "_models" / f"regressor-{job.spec.heads['values']}.safetensors")
     other.report = {"note": "another file"}
     other.save(tmp_path / "near.safetensors")
     with pytest.raises(ValueError, match="value_sha256"):
@@ -118,12 +118,12 @@ def test_files_that_do_not_belong(tiny_world: TinyWorld, tmp_path: Path) -> None
     channels = tiny_world.generator.feature_channels
     FeatureRegressor(channels, ("a",), "keypoints").save(tmp_path / "points.safetensors")
     with pytest.raises(ValueError, match="regresses keypoints"):
-        load_regressor(tmp_path / "points.safetensors", tiny_world.generator, "values")
+        load_regressor(tmp_path / "points.safetensors", tiny_world.generator, Values())
     FeatureRegressor(channels, ("a",)).save(tmp_path / "bare.safetensors")
     with pytest.raises(ValueError, match="does not say what its values are"):
-        load_regressor(tmp_path / "bare.safetensors", tiny_world.generator, "values")
+        load_regressor(tmp_path / "bare.safetensors", tiny_world.generator, Values())
     stranger = FeatureRegressor(channels, ("a",))
     stranger.extra["channels"] = [{"name": "a", "range": [0, 1]}]
     stranger.save(tmp_path / "stranger.safetensors")
     with pytest.raises(InputError, match="belongs to another generator"):
-        load_regressor(tmp_path / "stranger.safetensors", tiny_world.generator, "values")
+        load_regressor(tmp_path / "stranger.safetensors", tiny_world.generator, Values())

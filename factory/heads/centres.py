@@ -1,20 +1,85 @@
-"""From numbered objects to a regressor of their centres, and back into production."""
+"""Objects, numbered: by connection, and where they touch by a heatmap of their centres."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
-from labelfactory.interpreters.array_types import Int
-from labelfactory.interpreters.centres import UNKNOWN, fit_centres
+from labelfactory.factory.heads.head import Head, train_head
+from labelfactory.interpreters.array_types import Float, Int
+from labelfactory.interpreters.centres import UNKNOWN, centre_heat
+from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
 from labelfactory.interpreters.pictures import read_object_numbers
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 from labelfactory.masks import countable
+from labelfactory.storage import ArraySpec, ClassInfo
+from labelfactory.storage.label_arrays import object_arrays
+
+_HEAT = "centre heatmap"  # travels with a batch to the host; becomes object numbers there and is not stored
+
+
+class Centres(Head):
+    """Regression of a heatmap of objects' centres, by which regions of the mask are cut into objects.
+
+    Without a model, objects are the mask's connected regions.
+
+    objects  numbers of the objects of each sample by its name, other samples are left out; None: as the masks of the
+             labelled samples show them
+    sigma    standard deviation of the Gaussians in pixels; about a quarter of a small object's radius or more
+    """
+
+    name: ClassVar[str] = "centres"
+    trained_by: ClassVar[str] = "factory train-centres"
+    needs_model: ClassVar[bool] = False
+    heatmaps: ClassVar[bool] = True
+
+    def __init__(
+        self, sigma: float = 3.0, objects: Mapping[str, Int[np.ndarray, "height width"]] | None = None
+    ) -> None:
+        self.sigma, self.objects = sigma, objects
+
+    def samples(self, labels: LabelSet) -> list[Sample]:
+        found = [s for s in labels if (s.labelled if self.objects is None else s.name in self.objects)]
+        if not found:
+            raise InputError(f"{labels.where}: no sample has objects; label some images first")
+        return found
+
+    def fresh(self, feature_channels: Sequence[int], labels: LabelSet, members: int) -> FeatureRegressor:
+        return FeatureRegressor(feature_channels, ("centre",), self.name, members=members, sigma=self.sigma)
+
+    def target(
+        self, model: FeatureRegressor, labels: LabelSet, sample: Sample
+    ) -> Float[Tensor, "outputs height width"]:
+        if self.objects is None:
+            numbers = np.where(sample.mask == IGNORE_INDEX, UNKNOWN, objects_in_masks(labels, sample))
+        else:
+            numbers = self.objects[sample.name]
+        return torch.from_numpy(centre_heat(numbers, model.sigma))
+
+    def arrays(self, model: FeatureRegressor | None, sha256: str, height: int, width: int) -> tuple[ArraySpec, ...]:
+        return object_arrays(height, width, sha256)
+
+    def predict(
+        self, model: FeatureRegressor | None, maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None
+    ) -> dict[str, Float[Tensor, "batch ..."]]:
+        return {} if model is None else {_HEAT: model.mean_and_spread(maps, crop)[0][:, 0]}
+
+    def finish(
+        self, model: FeatureRegressor | None, found: dict[str, np.ndarray], classes: Sequence[ClassInfo]
+    ) -> dict[str, np.ndarray]:
+        masks = found["mask"]
+        heats = [None] * len(masks) if model is None else found[_HEAT]
+        sigma = 1.0 if model is None else model.sigma
+        things, boundary = countable(classes)
+        pairs = zip(masks, heats, strict=True)
+        return {"instance": np.stack([label_instances(m, things, boundary, heat=h, sigma=sigma)[0] for m, h in pairs])}
 
 
 def read_objects(folder: Path, labels: LabelSet) -> dict[str, Int[np.ndarray, "height width"]]:
@@ -51,29 +116,8 @@ def train_centres(
     recipe: RegressionRecipe | None = None,
     progress: bool = True,
 ) -> FeatureRegressor:
-    """Regression of a heatmap of objects' centres.
+    """Regression of a heatmap of objects' centres. InputError: no sample to learn from, or labels of another generator.
 
-    Arguments:
-        objects: numbers of the objects of each sample by its name, other samples are left out; None: as the masks of
-            the labelled samples show them.
-        sigma: of the Gaussians, in pixels; about a quarter of a small object's radius or more.
-
-    Raises:
-        InputError: no sample to learn from, or labels of another generator.
+    ``objects`` and ``sigma`` are as in ``Centres``.
     """
-    generator.check_labels(labels)
-    chosen = [s for s in labels if (s.labelled if objects is None else s.name in objects)]
-    if not chosen:
-        raise InputError(f"{labels.where}: no sample has objects; label some images first")
-    model = FeatureRegressor(generator.feature_channels, ("centre",), "centres", members=members, sigma=sigma)
-
-    def numbered(sample: Sample) -> np.ndarray:
-        own = objects_in_masks(labels, sample) if objects is None else objects[sample.name]
-        if objects is None:
-            own = np.where(sample.mask == IGNORE_INDEX, UNKNOWN, own)
-        return labels.embed(own, UNKNOWN, generator.size)
-
-    pairs = ((maps, numbered(s)) for s, maps in feature_maps(generator, labels, chosen, progress))
-    fit_centres(model, pairs, seed, progress, recipe, picture_numbers(s.picture for s in chosen))
-    model.generator_sha256 = generator.sha256
-    return model
+    return train_head(Centres(sigma, objects), generator, labels, members, seed, recipe, progress)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from labelfactory.factory.labels.feature_maps import describe_labels, labelled_f
 from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
 from labelfactory.factory.parameter import check_fields
 from labelfactory.interpreters import Recipe, StyleInterpreter
+from labelfactory.interpreters.interpreter_file import from_bytes
 from labelfactory.interpreters.labelset import LabelSet
 
 TRAINING_VERSION = 2  # counts up whenever the same settings would train other weights
@@ -68,14 +69,23 @@ def _trained(
     return interpreter
 
 
+class Ensured(NamedTuple):
+    """An interpreter and its file. ``reused``: it was there already."""
+
+    path: Path
+    reused: bool
+    interpreter: StyleInterpreter
+    sha256: str
+
+
 def ensure_interpreter(
     generator: ImageGenerator,
     labels: LabelSet,
     settings: InterpreterSettings | None = None,
     cache: Path | None = None,
     progress: bool = True,
-) -> tuple[Path, bool]:
-    """The file of the interpreter for these labels, generator and settings, and whether it was there already."""
+) -> Ensured:
+    """The interpreter for these labels, generator and settings, trained where the cache has none."""
     settings = settings or InterpreterSettings()
     labels.check_generator(generator.sha256)
     key = [labels.content_sha256, generator.sha256, asdict(settings), TRAINING_VERSION]
@@ -83,8 +93,8 @@ def ensure_interpreter(
     path = (cache or cache_dir()) / "interpreters" / f"{name}.safetensors"
     if path.is_file():
         try:
-            StyleInterpreter.load(path)
-            return path, True
+            content = path.read_bytes()
+            return Ensured(path, True, from_bytes(content, str(path)), hashlib.sha256(content).hexdigest())
         except ValueError:  # damaged: made again below
             path.unlink()
     interpreter = train_interpreter(generator, labels, settings, progress)
@@ -92,5 +102,4 @@ def ensure_interpreter(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path.parent}: cannot be made ({error.strerror}); set LABELFACTORY_CACHE") from None
-    interpreter.save(path)
-    return path, False
+    return Ensured(path, False, interpreter, interpreter.save(path))

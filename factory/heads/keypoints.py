@@ -1,13 +1,58 @@
-"""From labelled keypoints to a regressor file, and back into production."""
+"""Keypoints: named points of every picture, found as the peaks of heatmaps."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
-from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, fit_keypoints
-from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.factory.heads.head import Head, train_head
+from labelfactory.interpreters.array_types import Float
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.keypoints import AXIS_KEYPOINTS, axis_keypoints, heatmaps, predict_keypoints
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.storage import ArraySpec
+from labelfactory.storage.label_arrays import point_arrays
+
+
+class Keypoints(Head):
+    """Regression of one heatmap a point. ``sigma``: standard deviation of its Gaussian, in pixels."""
+
+    name: ClassVar[str] = "keypoints"
+    trained_by: ClassVar[str] = "factory train-keypoints"
+    heatmaps: ClassVar[bool] = True
+
+    def __init__(self, sigma: float = 2.0) -> None:
+        self.sigma = sigma
+
+    def samples(self, labels: LabelSet) -> list[Sample]:
+        found = [s for s in labels if s.keypoints is not None and s.keypoints[:, 2].any()]
+        if not found:
+            raise InputError(f"{labels.where}: no sample has keypoints; import some, or compute them from masks")
+        return found
+
+    def fresh(self, feature_channels: Sequence[int], labels: LabelSet, members: int) -> FeatureRegressor:
+        return FeatureRegressor(feature_channels, labels.keypoints, self.name, members=members, sigma=self.sigma)
+
+    def target(
+        self, model: FeatureRegressor, labels: LabelSet, sample: Sample
+    ) -> Float[Tensor, "outputs height width"]:
+        height, width = sample.mask.shape
+        return heatmaps(torch.as_tensor(sample.keypoints), height, width, model.sigma)
+
+    def arrays(self, model: FeatureRegressor | None, sha256: str, height: int, width: int) -> tuple[ArraySpec, ...]:
+        return point_arrays(model.names if model else (), sha256)
+
+    def predict(
+        self, model: FeatureRegressor | None, maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None
+    ) -> dict[str, Float[Tensor, "batch ..."]]:
+        assert model is not None  # for the type checker: needs_model
+        found = predict_keypoints(model, maps, crop)
+        return {"keypoints": found.points.float(), "keypoint_uncertainty": found.uncertainty.float()}
 
 
 def with_axis_keypoints(labels: LabelSet, class_name: str) -> LabelSet:
@@ -32,13 +77,4 @@ def train_keypoints(
     progress: bool = True,
 ) -> FeatureRegressor:
     """Heatmap regression on the samples that have keypoints. InputError where none has, or for another generator."""
-    generator.check_labels(labels)
-    samples = [s for s in labels if s.keypoints is not None and s.keypoints[:, 2].any()]
-    if not samples:
-        raise InputError(f"{labels.where}: no sample has keypoints; import some, or compute them from masks")
-    model = FeatureRegressor(generator.feature_channels, labels.keypoints, "keypoints", members=members, sigma=sigma)
-    shown = feature_maps(generator, labels, samples, progress)
-    pairs = ((maps, s.keypoints) for s, maps in shown if s.keypoints is not None)
-    fit_keypoints(model, pairs, seed, progress, recipe, labels.crop, picture_numbers(s.picture for s in samples))
-    model.generator_sha256 = generator.sha256
-    return model
+    return train_head(Keypoints(sigma), generator, labels, members, seed, recipe, progress)

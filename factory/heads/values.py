@@ -1,13 +1,63 @@
-"""From continuous labels to a regressor file, and back into production."""
+"""Continuous labels: one or more numbers for every pixel, such as depth."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
-from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.factory.heads.head import Head, train_head
+from labelfactory.interpreters.array_types import Float
+from labelfactory.interpreters.crop import Crop
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
-from labelfactory.interpreters.values import channels_of, fit_values, value_regressor
+from labelfactory.interpreters.values import channels_of, predict_values, value_regressor
+from labelfactory.storage import ArraySpec, ValueInfo
+from labelfactory.storage.label_arrays import value_arrays
+
+
+class Values(Head):
+    """Regression of the numbers themselves."""
+
+    name: ClassVar[str] = "values"
+    trained_by: ClassVar[str] = "factory train-interpreter --values"
+
+    def samples(self, labels: LabelSet) -> list[Sample]:
+        found = [s for s in labels if s.values is not None]
+        if not found:
+            raise InputError(f"{labels.where}: no sample has values; `factory import-values` reads them")
+        return found
+
+    def fresh(self, feature_channels: Sequence[int], labels: LabelSet, members: int) -> FeatureRegressor:
+        return value_regressor(feature_channels, labels.values, members)
+
+    def target(
+        self, model: FeatureRegressor, labels: LabelSet, sample: Sample
+    ) -> Float[Tensor, "outputs height width"]:
+        assert sample.values is not None  # for the type checker: one of ``samples``
+        return torch.from_numpy(np.moveaxis(sample.values, -1, 0).copy())
+
+    def describe(self, labels: LabelSet) -> dict[str, Any]:
+        crop = {} if labels.crop is None else {"crop": list(labels.crop.numbers)}
+        return {"labels_sha256": labels.values_sha256, **crop}
+
+    def check(self, model: FeatureRegressor, where: str) -> None:
+        super().check(model, where)
+        channels_of(model, where)
+
+    def arrays(self, model: FeatureRegressor | None, sha256: str, height: int, width: int) -> tuple[ArraySpec, ...]:
+        channels = channels_of(model, "regressor") if model else ()
+        return value_arrays(height, width, [ValueInfo(c.name, c.unit, c.low, c.high) for c in channels], sha256)
+
+    def predict(
+        self, model: FeatureRegressor | None, maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None
+    ) -> dict[str, Float[Tensor, "batch ..."]]:
+        assert model is not None  # for the type checker: needs_model
+        found = predict_values(model, maps, crop)
+        return {"value": found.value.half(), "value_uncertainty": found.uncertainty.half()}
 
 
 def train_values(
@@ -19,22 +69,7 @@ def train_values(
     progress: bool = True,
 ) -> FeatureRegressor:
     """Regression on the samples that have values. InputError where none has, or for another generator."""
-    generator.check_labels(labels)
-    samples = [s for s in labels if s.values is not None]
-    if not samples:
-        raise InputError(f"{labels.where}: no sample has values; `factory import-values` reads them")
-    model = value_regressor(generator.feature_channels, labels.values, members)
-    pairs = (
-        (maps, labels.embed(np.moveaxis(s.values, -1, 0), np.nan, generator.size))
-        for s, maps in feature_maps(generator, labels, samples, progress)
-        if s.values is not None
-    )
-    fit_values(model, pairs, seed, progress, recipe, picture_numbers(s.picture for s in samples))
-    model.generator_sha256 = generator.sha256
-    model.extra["labels_sha256"] = labels.values_sha256
-    if labels.crop is not None:
-        model.extra["crop"] = list(labels.crop.numbers)
-    return model
+    return train_head(Values(), generator, labels, members, seed, recipe, progress)
 
 
 def held_out_lines(model: FeatureRegressor) -> list[str]:

@@ -1,4 +1,4 @@
-"""A job for the production line, and the models that it names: loaded once, found on any machine."""
+"""A job for the production line: what is to be made, and where its models lie."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +10,15 @@ from labelfactory.storage import DatasetSpec
 class Job:
     """An order with everything found and checked; small enough to send to any worker.
 
-    ``regressors``: the file of each kind that the spec has a hash of.
+    out          where the store is
+    spec         what the store is; it names the generator's place, and every model by its hash
+    interpreter  file of the interpreter; where a machine has it not, the store's copy serves
+    heads        file of each label kind's model, likewise
     """
 
     out: str
-    generator: str
-    generator_sha256: str
-    interpreter: str
     spec: DatasetSpec
-    interpreter_reused: bool
+    interpreter: str = ""
     device: str = "auto"
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
-    regressors: dict[str, str] = field(default_factory=dict, hash=False)
+    heads: dict[str, str] = field(default_factory=dict, hash=False)

@@ -3,8 +3,7 @@
 Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -13,11 +12,9 @@ from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import put_models
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
-from labelfactory.storage import CommitRecord, Manifest, ShardWriter, Store, create_store, finalize, open_store
+from labelfactory.storage import Manifest, ShardWriter, Store, create_store, finalize, open_store
 
-__all__ = ["BATCH", "Job", "make_shard", "open_output", "prepare", "produce", "render_shard"]
-
-POLL_S = 1.0  # between two looks at a shard that another worker is making
+__all__ = ["BATCH", "Job", "make_shards", "open_output", "prepare", "produce", "render_shard"]
 
 
 def open_output(job: Job) -> Store:
@@ -27,22 +24,15 @@ def open_output(job: Job) -> Store:
     return store
 
 
-def make_shard(
-    job: Job, shard: int, store: Store | None = None, on_progress: Callable[[int], Any] = lambda n: None
-) -> CommitRecord:
-    """Makes and commits one shard; what any worker runs. Returns the committed record, also of one made before.
+def make_shards(job: Job, shards: Sequence[int], on_progress: Callable[[int], Any] = lambda n: None) -> None:
+    """Makes and commits those of the shards that are missing; what any worker runs.
 
-    Where another worker is making this very shard it waits for that, and takes over should that worker die.
+    It ends when all of them are there: it waits for those that another worker is making, and takes over should that
+    worker die.
     """
-    store = store or open_store(job.out, job.storage_options or None)
-    while (record := store.record(shard)) is None and not store.claim(shard):
-        time.sleep(POLL_S)
-    if record is None:
-        record = store.record(shard)  # its maker may have finished between our look and our claim
-    try:
-        return record or store.write_shard(shard, render_shard(job, *store.shard_range(shard), on_progress))
-    finally:
-        store.release(shard)
+    with open_store(job.out, job.storage_options or None) as store:
+        for shard in store.claim_missing(shards):
+            store.write_shard(shard, render_shard(job, *store.shard_range(shard), on_progress))
 
 
 def produce(job: Job, progress: bool = True) -> Manifest:

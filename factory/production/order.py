@@ -2,21 +2,34 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from labelfactory.errors import InputError
 from labelfactory.factory.fields import CROP, DEVICE, GENERATOR, PRECISION, TRUNCATION
+from labelfactory.factory.heads.table import HEADS
 from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
 
 MAX_SEED = 2**64 - 1
 
+Class = TypeVar("Class", bound=type)
+
+
+def with_heads(order: Class) -> Class:
+    """Adds a field for each label kind: the file of its model."""
+    for name, entry in HEADS.items():
+        order.__annotations__[name] = Annotated[str | None, Parameter(entry.help, place=True)]
+        setattr(order, name, None)
+    return order
+
 
 @dataclass(frozen=True)
+@with_heads
 class Order:
     """Pairs for the factory to make. InputError where a number is out of range or what belongs together is missing.
 
     A new field becomes a parameter everywhere by its ``Parameter``; one without is for callers from Python alone.
+    The label kinds (``factory.heads.table``) add a field each: ``keypoints``, ``values``, ``centres`` ...
     """
 
     generator: Annotated[str, GENERATOR]
@@ -57,17 +70,6 @@ class Order:
             "Numbers for the objects of thing classes (array instance); a class boundary keeps touching ones apart."
         ),
     ] = False
-    keypoints: Annotated[
-        str | None, Parameter("File that train-keypoints wrote, for an array of keypoints.", place=True)
-    ] = None
-    values: Annotated[
-        str | None,
-        Parameter("File that train-interpreter --values wrote, for arrays of continuous labels.", place=True),
-    ] = None
-    centres: Annotated[
-        str | None,
-        Parameter("File that train-centres wrote: objects that touch are numbered apart.", place=True),
-    ] = None
     crop: Annotated[str | None, CROP] = None
 
     def __post_init__(self) -> None:
@@ -76,6 +78,12 @@ class Order:
         check_fields(self)
         if (self.interpreter is None) == (self.labels is None):
             raise InputError("give either an interpreter file or a label set, not both and not neither")
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """The label kinds that are wanted, each with the file of its model ("" for one that goes without)."""
+        files = {name: str(file) for name in HEADS if (file := getattr(self, name)) is not None}
+        return ({"centres": ""} if self.instances else {}) | files
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,84 @@
 """From an order to a job: everything loaded, checked and trained."""
 
+import hashlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import InterpreterSettings, ensure_interpreter
-from labelfactory.factory.heads.head import REGRESSORS, load_regressor
+from labelfactory.factory.heads.head import Head, load_head
+from labelfactory.factory.heads.table import head_of
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.models import hash_of, load_interpreter
+from labelfactory.factory.production.models import check_interpreter, on_device, remember
 from labelfactory.factory.production.order import Order
-from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.values import channels_of
-from labelfactory.storage import ClassInfo, DatasetSpec, ValueInfo
+from labelfactory.interpreters.interpreter_file import from_bytes
+from labelfactory.interpreters.regression import FeatureRegressor
+from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec
 
 
-def prepare(order: Order, cache: Path | None = None, progress: bool = True) -> Job:
+def prepare(
+    order: Order,
+    cache: Path | None = None,
+    progress: bool = True,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Job:
     """Loads and checks what an order names and trains its interpreter where none is kept; creates no store yet.
+
+    What was loaded stays loaded for this process (``models_of``). ``tell`` hears where the interpreter is from.
 
     Raises InputError for an unknown generator, labels or an interpreter of another generator, or impossible numbers.
     """
     generator = open_generator(order.generator, order.device)
-    reused, truncation = True, order.truncation
+    truncation = order.truncation
     if order.labels is not None:
         labels = load_labels(order.labels)
         truncation = labels.truncation if truncation is None else truncation
-        classes = tuple(ClassInfo(c.name, c.color, c.thing) for c in labels.classes)
-        _spec(order, generator.cropped(_crop(order, generator, labels.crop)), classes, "0" * 64, truncation)
-        path, reused = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
+        _check_spec(order, generator.cropped(_crop(order, generator, labels.crop)), labels.classes, truncation)
+        made = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
+        path, interpreter, sha256 = made.path, made.interpreter, made.sha256
+        tell(f"interpreter {'reused' if made.reused else 'trained'}: {path}")
     else:
         path = Path(str(order.interpreter))
-    interpreter, sha256 = load_interpreter(str(path), generator)
+        content = FeatureRegressor.read(path)
+        interpreter, sha256 = from_bytes(content, str(path)), hashlib.sha256(content).hexdigest()
+    check_interpreter(interpreter, str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     generator = generator.cropped(_crop(order, generator, _learned_crop(interpreter, path)))
     spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
-    regressors = {kind: str(file) for kind in REGRESSORS if (file := getattr(order, kind)) is not None}
-    for kind, file in regressors.items():
-        model = load_regressor(file, generator, kind)
-        known: dict[str, Any] = {REGRESSORS[kind]: hash_of(Path(file))}
-        if kind == "keypoints":
-            known |= {"keypoints": model.names, "keypoint_uncertainty": True}
-        elif kind == "values":
-            known["values"] = tuple(ValueInfo(c.name, c.unit, c.low, c.high) for c in channels_of(model, file))
-        spec = replace(spec, **known)
-    return Job(
+    heads, arrays = _heads(order, generator)
+    job = Job(
         out=order.out,
-        generator=order.generator,
-        generator_sha256=generator.sha256,
+        spec=replace(spec, label_arrays=arrays, shard_size=order.shard_size),
         interpreter=str(path),
-        spec=spec,
-        interpreter_reused=reused,
         device=order.device,
         storage_options=dict(order.storage_options),
-        regressors=regressors,
+        heads=order.heads,
     )
+    remember(job, on_device(generator, interpreter, heads))
+    return job
+
+
+def _heads(
+    order: Order, generator: ImageGenerator
+) -> tuple[list[tuple[Head, FeatureRegressor | None]], tuple[ArraySpec, ...]]:
+    """The models of the label kinds that an order asks for, and the arrays that they give the store."""
+    heads: list[tuple[Head, FeatureRegressor | None]] = []
+    arrays: list[ArraySpec] = []
+    for name, file in order.heads.items():
+        head, model, sha256 = head_of(name), None, ""
+        if file:
+            content = FeatureRegressor.read(file)
+            model, sha256 = load_head(content, file, generator, head), hashlib.sha256(content).hexdigest()
+        heads.append((head, model))
+        arrays += head.arrays(model, sha256, *generator.image_size)
+    return heads, tuple(arrays)
 
 
 def _crop(order: Order, generator: ImageGenerator, learned: Crop | None) -> Crop | None:
@@ -79,6 +99,11 @@ def _learned_crop(interpreter: StyleInterpreter, path: Path) -> Crop | None:
     return Crop.of(numbers)
 
 
+def _check_spec(order: Order, generator: ImageGenerator, classes: Sequence[LabelClass], truncation: float) -> None:
+    """Refuses impossible numbers before minutes of training: the interpreter's hash is not known yet."""
+    _spec(order, generator, tuple(ClassInfo(c.name, c.color, c.thing) for c in classes), "0" * 64, truncation)
+
+
 def _spec(
     order: Order, generator: ImageGenerator, classes: tuple[ClassInfo, ...], interpreter_sha256: str, truncation: float
 ) -> DatasetSpec:
@@ -97,7 +122,6 @@ def _spec(
         seed=order.seed,
         truncation=truncation,
         shard_size=order.shard_size,
-        instance=order.instances or order.centres is not None,
         licence=str(generator.metadata.get("licence", "unknown")),
         crop=generator.crop.numbers if generator.crop else (),
     )

@@ -34,11 +34,12 @@ class CocoExport(Export):
 
     def __init__(self, dataset: Dataset, out: Path, masks: str = "grey") -> None:
         super().__init__(dataset, out, masks)
+        self.points = self.spec.of_role("points")
         self.things, _ = countable(self.spec.classes)
         self.ids_per_image = self.spec.height * self.spec.width + 1  # no image has more segments than pixels
 
     def holds(self, array: ArraySpec) -> bool:
-        return array.name in ("image", "mask", "instance") or is_fact(array)
+        return array.role in ("image", "mask", "objects") or is_fact(array)
 
     def write(self, shard: int, samples: Int[np.ndarray, "n"]) -> tuple[list[str], dict[str, Any]]:
         image, found = self.dataset.read("image", samples), objects_of(self.dataset, samples)
@@ -56,7 +57,7 @@ class CocoExport(Export):
 
         files = [path for paths in in_parallel(one, len(samples)) for path in paths]
         summary: dict[str, Any] = {"images": [], "instances": [], "panoptic": [], "keypoints": []}
-        points = self.dataset.read("keypoints", samples) if self.spec.keypoints else None
+        points = None if self.points is None else self.dataset.read(self.points.name, samples)
         for i, row in enumerate(facts(self.dataset, samples)):
             sample = row.pop("index")
             doubt = row.pop("keypoint_uncertainty", None)
@@ -122,12 +123,12 @@ class CocoExport(Export):
             self._document("instances", things, paths, "instances"),
             self._document("panoptic", classes, paths, "panoptic"),
         ]
-        if self.spec.keypoints:
+        if self.points is not None:
             name = "object"
             while name in [entry["name"] for entry in classes]:
                 name += "_"
             entry = {"id": len(classes) + 1, "name": name, "supercategory": "", "skeleton": []}
-            category = {**entry, "keypoints": list(self.spec.keypoints)}
+            category = {**entry, "keypoints": [channel.name for channel in self.points.channels]}
             files.append(self._document("person_keypoints", [category], paths, "keypoints"))
         return files
 

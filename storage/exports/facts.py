@@ -63,13 +63,14 @@ def flat(spec: DatasetSpec, row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             entry: Any = value
             for i in place:
                 entry = entry[i]
-            labels = [axis_label(spec, dim, i) for dim, i in zip(array.dims[1:], place, strict=True)]
+            labels = [axis_label(array, axis, i) for axis, i in enumerate(place, 1)]
             yield ".".join([name, *labels]), entry
 
 
-def axis_label(spec: DatasetSpec, dim: str, place: int) -> str:
-    """What the entry of a dimension is called: the key point's name, x, y or confidence, else its number."""
-    names = spec.keypoints if dim == "keypoint" else AXES.get(dim, ())
+def axis_label(array: ArraySpec, axis: int, place: int) -> str:
+    """What the entry of a dimension is called: a channel's name (a key point's), x, y or confidence, or its number."""
+    channels = tuple(channel.name for channel in array.channels)
+    names = channels if axis == array.channel_dim else AXES.get(array.dims[axis], ())
     return names[place] if place < len(names) else str(place)
 
 
@@ -85,8 +86,8 @@ def description(spec: DatasetSpec, masks: MaskEncoding) -> dict[str, Any]:
         "unlabelled_color": masks.palette[spec.ignore_index].tolist(),
         "licence": spec.licence,
     }
-    if spec.keypoints:
-        document["keypoints"] = list(spec.keypoints)
-    if spec.values:
-        document["values"] = [vars(info) for info in spec.values]
+    if points := spec.of_role("points"):
+        document["keypoints"] = [channel.name for channel in points.channels]
+    if values := [channel.to_json() for array in spec.by_role("values") for channel in array.channels]:
+        document["values"] = values
     return document

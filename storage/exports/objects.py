@@ -12,7 +12,8 @@ from labelfactory.storage.spec import DatasetSpec
 def objects_of(dataset: Dataset, samples: Int[np.ndarray, "n"]) -> list[list[Segment]]:
     """All regions of each sample's mask; things are told apart by the store's objects where it has them."""
     mask = dataset.read("mask", samples)
-    instance = dataset.read("instance", samples) if dataset.spec.instance else None
+    numbered = dataset.spec.of_role("objects")
+    instance = None if numbered is None else dataset.read(numbered.name, samples)
     return in_parallel(
         lambda i: list(segments(dataset.spec, mask[i], None if instance is None else instance[i])), len(samples)
     )

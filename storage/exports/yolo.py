@@ -36,7 +36,7 @@ class YoloExport(Export):
             raise InputError("YOLO segmentation has only things, and every class of this dataset is stuff")
 
     def holds(self, array: ArraySpec) -> bool:
-        return array.name in ("image", "mask", "instance")
+        return array.role in ("image", "mask", "objects")
 
     def write(self, shard: int, samples: Int[np.ndarray, "n"]) -> tuple[list[str], dict[str, Any]]:
         image, found = self.dataset.read("image", samples), objects_of(self.dataset, samples)
@@ -71,7 +71,7 @@ class YoloExport(Export):
         told = [f"classes left out, as YOLO segmentation has only things: {', '.join(stuff)}"] if stuff else []
         if unlabelled:
             told.append(f"{unlabelled} unlabelled pixels become background: YOLO has no word for them")
-        if self.spec.keypoints:
+        if self.spec.by_role("points"):
             told.append("key points have a format of their own: yolo-pose")
         if apart:
             told.append(f"{apart} objects have several parts: each is one outline, joined by lines one pixel wide")

@@ -27,14 +27,16 @@ class YoloPoseExport(Export):
 
     def __init__(self, dataset: Dataset, out: Path, masks: str = "grey") -> None:
         super().__init__(dataset, out, masks)
-        if not self.spec.keypoints:
+        points = self.spec.of_role("points")
+        if points is None:
             raise InputError("YOLO pose has key points, and this dataset has none: choose another format")
+        self.points = points
 
     def holds(self, array: ArraySpec) -> bool:
-        return array.name in ("image", "keypoints")
+        return array.role == "image" or array == self.points
 
     def write(self, shard: int, samples: Int[np.ndarray, "n"]) -> tuple[list[str], dict[str, Any]]:
-        image, points = self.dataset.read("image", samples), self.dataset.read("keypoints", samples)
+        image, points = self.dataset.read("image", samples), self.dataset.read(self.points.name, samples)
         found = objects_of(self.dataset, samples)
 
         def one(i: int) -> list[str]:
@@ -59,7 +61,8 @@ class YoloPoseExport(Export):
         return " ".join(words) + "\n"
 
     def finish(self, notes: Iterator[dict[str, Any]]) -> list[str]:
-        points = [f"    - {json.dumps(name)}" for name in self.spec.keypoints]
+        names = [channel.name for channel in self.points.channels]
+        points = [f"    - {json.dumps(name)}" for name in names]
         shape = [f"kpt_shape: [{len(points)}, 3]", "kpt_names:", "  0:", *points]
         return [self.save("data.yaml", data_yaml(shape, ['  0: "object"']).encode())]
 
@@ -67,7 +70,7 @@ class YoloPoseExport(Export):
         return ["the key points' confidence is left out: YOLO pose has none"]
 
     def check(self, shard: int, samples: Int[np.ndarray, "n"]) -> None:
-        image, points = self.dataset.read("image", samples), self.dataset.read("keypoints", samples)
+        image, points = self.dataset.read("image", samples), self.dataset.read(self.points.name, samples)
         size = [self.spec.width, self.spec.height]
 
         def one(i: int) -> None:
