@@ -19,9 +19,9 @@ from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.storage import DatasetSpec
 from labelfactory.whole_files import whole_file
 
-# Requests that one shard costs on an object store, by its commit protocol (storage/store.py, production/line.py): two
+# Requests that one shard costs on an object store, by its commit protocol (storage/store.py, production/line.py): three
 # looks at its record, the claim, the record and the root document before writing, the claim's owner twice.
-GETS_PER_SHARD, DELETES_PER_SHARD = 6, 1
+GETS_PER_SHARD, DELETES_PER_SHARD = 7, 1
 PUTS_BESIDE_ARRAYS = 2  # claim and commit record
 LEASE_PUTS_S = 15.0  # a claim is renewed so often
 FINALIZE_GETS, FINALIZE_PUTS = 2, 1  # a shard: record and scores; its chunk of ``keep``
