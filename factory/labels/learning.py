@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import sample_latent
+from labelfactory.factory.labels.selection import candidate_seeds
+from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.directions import strongest
@@ -31,6 +33,7 @@ PIXELS_OF_INPUTS = 512  # of each sample, that the inputs are standardised by
 BATCH = 256  # pixels a member and step
 LEARNING_RATE = 2e-3
 CACHE_BYTES = 2**30
+FRESH = 64  # samples of the data set to come that can be looked at
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Learner:
         self.features = FeatureStore(generator, labels, budget)
         self.crop, self.size = labels.crop, generator.size
         self._embed = labels.embed
+        self._generator, self._truncation = generator.cropped(labels.crop), labels.truncation
+        self._seeds = candidate_seeds(FRESH, seed + 1)  # of a stream of their own, as those of `factory sample`
         self._draws = torch.Generator().manual_seed(seed)
         channels = generator.feature_channels
         self.model = StyleInterpreter(channels, max(2, len(labels.classes)), members=members)
@@ -183,3 +188,9 @@ class Learner:
     def propose(self, index: int) -> Prediction:
         """Mask and uncertainty of a sample (of its crop), by the weights as they are."""
         return self.model.predict(self.features.maps(index), crop=self.crop)
+
+    def fresh(self, place: int) -> tuple[int, UInt8[np.ndarray, "height width channels"], Prediction]:
+        """Seed, image and labels of a sample that nobody has seen: number ``place`` of the data set to come."""
+        seed = self._seeds[place]
+        images, maps = self._generator.generate(latents([seed], self._generator.latent_shape), self._truncation)
+        return seed, images[0].cpu().numpy(), self.model.predict(maps, crop=self.crop)

@@ -30,20 +30,42 @@ class Proposal:
     score: float
 
 
+@dataclass(frozen=True)
+class FreshSample:
+    """One of the data set to come, number ``place`` of the gallery, by the model of a revision."""
+
+    place: int
+    revision: int
+    seed: int
+    image: UInt8[np.ndarray, "height width channels"]
+    mask: UInt8[np.ndarray, "height width"]
+    score: float
+
+
 class LearningProcess:
     """Hands drawn masks to the process and what it says to ``hear``, which is called in a thread of its own.
 
-    ``hear`` gets ``Proposal``s, ``learning.Progress`` and, should the process fail, one WorkError.
+    ``hear`` gets ``Proposal``s, ``learning.Progress``, ``FreshSample``s (``gallery`` of them, made anew after the rest)
+    and, should the process fail, one WorkError.
     """
 
     def __init__(
-        self, labels: LabelSet, generator: str, device: str, hear: Callable[[Any], None], threads: int = 1
+        self,
+        labels: LabelSet,
+        generator: str,
+        device: str,
+        hear: Callable[[Any], None],
+        threads: int = 1,
+        gallery: int = 0,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._hear = hear
         self._process = context.Process(
-            target=_main, args=(there, labels, generator, device, threads), daemon=True, name="labelling: learning"
+            target=_main,
+            args=(there, labels, generator, device, threads, gallery),
+            daemon=True,
+            name="labelling: learning",
         )
         self._process.start()
         there.close()
@@ -81,7 +103,7 @@ class LearningProcess:
             self._hear(WorkError(message) if isinstance(message, str) else message)
 
 
-def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threads: int) -> None:
+def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threads: int, gallery: int) -> None:
     """The process: takes in what is drawn, learns, proposes; what is looked at comes first."""
     import signal
 
@@ -94,15 +116,16 @@ def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threa
         from labelfactory.factory.labels.learning import Learner
 
         torch.set_num_threads(threads)
-        _learn(pipe, Learner(open_generator(generator, device), labels), len(labels))
+        _learn(pipe, Learner(open_generator(generator, device), labels), len(labels), gallery)
     except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
         with_reason = " ".join(str(error).split())[:300] or type(error).__name__
         pipe.send(f"proposals have stopped: {with_reason}")
 
 
-def _learn(pipe: Connection, learner: Any, count: int) -> None:
+def _learn(pipe: Connection, learner: Any, count: int, gallery: int) -> None:
     shown, bursts_left, last_loss = 0, 0, float("inf")
     proposed = dict.fromkeys(range(count), -1)  # sample to the model's revision that its proposal is of
+    hung = dict.fromkeys(range(gallery), -1)  # place in the gallery, likewise
 
     def propose(index: int) -> None:
         prediction = learner.propose(index)
@@ -114,7 +137,8 @@ def _learn(pipe: Connection, learner: Any, count: int) -> None:
 
     while True:
         stale = [i for i in (shown, *proposed) if proposed[i] != learner.revision] if learner.revision else []
-        idle = not bursts_left and not stale
+        old = [k for k in hung if hung[k] != learner.revision] if learner.revision else []
+        idle = not (bursts_left or stale or old)
         while pipe.poll(None if idle else 0):
             message = pipe.recv()
             if message[0] == "stop":
@@ -136,6 +160,11 @@ def _learn(pipe: Connection, learner: Any, count: int) -> None:
                 propose(shown)
         elif stale:
             propose(stale[0])
+        elif old:
+            seed, image, prediction = learner.fresh(old[0])
+            hung[old[0]] = learner.revision
+            mask = prediction.mask[0].cpu().numpy().astype(np.uint8)
+            pipe.send(FreshSample(old[0], learner.revision, seed, image, mask, float(prediction.score[0])))
 
 
 def nothing_proposed(height: int, width: int) -> UInt8[np.ndarray, "height width"]:

@@ -40,6 +40,7 @@ class Event:
     visible    of the keypoint
     done       for "done": whether the sample is finished
     source     who decided: "person", "proposal" (accepted), "labelset" (was there before)
+    id         of the page's message: one that is sent again after a lost answer is known by it
     """
 
     sample: str
@@ -54,6 +55,7 @@ class Event:
     visible: bool = True
     done: bool = False
     source: str = "person"
+    id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the default: most events have three or four fields."""
@@ -76,7 +78,7 @@ class Event:
         if tool not in TOOLS or not isinstance(document.get("sample"), str):
             raise InputError(f"event: tool {str(tool)[:40]!r}; expected one of {', '.join(TOOLS)}, and a sample's name")
         given = dict(document)
-        given["points"] = tuple(_point(p) for p in document.get("points", ()))
+        given["points"] = tuple(checked_point(p) for p in document.get("points", ()))
         given["runs"] = tuple(_run(r) for r in document.get("runs", ()))
         given["objects"] = tuple(_whole("objects", v, 65535) for v in document.get("objects", ()))
         event = cls(**given)
@@ -101,12 +103,12 @@ class Event:
 
 _KINDS: dict[str, Any] = {
     "value": int, "points": (list, tuple), "size": (int, float), "instance": int, "runs": (list, tuple),
-    "objects": (list, tuple), "name": str, "visible": bool, "done": bool, "source": str,
+    "objects": (list, tuple), "name": str, "visible": bool, "done": bool, "source": str, "id": str,
 }  # fmt: skip
 _NAMES = {
     "value": "a class id", "points": "a list of points", "size": "a number", "instance": "an object's number",
     "runs": "a list of runs", "objects": "a list of numbers", "name": "a text", "visible": "true or false",
-    "done": "true or false", "source": "a text",
+    "done": "true or false", "source": "a text", "id": "a text",
 }  # fmt: skip
 
 
@@ -116,7 +118,8 @@ def _whole(what: str, value: Any, most: int) -> int:
     return value
 
 
-def _point(given: Any) -> tuple[float, float]:
+def checked_point(given: Any) -> tuple[float, float]:
+    """x, y in pixels; InputError for anything else."""
     numbers = given if isinstance(given, list | tuple) else ()
     real = [float(v) for v in numbers if isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= FAR]
     if len(numbers) != 2 or len(real) != 2:  # nan fails the comparison

@@ -1,0 +1,1 @@
+"""The labelling page and its server: HTTP in, calls of ``factory.labels`` out. See docs/labelling.md."""

@@ -1,0 +1,284 @@
+"""The desk between page and factory: one label set, what is drawn on it, what is proposed, and who may draw."""
+
+import asyncio
+import json
+import math
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.labels.learning import Progress
+from labelfactory.factory.labels.learning_process import FreshSample, LearningProcess, Proposal, nothing_proposed
+from labelfactory.factory.labels.session import LabelSession
+from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
+from labelfactory.factory.labels.strokes import Event, checked_point
+from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.classes import IGNORE_INDEX
+
+Say = Callable[[dict[str, Any]], Awaitable[None]]
+GALLERY = 12  # fresh samples that show the data set to come
+
+
+@dataclass(eq=False)
+class Tab:
+    """A page that is open somewhere. ``say`` sends it a message."""
+
+    say: Say
+    name: str = ""
+
+
+@dataclass
+class Desk:
+    """Everything that the server knows. All methods run in the server's event loop."""
+
+    session: LabelSession
+    generator: str
+    device: str = "auto"
+    tabs: list[Tab] = field(default_factory=list)
+    editor: Tab | None = None
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    progress: list[Progress] = field(default_factory=list)
+    strokes: list[Stroke] = field(default_factory=list)
+    gallery: dict[int, FreshSample] = field(default_factory=dict)
+    trouble: str = ""
+
+    def start(self) -> None:
+        """Begins to learn, in a process of its own, from what is drawn already."""
+        self._loop, self._order = asyncio.get_running_loop(), asyncio.Lock()
+        self._known = {event.id for event in self.session.log.events}
+
+        def hear(message: Any) -> None:
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+        self.learning = LearningProcess(self.session.labels, self.generator, self.device, hear, gallery=GALLERY)
+        for index, name in enumerate(self.session.names):
+            mask = self.session.canvas(name).mask
+            if (mask != IGNORE_INDEX).any():
+                self.learning.drawn(index, mask)
+
+    def stop(self) -> None:
+        self.learning.stop()
+        self.session.close()
+
+    # ---- what the page asks for
+
+    def state(self, tab: Tab | None = None) -> dict[str, Any]:
+        """The label set as the page shows it."""
+        labels, latest = self.session.labels, self.progress[-1] if self.progress else None
+        return {
+            "name": self.session.folder.name,
+            "classes": [
+                {"id": i, "name": c.name, "color": list(c.color), "thing": c.is_thing}
+                for i, c in enumerate(labels.classes)
+            ],
+            "size": list(self.session.size),
+            "channels": int(labels.samples[0].image.shape[2]),
+            "truncation": labels.truncation,
+            "keypoints": list(labels.keypoints),
+            "samples": [self._sample(i) for i in range(len(labels))],
+            "next": self.next_sample(),
+            "revision": self.session.log.revision,
+            "model": None if latest is None else self._model(latest),
+            "editor": tab is None or tab is self.editor,
+            "command": self.command(),
+            "note": self.session.note or self.trouble,
+        }
+
+    def _sample(self, index: int) -> dict[str, Any]:
+        history, proposal = self.session.histories[self.session.names[index]], self.proposals.get(index)
+        return {
+            "index": index,
+            "name": self.session.names[index],
+            "state": history.state,
+            "strokes": history.strokes,
+            "uncertainty": None if proposal is None else proposal.score,
+            "fidelity": None,
+        }
+
+    @staticmethod
+    def _model(progress: Progress) -> dict[str, Any]:
+        return {"revision": progress.revision, "pixels": progress.pixels, "loss": _number(progress.loss)}
+
+    def next_sample(self) -> int:
+        """Where to look next: of the samples that are not finished the one whose proposal is least sure."""
+        open_ = [i for i, n in enumerate(self.session.names) if self.session.histories[n].state != "done"]
+        scored = [i for i in open_ if i in self.proposals]
+        if scored:
+            return max(scored, key=lambda i: self.proposals[i].score)
+        return open_[0] if open_ else 0
+
+    def command(self) -> str:
+        """What generates pairs from this label set."""
+        folder = self.session.folder
+        return f"factory generate --generator {self.generator} --labels {folder} --count 10000 --out {folder.name}.zarr"
+
+    def layers(self, index: int) -> bytes:
+        """A sample's labels and proposal: a JSON header's length (4 bytes, little-endian), the header, the arrays."""
+        canvas, proposal = self.session.canvas(self.name(index)), self.proposals.get(index)
+        height, width = self.session.size
+        arrays: dict[str, np.ndarray] = {"mask": canvas.mask, "instance": canvas.instance.astype("<u2")}
+        arrays["proposal"] = nothing_proposed(height, width) if proposal is None else proposal.mask
+        arrays["uncertainty"] = np.zeros_like(canvas.mask) if proposal is None else proposal.uncertainty
+        offset, entries = 0, []
+        for name, array in arrays.items():
+            entries.append({"name": name, "dtype": str(array.dtype), "offset": offset, "length": array.nbytes})
+            offset += array.nbytes
+        points = [{"name": n, "x": x, "y": y, "visible": v} for n, (x, y, v) in canvas.keypoints.items()]
+        header = {
+            "height": height, "width": width, "revision": self.session.log.revision,
+            "model_revision": 0 if proposal is None else proposal.revision, "keypoints": points, "arrays": entries,
+        }  # fmt: skip
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)  # arrays begin where a typed array may
+        return struct.pack("<I", len(text)) + b"\0" * 4 + text + b"".join(a.tobytes() for a in arrays.values())
+
+    def curve(self) -> dict[str, Any]:
+        """How well proposals agreed with what was drawn next, and whether more strokes would change much."""
+        signal: StopSignal = stop_signal(self.strokes)
+        points = [{"stroke": i + 1, "agreement": s.agreement, "pixels": s.pixels} for i, s in enumerate(self.strokes)]
+        losses = [{"revision": p.revision, "loss": _number(p.loss)} for p in self.progress[-200:]]
+        return {"points": points, "losses": losses, "stop": {k: _number(v) for k, v in vars(signal).items()}}
+
+    def shown_gallery(self) -> dict[str, Any]:
+        """The data set to come, as far as it has been made."""
+        fresh = [self.gallery[k] for k in sorted(self.gallery)]
+        classes = len(self.session.labels.classes)
+        counts = sum((np.bincount(f.mask.ravel(), minlength=256)[:classes] for f in fresh), np.zeros(classes))
+        return {
+            "samples": [
+                {"place": f.place, "seed": str(f.seed), "revision": f.revision, "score": f.score} for f in fresh
+            ],
+            "class_shares": (counts / max(1, counts.sum())).tolist(),
+            "mean_uncertainty": float(np.mean([f.score for f in fresh])) if fresh else None,
+        }
+
+    def name(self, index: Any) -> str:
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(self.session.names):
+            raise InputError(f"sample {str(index)[:20]}: expected 0 to {len(self.session.names) - 1}")
+        return self.session.names[index]
+
+    # ---- what the page does
+
+    async def joined(self, tab: Tab) -> None:
+        self.tabs.append(tab)
+        self.editor = self.editor or tab
+        await tab.say({"type": "editor", "editor": tab is self.editor})
+
+    async def left(self, tab: Tab) -> None:
+        self.tabs.remove(tab)
+        if tab is self.editor:
+            self.editor = self.tabs[0] if self.tabs else None
+            if self.editor is not None:
+                await self.editor.say({"type": "editor", "editor": True})
+
+    async def said(self, tab: Tab, message: dict[str, Any]) -> None:
+        """One message of a page; InputError for one that makes no sense."""
+        kind = message.get("type")
+        if kind == "open":
+            self.name(message.get("sample"))
+            self.learning.looked_at(message["sample"])
+        elif kind == "take_over":
+            self.editor = tab
+            for other in self.tabs:
+                await other.say({"type": "editor", "editor": other is tab})
+        elif kind in ("stroke", "accept", "fill"):
+            await self._draw(tab, kind, message)
+        else:
+            raise InputError(f"message {str(kind)[:40]!r}: expected open, take_over, stroke, accept or fill")
+
+    async def _draw(self, tab: Tab, kind: str, message: dict[str, Any]) -> None:
+        if tab is not self.editor:
+            raise InputError("another tab is drawing; take over to draw here")
+        name, index = self.name(message.get("sample")), message["sample"]
+        identity = str(message.get("id", ""))[:64]
+        async with self._order:  # strokes are kept in the order in which they came
+            if identity and identity in self._known:  # its answer was lost
+                await tab.say({"type": "saved", "id": identity, "sample": index, "revision": self.session.log.revision})
+                return
+            event = replace(self._event(kind, name, index, message), id=identity)
+            before = self.session.canvas(name).mask
+            revision = await asyncio.to_thread(self.session.add, event, tab.name)
+            self._known.add(identity)
+        self._remember(index, event, before)
+        await tab.say({"type": "saved", "id": identity, "sample": index, "revision": revision})
+        self.learning.drawn(index, self.session.canvas(name).mask)
+        await self.tell({"type": "sample", **self._sample(index), "revision": revision})
+        await self.tell({"type": "layers", "sample": index})
+
+    def _event(self, kind: str, name: str, index: int, message: dict[str, Any]) -> Event:
+        proposal = self.proposals.get(index)
+        shown = nothing_proposed(*self.session.size) if proposal is None else proposal.mask
+        point = message.get("point")
+        place = None if point is None else checked_point(point)
+        if kind == "accept":
+            what = message.get("what", "all")
+            if what not in ("all", "class", "region"):
+                raise InputError(f"accept {str(what)[:20]!r}: expected all, class or region")
+            return self.session.accepted(name, shown, what, _whole(message.get("value", 0)), place)
+        if kind == "fill":
+            value, instance = _whole(message.get("value", 0)), _whole(message.get("instance", 0), 65535)
+            return self.session.filled(name, shown, value, place or (-1.0, -1.0), instance)
+        given = message.get("event")
+        if not isinstance(given, dict):
+            raise InputError("a stroke without an event")
+        return Event.from_json({**given, "sample": name, "source": "person"})
+
+    def _remember(self, index: int, event: Event, before: UInt8[np.ndarray, "height width"]) -> None:
+        """How far the proposal that somebody saw agreed with what they then drew."""
+        proposal = self.proposals.get(index)
+        after = self.session.canvas(event.sample).mask
+        changed = (after != before) & (after != IGNORE_INDEX)
+        if proposal is None or event.source != "person" or event.tool in ("undo", "redo", "done") or not changed.any():
+            return
+        agreed = float((proposal.mask[changed] == after[changed]).mean())
+        self.strokes.append(Stroke(agreed, int(changed.sum()), proposal.score))
+
+    async def finish(self) -> list[str]:
+        """Writes masks, the interpreter that ``factory generate`` will use, and a report; gives the files."""
+        from labelfactory.factory.labels.finishing import finish
+
+        async with self._order:
+            return await asyncio.to_thread(finish, self.session, self.generator, self.device, self.curve())
+
+    async def tell(self, message: dict[str, Any]) -> None:
+        for tab in list(self.tabs):
+            await tab.say(message)
+
+    def _heard(self, message: Any) -> None:
+        """What the learning process says."""
+        told: dict[str, Any] | None = None
+        if isinstance(message, Proposal):
+            self.proposals[message.index] = message
+            told = {"type": "layers", "sample": message.index, "score": message.score, "next": self.next_sample()}
+        elif isinstance(message, Progress):
+            self.progress.append(message)
+            told = {"type": "model", **self._model(message), "seconds": message.seconds}
+        elif isinstance(message, FreshSample):
+            self.gallery[message.place] = message
+            told = {"type": "gallery", "place": message.place, "revision": message.revision}
+        elif isinstance(message, WorkError):
+            self.trouble = str(message)
+            told = {"type": "error", "text": str(message)}
+        if told is not None:
+            self._told = self._loop.create_task(self.tell(told))  # kept, or it might be collected before it ran
+
+
+def _number(value: float) -> float | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _whole(value: Any, most: int = 254) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InputError(f"{str(value)[:20]!r}: expected a whole number, 0 to {most}")
+    return value
+
+
+def open_desk(folder: Path, generator: str | None, device: str = "auto") -> Desk:
+    """A desk for a label set; ``generator`` where it has moved from the address that the set names."""
+    session = LabelSession(folder)
+    return Desk(session, generator or session.labels.generator_uri, device)
