@@ -20,9 +20,9 @@ def finish(session: LabelSession, generator: str, device: str, curve: dict[str, 
     Raises InputError where nothing is labelled, or a single class.
     """
     labels = session.save()
-    path, _ = ensure_interpreter(open_generator(generator, device), labels, progress=False)
+    made = ensure_interpreter(open_generator(generator, device), labels, progress=False)
     with whole_path(session.folder / INTERPRETER) as temporary:
-        shutil.copyfile(path, temporary)
+        shutil.copyfile(made.path, temporary)
     report = {
         "samples": [
             {"name": name, "state": history.state, "strokes": history.strokes, "events": len(history.events)}
