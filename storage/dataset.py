@@ -12,13 +12,14 @@ from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.metadata import ROOT
 from labelfactory.storage.reader import SampleReader
 from labelfactory.storage.records import MANIFEST, CommitRecord, Manifest, commit_path
+from labelfactory.storage.selection import Selection
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
 from labelfactory.storage.store import read_spec
 
 
 class Dataset:
-    """Samples of a finished store. ``samples`` holds the indices that passed the filter; ``len`` counts those.
+    """Samples of a finished store. ``samples`` are the indices that passed the filter; ``len`` counts those.
 
     ``dataset[i]`` is a dict of NumPy arrays of the i-th of them, ``dataset.read("mask", indices)`` reads one array of
     any samples of the store by their own index.
@@ -28,10 +29,15 @@ class Dataset:
         self.backend, self.spec, self.manifest, self.uri = backend, spec, manifest, backend.uri
         self.reader = SampleReader(backend, spec)
         self.fields: tuple[str, ...] = ("image", "mask")
-        self.samples: np.ndarray = np.arange(spec.count)
+        self.selection = Selection(np.ones(spec.count, dtype=bool), spec.samples_per_shard)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.selection)
+
+    @property
+    def samples(self) -> Int[np.ndarray, "kept"]:
+        """Index in the store of every sample that passed the filter; eight bytes for each."""
+        return self.selection.all()
 
     def read(self, name: str, samples: Sequence[int] | Int[np.ndarray, "n"]) -> Shaped[np.ndarray, "n ..."]:
         """One array's values of any samples of the store, by their index in it, in the order asked for."""
@@ -49,7 +55,7 @@ class Dataset:
         """Several samples, one array a field."""
         if len(places) and not (-len(self) <= min(places) and max(places) < len(self)):
             raise IndexError(f"places {min(places)} to {max(places)}: expected 0 to {len(self) - 1}")
-        samples = self.samples[np.asarray(places, dtype=np.int64)]
+        samples = self.selection.samples(np.asarray(places, dtype=np.int64) % max(1, len(self)))
         return {name: self.read(name, samples) for name in self.fields}
 
     def blocks(self, size: int = 64) -> Iterator[dict[str, Shaped[np.ndarray, "n ..."]]]:
@@ -123,5 +129,5 @@ def open_dataset(
     chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)
     if max_uncertainty is not None:
         chosen &= dataset.scores() <= max_uncertainty
-    dataset.samples = np.flatnonzero(chosen)
+    dataset.selection = Selection(chosen, spec.samples_per_shard)
     return dataset

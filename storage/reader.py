@@ -1,7 +1,10 @@
 """Random access to samples: cached shard indexes, neighbouring samples read at once, checksums tested on the way."""
 
+import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt64
@@ -18,6 +21,32 @@ CACHED_INDEXES = 2048  # 16 bytes a sample: 8 MB at 256 samples a shard
 CACHED_CHUNKS = 8  # of the small arrays
 
 
+class Fetched:
+    """Samples of one array as they lie in the store, to be decoded when their turn comes."""
+
+    def __init__(self, array: ArraySpec, samples: Int[np.ndarray, "n"], where: str, samples_per_shard: int) -> None:
+        self.array, self._samples, self._where, self._size = array, samples, where, samples_per_shard
+        self.frames: list[bytes | memoryview] = [b""] * len(samples)  # of an array with one sample a chunk
+        self.values: np.ndarray | None = None  # of the small arrays
+
+    def decode(
+        self,
+        items: Sequence[int] | Int[np.ndarray, "n"],
+        out: Shaped[np.ndarray, "all ..."],
+        rows: Sequence[int] | Int[np.ndarray, "n"],
+    ) -> None:
+        """Puts the values of ``items`` (places among the samples asked for) into these ``rows`` of ``out``."""
+        if self.values is not None:
+            out[rows] = self.values[items]
+            return
+        for item, row in zip(items, rows, strict=True):
+            try:
+                decode_samples(self.array, [self.frames[item]], [out[row]])
+            except WorkError as error:
+                shard = int(self._samples[item]) // self._size
+                raise WorkError(f"shard {shard} of {self._where}: {error}") from error
+
+
 class SampleReader:
     """Reads the arrays of one store. Threads may share it; pickling leaves its caches behind."""
 
@@ -26,6 +55,7 @@ class SampleReader:
         self.arrays = {array.name: array for array in spec.arrays()}
         self._indexes: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._chunks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
+        self._asked: dict[int, tuple[float, str]] = {}  # thread -> since when it has been waiting for what
 
     def __reduce__(self) -> tuple[type["SampleReader"], tuple[Source, DatasetSpec]]:
         return type(self), (self.backend, self.spec)
@@ -41,51 +71,75 @@ class SampleReader:
 
         Raises InputError for a sample that is not there, WorkError naming the shard where bytes are missing or damaged.
         """
+        fetched = self.fetch(name, samples)
+        out = np.empty((len(samples), *fetched.array.sample_shape), dtype_of(fetched.array))
+        fetched.decode(range(len(samples)), out, range(len(samples)))
+        return out
+
+    def fetch(self, name: str, samples: Sequence[int] | Int[np.ndarray, "n"]) -> Fetched:
+        """One array's bytes of any samples; those that lie near each other are read in one piece."""
         array, wanted = self.array(name), np.asarray(samples, dtype=np.int64)
         if len(wanted) and (wanted.min() < 0 or wanted.max() >= self.spec.count):
             raise InputError(f"samples {wanted.min()} to {wanted.max()}: expected 0 to {self.spec.count - 1}")
-        out = np.empty((len(wanted), *array.sample_shape), dtype_of(array))
+        fetched = Fetched(array, wanted, self.backend.uri, self.spec.samples_per_shard)
+        if not array.per_sample:
+            fetched.values = np.empty((len(wanted), *array.sample_shape), dtype_of(array))
         order = np.argsort(wanted, kind="stable")
         shards, places = np.divmod(wanted[order], self.spec.samples_per_shard)
         for shard in np.unique(shards):
             first, last = np.searchsorted(shards, [shard, shard + 1])
-            rows, slots = order[first:last], places[first:last]
-            try:
-                if array.per_sample:
-                    self._read_frames(array, int(shard), slots, out, rows)
+            items, slots = order[first:last], places[first:last]
+            with self._named(int(shard), array.chunk_path(int(shard))):
+                if fetched.values is None:
+                    self._read_frames(array, int(shard), slots, fetched.frames, items)
                 else:
-                    out[rows] = self._chunk(array, int(shard))[slots]
-            except FileNotFoundError as error:
-                raise WorkError(
-                    f"shard {shard}: {array.chunk_path(int(shard))} is missing in {self.backend.uri}"
-                ) from error
-            except WorkError as error:
-                raise WorkError(f"shard {shard} of {self.backend.uri}: {error}") from error
-        return out
+                    fetched.values[items] = self._chunk(array, int(shard))[slots]
+        return fetched
+
+    def stuck(self, seconds: float) -> str | None:
+        """The shard that some thread has been waiting for longer than this; None where there is none."""
+        now = time.monotonic()
+        return next((what for since, what in list(self._asked.values()) if now - since > seconds), None)
+
+    @contextmanager
+    def _named(self, shard: int, path: str) -> Iterator[None]:
+        """Says of which shard an error speaks, and lets a watchdog know what this thread waits for."""
+        thread, where = threading.get_ident(), self.backend.uri
+        self._asked[thread] = time.monotonic(), f"shard {shard} of {where}: {path}"
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise WorkError(f"shard {shard}: {path} is missing in {where}") from error
+        except WorkError as error:
+            raise WorkError(f"shard {shard} of {where}: {error}") from error
+        finally:
+            del self._asked[thread]
 
     def _read_frames(
         self,
         array: ArraySpec,
         shard: int,
         slots: Int[np.ndarray, "n"],
-        out: Shaped[np.ndarray, "all ..."],
-        rows: Int[np.ndarray, "n"],
+        frames: list[bytes | memoryview],
+        items: Int[np.ndarray, "n"],
     ) -> None:
         index = self._index(array, shard)[slots].astype(np.int64)
-        starts, stops = index[:, 0], index[:, 0] + index[:, 1]
-        if (starts < 0).any():
+        begins = index[:, 0].tolist()
+        ends = (index[:, 0] + index[:, 1]).tolist()
+        if min(begins) < 0:
             raise WorkError(f"{array.name} lacks samples that the store should have")
         # A piece ends where the next sample is far away, or where the piece is long enough.
         pieces, first = [], 0
-        for i in range(1, len(slots) + 1):
-            if i == len(slots) or starts[i] - stops[i - 1] > GAP_BYTES or stops[i] - starts[first] > SPAN_BYTES:
+        for i in range(1, len(begins) + 1):
+            if i == len(begins) or begins[i] - ends[i - 1] > GAP_BYTES or ends[i] - begins[first] > SPAN_BYTES:
                 pieces.append((first, i))
                 first = i
-        ranges = [(int(starts[a]), int(stops[b - 1])) for a, b in pieces]
+        ranges = [(begins[a], ends[b - 1]) for a, b in pieces]
+        places = items.tolist()
         for (a, b), data in zip(pieces, self.backend.read_ranges(array.chunk_path(shard), ranges), strict=True):
-            view, offset = memoryview(data), starts[a]
-            frames = [view[starts[i] - offset : stops[i] - offset] for i in range(a, b)]
-            decode_samples(array, frames, [out[row] for row in rows[a:b]])
+            view, offset = memoryview(data), begins[a]
+            for i in range(a, b):
+                frames[places[i]] = view[begins[i] - offset : ends[i] - offset]
 
     def _index(self, array: ArraySpec, shard: int) -> UInt64[np.ndarray, "slots 2"]:
         key, size = (array.name, shard), self.spec.samples_per_shard

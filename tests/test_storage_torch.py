@@ -1,5 +1,6 @@
 """PyTorch loops over a store: right tensors, right shares, and stopping anywhere loses and repeats nothing."""
 
+import itertools
 import json
 import os
 import threading
@@ -71,36 +72,116 @@ def test_ranks_share_equally_and_epochs_differ(dataset):
     assert seeds_of(ranks[0]) != shares[0]
 
 
+def lines(dataset, state, ranks, batch_size, steps, workers=0):
+    """What ``ranks`` loaders give in so many steps from a state on, one list a step, and the state after that."""
+    loaders = [
+        StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size, rank=rank, ranks=ranks), workers)
+        for rank in range(ranks)
+    ]
+    for loader in loaders:
+        if state is not None:
+            loader.load_state_dict(json.loads(json.dumps(state)))
+    running = [itertools.chain.from_iterable(itertools.repeat(loader)) for loader in loaders]
+    given = [[seeds_of([next(iterator)]) for iterator in running] for _ in range(steps)]
+    states = [loader.state_dict() for loader in loaders]
+    assert all(state == states[0] for state in states)
+    for loader in loaders:
+        loader.close()
+    return [seed for step in given for batch in step for seed in batch], states[0]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine with one core
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_resumes_after_any_batch(dataset, workers):
-    def loader():
-        return StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4), workers)
-
-    whole = [seeds_of([batch]) for batch in loader()]
-    assert sorted(seed for batch in whole for seed in batch) == all_seeds(dataset)
-    for stop in (0, 1, 3, len(whole) - 1) if workers == 0 else (3,):
-        first = loader()
-        iterator = iter(first)
-        head = [seeds_of([next(iterator)]) for _ in range(stop)]
-        state = json.loads(json.dumps(first.state_dict()))
-        del iterator
-        second = loader()
-        second.load_state_dict(state)
-        assert head + [seeds_of([batch]) for batch in second] == whole
-        assert second.state_dict()["epoch"] == 1
+def test_a_run_goes_on_with_other_numbers_of_ranks_and_workers(dataset, workers):
+    whole, _ = lines(dataset, None, 1, 4, 9)  # an epoch of 36
+    assert sorted(whole) == all_seeds(dataset)
+    row, state = lines(dataset, None, 3, 2, 2)
+    more, state = lines(dataset, state, 1, 5, 2, workers)
+    row += more
+    more, state = lines(dataset, state, 7, 2, 1)
+    assert row + more == whole
+    assert (state["epoch"], state["position"]) == (0, 36)
+    again, state = lines(dataset, state, 2, 9, 2, workers)
+    assert state["epoch"] == 1
+    assert sorted(again) == all_seeds(dataset)
+    assert again != whole
 
 
-def test_a_state_of_another_set_up_is_refused(dataset):
-    state = StreamDataset(dataset, SHUFFLE, batch_size=4).state_dict()
-    with pytest.raises(InputError, match="batch_size"):
-        StreamDataset(dataset, SHUFFLE, batch_size=5).load_state_dict(state)
-    with pytest.raises(InputError, match="ranks"):
-        StreamDataset(dataset, SHUFFLE, batch_size=4, rank=0, ranks=2).load_state_dict(state)
-    loader = StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4), 0)
-    loader.load_state_dict({**state, "taken": [4, 4]})
-    with pytest.raises(InputError, match="2 shares"):
-        next(iter(loader))
+def test_a_run_that_broke_off_in_this_process_goes_on(dataset):
+    whole = [seeds_of([batch]) for batch in StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4))]
+    loader = StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4))
+    assert len(loader) == len(whole) == 9
+    head = []
+    for batch in loader:
+        head.append(seeds_of([batch]))
+        if len(head) == 3:
+            break
+    assert loader.state_dict()["position"] == 12
+    assert head + [seeds_of([batch]) for batch in loader] == whole
+    assert (loader.stream.epoch, loader.stream.position) == (1, 0)
+    loader.stream.set_epoch(1)  # it is there already: nothing changes
+    second = [seeds_of([batch]) for batch in loader]
+    loader.stream.seek(1)
+    assert [seeds_of([batch]) for batch in loader] == second != whole
+
+
+def test_a_stream_alone_resumes_too(dataset):
+    whole = [seeds_of([batch]) for batch in StreamDataset(dataset, SHUFFLE, batch_size=4)]
+    first = StreamDataset(dataset, SHUFFLE, batch_size=4)
+    head = [seeds_of([batch]) for batch in itertools.islice(first, 3)]
+    second = StreamDataset(dataset, SHUFFLE, batch_size=4)
+    second.load_state_dict(first.state_dict())
+    assert head + [seeds_of([batch]) for batch in second] == whole
+    assert seeds_of(second) == seeds_of(_at_epoch(dataset, 1))
+
+
+def _at_epoch(dataset, epoch):
+    stream = StreamDataset(dataset, SHUFFLE, batch_size=4)
+    stream.set_epoch(epoch)
+    return stream
+
+
+def test_stores_are_mixed_by_weight(dataset, tmp_path):
+    fill(create_store(str(tmp_path / "other"), make_spec(count=20, shard_size=8, seed=99)))
+    other = open_dataset(str(tmp_path / "other"), fields=dataset.fields)
+    plain = StreamDataset([dataset, other], SHUFFLE, batch_size=4)
+    assert sorted(seeds_of(plain)) == sorted(all_seeds(dataset) + all_seeds(other))
+    weighted = StreamDataset([dataset, other], SHUFFLE, 4, weights=[1, 3])
+    found = seeds_of(weighted)
+    assert len(found) == 54
+    assert abs(sum(seed in all_seeds(other) for seed in found) - 41) <= 2
+    with pytest.raises(InputError, match="weights"):
+        plain.load_state_dict(weighted.state_dict())
+
+
+def test_threads_decode_the_same(dataset):
+    assert seeds_of(StreamDataset(dataset, SHUFFLE, 8, threads=3)) == seeds_of(StreamDataset(dataset, SHUFFLE, 8))
+    one, three = (list(StreamDataset(dataset, SHUFFLE, 8, threads=threads)) for threads in (1, 3))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(one, three, strict=True))
+
+
+def test_batches_stay_as_they_are_while_they_are_used(dataset):
+    kept = list(StreamDataset(dataset, SHUFFLE, batch_size=4))
+    again = [{name: values.clone() for name, values in b.items()} for b in StreamDataset(dataset, SHUFFLE, 4)]
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(kept, again, strict=True))
+
+
+def test_a_state_of_something_else_is_refused(dataset):
+    stream = StreamDataset(dataset, SHUFFLE, batch_size=4)
+    state = stream.state_dict()
+    with pytest.raises(InputError, match="shuffle"):
+        StreamDataset(dataset, Shuffle(4), batch_size=4).load_state_dict(state)
+    old = {"spec_hash": "0", "samples": 36, "batch_size": 4, "ranks": 1, "epoch": 2, "taken": [8], "turn": 0}
+    with pytest.raises(InputError, match="saved by a version before 0.2, in epoch 2, whose order was another"):
+        stream.load_state_dict(old)
+    with pytest.raises(InputError, match="not saved by a StreamDataset"):
+        stream.load_state_dict({"epoch": 1})
+    with pytest.raises(InputError, match="position 99"):
+        stream.load_state_dict({**state, "position": 99})
+    with pytest.raises(InputError, match="takes no batch_size"):
+        StreamLoader(stream, batch_size=3)
+    with pytest.raises(InputError, match="threads 0"):
+        StreamDataset(dataset, threads=0)
 
 
 def test_breaking_off_leaves_no_thread_behind(dataset):
