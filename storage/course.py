@@ -51,7 +51,9 @@ class Course:
     own rounds every sample comes once.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], shuffle: Shuffle, weights: Sequence[float | int] | None = None) -> None:
+    def __init__(
+        self, datasets: Sequence[Dataset], shuffle: Shuffle, weights: Sequence[float | int] | None = None
+    ) -> None:
         if not datasets:
             raise InputError("no data set: expected one or more")
         _refuse_different(datasets)

@@ -75,7 +75,11 @@ def test_any_ranges_agree_with_the_whole(stores):
 def test_stores_that_do_not_fit_are_refused(stores, tmp_path):
     for name, changes, word in (
         ("large", {"height": 16}, "image is uint8 .16, 6, 3. there"),
-        ("classes", {"classes": (ClassInfo("background", (0, 0, 0)), ClassInfo("cell", (9, 9, 9)))}, "expected the same"),
+        (
+            "classes",
+            {"classes": (ClassInfo("background", (0, 0, 0)), ClassInfo("cell", (9, 9, 9)))},
+            "expected the same",
+        ),
     ):
         fill(create_store(str(tmp_path / name), make_spec(**changes)))
         with pytest.raises(InputError, match=word):

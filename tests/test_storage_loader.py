@@ -58,7 +58,9 @@ def test_a_worker_that_is_killed_is_said_and_the_run_goes_on(dataset):
     whole = [seeds_of(batch) for batch in StreamDataset(dataset, SHUFFLE, batch_size=4)]
     loader = StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size=4), **WORKERS)
     got = []
-    with pytest.raises(WorkError, match=r"exited unexpectedly: the batch .* starts in shard \d of .*set; nothing is lost"):
+    with pytest.raises(
+        WorkError, match=r"exited unexpectedly: the batch .* starts in shard \d of .*set; nothing is lost"
+    ):
         for batch in loader:
             got.append(seeds_of(batch))
             if len(got) == 2:
