@@ -96,7 +96,7 @@ def taking_turns(life: Life) -> None:
             for stream in streams:
                 stream.seek(step.epoch, step.end)
             assert len({len(batch["seed"]) for _, batch in given}) == 1
-            life.check(step.epoch, sum((seeds_of(batch) for _, batch in given), []), first.state_dict(), ranks)
+            life.check(step.epoch, [seed for _, batch in given for seed in seeds_of(batch)], first.state_dict(), ranks)
         for turn in turns:
             for iterator in turn:
                 iterator.close()
@@ -141,7 +141,7 @@ def _train(life: Life, ranks: int, batch: int, workers: int, log: Path) -> None:
         while True:
             epoch = loaders[0].stream.epoch
             for batches in zip(*loaders, strict=True):
-                seeds = sum(map(seeds_of, batches), [])
+                seeds = [seed for batch in batches for seed in seeds_of(batch)]
                 file.write(json.dumps({"epoch": epoch, "seeds": seeds, "state": loaders[0].state_dict()}) + "\n")
                 file.flush()
 
