@@ -10,7 +10,7 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.channels import parse_channel
 from labelfactory.interpreters.checked_json import checked, field, read_json
-from labelfactory.interpreters.classes import IGNORE_INDEX, check_classes, parse_class
+from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, check_classes, parse_class
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folders import finish_update
 from labelfactory.interpreters.labelset_checks import plain_name
@@ -47,7 +47,7 @@ def read_label_set(folder: str | os.PathLike[str]) -> Contents:
     channels = field(data, "values", list, where, [])
     return Contents(
         classes=classes,
-        samples=tuple(_read_sample(root, e, f"{where}: samples[{i}]") for i, e in enumerate(samples)),
+        samples=tuple(_read_sample(root, e, classes, f"{where}: samples[{i}]") for i, e in enumerate(samples)),
         generator_uri=field(generator, "uri", str, f"{where}: generator"),
         generator_sha256=field(generator, "sha256", str, f"{where}: generator"),
         truncation=field(data, "truncation", float, where),
@@ -58,7 +58,7 @@ def read_label_set(folder: str | os.PathLike[str]) -> Contents:
     )
 
 
-def _read_sample(root: Path, entry: Any, where: str) -> Sample:
+def _read_sample(root: Path, entry: Any, classes: tuple[LabelClass, ...], where: str) -> Sample:
     file = plain_name(field(entry, "file", str, where), ".png", f'{where}: "file"')
     has_seed, has_latent = entry.get("seed") is not None, entry.get("latent") is not None
     if has_seed == has_latent:
@@ -78,7 +78,7 @@ def _read_sample(root: Path, entry: Any, where: str) -> Sample:
         if any(len(p) != 3 or max(map(abs, p)) > 1e6 for p in points):
             raise InputError(f"{place} are not all [x, y, visibility] in the image")
         keypoints = np.array(points, np.float32).reshape(-1, 3)
-    image, mask = read_image(root / "images" / file), read_mask(root / "masks" / file)
+    image, mask = read_image(root / "images" / file), read_mask(root / "masks" / file, classes=classes)
     values = None
     if (name := field(entry, "values", str, where, None)) is not None:
         values = read_floats(root / "values" / plain_name(name, ".npy", f'{where}: "values"'))

@@ -8,6 +8,8 @@ from PIL import Image
 from labelfactory.errors import InputError
 from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, Color, LabelClass
 
+SAY_WHICH = "say which counts: --map INDEX=CLASS for indices, --map '#rrggbb=CLASS' for colours"
+
 
 def meanings(classes: Sequence[LabelClass]) -> dict[Color, list[int]]:
     """Mask values that each colour stands for: one, or several where classes share a colour."""
@@ -17,7 +19,7 @@ def meanings(classes: Sequence[LabelClass]) -> dict[Color, list[int]]:
     return table
 
 
-def called(value: int, classes: Sequence[LabelClass]) -> str:
+def value_name(value: int, classes: Sequence[LabelClass]) -> str:
     """What a mask value is called in messages."""
     return classes[value].name if value < len(classes) else "not labelled" if value == IGNORE_INDEX else "no class"
 
@@ -48,8 +50,8 @@ def recoded(image: Image.Image, classes: Sequence[LabelClass], where: str, do: s
     if len(by_color) == len(np.unique(np.asarray(image))) and len(set(by_color.values())) == len(by_color):
         return by_color
     value, meant = next(iter(other.items()))
-    names = " or ".join(repr(called(v, classes)) for v in meant)
+    names = " or ".join(repr(value_name(v, classes)) for v in meant)
     raise InputError(
-        f"{where}: index {value} is class {called(value, classes)!r}, but its colour {colors[value]} is that of "
+        f"{where}: index {value} is class {value_name(value, classes)!r}, but its colour {colors[value]} is that of "
         f"{names}, and neither reading fits all of the picture; {do}"
     )

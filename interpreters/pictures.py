@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Int, UInt8
 from labelfactory.interpreters.classes import LabelClass, palette
+from labelfactory.interpreters.palettes import SAY_WHICH, recoded, value_name
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Endings of the files that count as pictures, in lower case."""
@@ -35,13 +36,25 @@ def read_image(source: Path | bytes, name: str = "") -> UInt8[np.ndarray, "heigh
     raise _mode_error(image, source, name, "8-bit grey or RGB")
 
 
-def read_mask(source: Path | bytes, name: str = "") -> UInt8[np.ndarray, "height width"]:
-    """Class ids of an 8-bit indexed (or grey) picture. InputError for anything else."""
+def read_mask(
+    source: Path | bytes, name: str = "", classes: Sequence[LabelClass] | None = None
+) -> UInt8[np.ndarray, "height width"]:
+    """Class ids of an 8-bit indexed (or grey) picture. InputError for anything else, or where its palette shows the
+    colours of ``classes`` in another order: an editor that sorts colours has then changed what the indices mean."""
     image = open_picture(source, name)
     if image.mode not in ("P", "L"):
         raise _mode_error(
             image, source, name, "an 8-bit indexed or grey mask of class ids (`factory import-labels` converts colours)"
         )
+    if classes is not None and image.mode == "P":
+        do = f"read it with `factory import-labels`, and {SAY_WHICH}"
+        if table := recoded(image, classes, called(source, name), do):
+            index, meant = next((i, v) for i, v in table.items() if i != v)
+            raise InputError(
+                f"{called(source, name)}: index {index} is class {value_name(index, classes)!r}, but has the colour of "
+                f"{value_name(meant, classes)!r}: the palette is in another order; `factory import-labels` reads such "
+                "masks by their colours"
+            )
     return np.array(image)
 
 
@@ -68,12 +81,10 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
         image = stored if frames > 1 else ImageOps.exif_transpose(stored)
     # Pillow's decoders meet broken files with whatever exception comes first
     except Exception as error:
-        where = _called(source, name)
+        where = called(source, name)
         raise InputError(f"{where}: cannot be read as a picture ({type(error).__name__}: {one_line(error)})") from None
     if frames > 1:
-        raise InputError(
-            f"{_called(source, name)}: holds {frames} frames; expected one picture a file: save each alone"
-        )
+        raise InputError(f"{called(source, name)}: holds {frames} frames; expected one picture a file: save each alone")
     return image
 
 
@@ -86,9 +97,9 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:100]
 
 
-def _called(source: Path | bytes, name: str) -> str:
+def called(source: Path | bytes, name: str) -> str:
     return name or ("picture" if isinstance(source, bytes) else str(source))
 
 
 def _mode_error(image: Image.Image, source: Path | bytes, name: str, expected: str) -> InputError:
-    return InputError(f"{_called(source, name)}: a picture of mode {image.mode}; expected {expected}")
+    return InputError(f"{called(source, name)}: a picture of mode {image.mode}; expected {expected}")

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from format_examples import CLASSES, EXAMPLES
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import name_classes
 from labelfactory.interpreters.formats import FORMATS, detect_format, import_labels
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.formats.table import open_format
@@ -151,6 +153,28 @@ def test_damaged_bytes_give_one_line(
         import_labels(empty, damaged, data.draw(st.sampled_from(["auto", EXAMPLES[example][0]])))
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+MANY = name_classes(["background", *(f"class {i}" for i in range(1, 12))])
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data(), count=st.sampled_from([2, 3, 9, 12]), shape=array_shapes(min_dims=2, max_dims=2, max_side=9))
+@examples
+def test_any_mask_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, example: str, data: st.DataObject, count: int, shape: tuple[int, int]
+) -> None:
+    """All ids, nine classes and more, unlabelled pixels, odd sizes, objects of one pixel, pictures without any."""
+    values = st.sampled_from([*range(count), 255])
+    masks = [data.draw(arrays(np.uint8, shape, elements=values, fill=st.just(0) | values)) for _ in range(2)]
+    assume(max(m[m < 255].max(initial=0) for m in masks) > 0)  # 0 and 255 alone may mean something else
+    image = np.zeros((*shape, 1), np.uint8)
+    samples = tuple(Sample(f"s{i}", image, mask, i) for i, mask in enumerate(masks))
+    labels = LabelSet(MANY[:count], samples, "g", "ab" * 32)
+    blank = replace(labels, samples=tuple(s._replace(mask=np.full_like(s.mask, 255)) for s in samples))
+    _, folder = written(example, labels, tmp_path_factory.mktemp("x") / "source")
+    back, _ = import_labels(blank, folder, empty="background")
+    check_equal(back, labels)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
@@ -135,6 +135,7 @@ def test_what_a_tool_offers_is_all_there_is(tmp_path: Path, labels: LabelSet) ->
 MANY = name_classes(f"c{i}" for i in range(255))
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     format=st.sampled_from(list(WRITERS)),

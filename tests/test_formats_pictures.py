@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from format_examples import NOTHING as LABELS
 from format_examples import pixels, read
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -100,6 +100,7 @@ MANY = name_classes(f"c{i}" for i in range(12))
 SETS = {n: replace(LABELS, classes=MANY[:n]) for n in (1, 2, 3, 9, 12)}
 
 
+@settings(deadline=None)
 @given(data=st.data(), count=st.sampled_from([2, 3, 9, 12]))
 def test_a_palette_in_another_order_is_read_by_its_colours(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: int
@@ -116,6 +117,7 @@ def test_a_palette_in_another_order_is_read_by_its_colours(
     assert pixels(drawing, (3, 7)) == expected
 
 
+@settings(deadline=None)
 @given(data=st.data(), count=st.sampled_from([2, 3, 9]))
 def test_a_palette_of_other_colours_says_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: int

@@ -168,6 +168,19 @@ def test_masks_that_do_not_fit(folder: Path) -> None:
         LabelSet.load(folder)
 
 
+def test_a_mask_whose_palette_was_sorted_is_refused(folder: Path) -> None:
+    """An editor that sorts colours changes what the indices mean; the colours still tell."""
+    path = folder / "masks" / "s001.png"
+    image = Image.open(path)
+    used = np.unique(np.asarray(image)).tolist()
+    image.remap_palette(used[::-1]).save(path)
+    with pytest.raises(InputError, match=r"s001\.png: index 0 is class 'background', but has the colour of 'not"):
+        LabelSet.load(folder)
+    image.remap_palette([*used[:-1], 9, 255]).save(path)  # 255 comes later, nothing else moves
+    with pytest.raises(InputError, match=r"index 4 is class 'no class', but has the colour of 'not labelled'"):
+        LabelSet.load(folder)
+
+
 def test_wrong_json(folder: Path) -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"version": 9}, "version 9 is unknown"),

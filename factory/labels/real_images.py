@@ -50,7 +50,7 @@ def read_images(
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one of pictures")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: has no pictures; expected {', '.join(SUFFIXES)}")
     size, pixels = generator.image_size, []

@@ -131,7 +131,8 @@ class LabelledPairs(FilePairs):
 
     def _read(self, stem: str) -> Pair:
         image = read_image(self.files.read(self.images[stem]), self.images[stem])
-        mask = read_mask(self.mask_files.read(self.masks[stem]), self.masks[stem])
+        ids = self.mapping is None and not self.numbered  # else the values count, whatever colours they have
+        mask = read_mask(self.mask_files.read(self.masks[stem]), self.masks[stem], self.classes if ids else None)
         instances = None
         if stem in self.instances:
             instances = read_object_numbers(self.files.read(self.instances[stem]), self.instances[stem])

@@ -15,12 +15,11 @@ from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
-from labelfactory.interpreters.palettes import called, meanings, palette_colors, recoded
+from labelfactory.interpreters.palettes import SAY_WHICH, meanings, palette_colors, recoded, value_name
 from labelfactory.interpreters.pictures import open_picture
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 TRANSPARENT = -1
-SAY_WHICH = "say which counts: --map INDEX=CLASS for indices, --map '#rrggbb=CLASS' for colours"
 
 
 class Values(NamedTuple):
@@ -163,7 +162,7 @@ def _drawing(
 
 def _label(values: Sequence[int], classes: Sequence[LabelClass], code: str, path: Path) -> str:
     if len(values) > 1:
-        names = " and ".join(repr(called(v, classes)) for v in values)
+        names = " and ".join(repr(value_name(v, classes)) for v in values)
         raise InputError(
             f"{path}: {code} is the colour of {names}; paint class ids, or say which: --map '{code}=CLASS'"
         )
