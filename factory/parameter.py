@@ -30,7 +30,8 @@ class Parameter:
     spellings           older words for some of the choices
     pattern, form       what the whole text has to match, and how a person is told
     place               a path, URL or ``builtin:NAME``: a deployed run may only use those that its operator allows
-    writes              what is written there; that this is possible is tried before the work begins
+    writes              what is written there ("missing file": unless it exists); that this is possible is tried before
+                        the work begins
     place_keys          keys of a mapping whose values are places
     default             what None stands for, where that is a value
     option              name on the command line, where it is not the field's; one letter is a short option
@@ -46,7 +47,7 @@ class Parameter:
     pattern: str | None = None
     form: str = ""
     place: bool = False
-    writes: Literal["", "file", "folder", "new folder"] = ""
+    writes: Literal["", "file", "missing file", "folder", "new folder"] = ""
     place_keys: tuple[str, ...] = ()
     default: str = ""
     option: str = ""

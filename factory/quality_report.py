@@ -2,17 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.training.quality import Quality, Yardstick, generate_images
+from labelfactory.factory.taking import try_output
+from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
+from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.feature_encoder import Features, load_encoder, save_encoder, train_encoder
+from labelfactory.factory.training.order import QualityOrder
+from labelfactory.factory.training.quality import HEADING, Quality, Yardstick, all_images, generate_images, table_row
 from labelfactory.interpreters.array_types import Float
 from labelfactory.whole_files import whole_file
 
@@ -33,10 +39,8 @@ def kept_generators(run: Path) -> list[str]:
 def open_alike(sources: Sequence[str]) -> tuple[int, int, int]:
     """Resolution, image channels and classes that all the generators share.
 
-    Raises ``InputError`` where there is no generator, or one differs.
+    Raises ``InputError`` where one differs.
     """
-    if not sources:
-        raise InputError("give --generator (once or several times) or --run: the generators to evaluate")
     shapes = {}
     for source in sources:
         generator = open_generator(source, "cpu")
@@ -84,7 +88,7 @@ class Report:
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"{self.path}: exists and is no report of evaluate-generator") from None
 
-    def add(self, source: str) -> Iterator[tuple[str, Quality]]:
+    def add(self, source: str, progress: bool = True) -> Iterator[tuple[str, Quality]]:
         """Measures one generator; a name for people and its figures, for each psi."""
         opened = open_generator(source)
         name, seen = source if source.startswith(BUILTIN) else Path(source).name, opened.metadata.get("images_seen")
@@ -96,7 +100,7 @@ class Report:
             if opened.sha256 in self.known:
                 quality = Quality.from_dict(self.known[opened.sha256][i])
             else:
-                samples = generate_images(opened, self.count, self.labels, psi, self.seed, progress=True)
+                samples = generate_images(opened, self.count, self.labels, psi, self.seed, progress=progress)
                 quality = self.yardstick.measure(samples, psi)
             rows.append(quality.to_dict())
             yield f"{shown}, psi {psi:g}", quality
@@ -111,3 +115,43 @@ class Report:
     def placed(self) -> list[dict[str, Any]]:
         """Entries that know how many images their generator has seen: points of a curve."""
         return [entry for entry in self.entries if entry["images_seen"] is not None]
+
+
+def evaluate_generators(order: QualityOrder, tell: Callable[[str], Any] = print, progress: bool = True) -> Report:
+    """Measures what ``order`` asks for and tells it in rows; a report that exists is gone on with."""
+    sources = [*(kept_generators(order.run) if order.run else []), *order.generator]
+    pixels, channels, classes = open_alike(sources)
+    images = ImageDataset(order.data, pixels, channels=channels, conditional=classes > 0, progress=progress)
+    train = all_images(images)
+    if order.reference is not None:
+        held_out = all_images(ImageDataset(order.reference, pixels, channels=channels, progress=progress))
+    else:
+        every = torch.arange(len(train)) % 4 == 0
+        train, held_out = train[~every], train[every]
+    out, picture = order.out, None if order.out is None else order.out.with_suffix(".png")
+    if out is None and order.run is not None:
+        out, picture = order.run / REPORT, order.run / PICTURE
+        try_output("run", str(order.run), "folder")
+    yardstick = Yardstick(train, held_out, _features(order, train, images.channels, progress), order.seed)
+    report = Report(yardstick, images.labels, order.count, order.psi, order.seed, out)
+    tell(HEADING)
+    tell(yardstick.reference_row())
+    tell(table_row("real, held out", yardstick.real, yardstick.real))
+    for source in sources:
+        for name, quality in report.add(source, progress):
+            tell(table_row(name, quality.generated, quality.real))
+    if picture is not None and len(report.placed()) > 1:
+        log = order.run / LOG if order.run else None
+        draw_curves(picture, [log] if log and log.exists() else [], out)
+        tell(f"{out}: the figures; {picture}: their curves")
+    return report
+
+
+def _features(order: QualityOrder, train: Tensor, channels: int, progress: bool) -> Features:
+    """What describes images: the encoder that is named, or one that is trained on these, and kept where that says."""
+    if order.encoder is not None and order.encoder.exists():
+        return load_encoder(order.encoder, channels)
+    trained = train_encoder(train, seed=order.seed, progress=progress)
+    if order.encoder is not None:
+        save_encoder(trained, order.encoder)
+    return trained.encode

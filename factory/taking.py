@@ -104,7 +104,7 @@ def _literal(text: str) -> Any:
 
 
 def try_output(name: str, place: str, kind: str) -> None:
-    """InputError where a ``kind`` ("file", "folder", "new folder") cannot be written at a path; URLs are not tried.
+    """InputError where a ``kind`` (see ``Parameter.writes``) cannot be written at a path; URLs are not tried.
 
     A file is made and removed in the nearest folder that exists, so that a disk that is full or cannot be written says
     so before the work and not after it.
@@ -112,6 +112,9 @@ def try_output(name: str, place: str, kind: str) -> None:
     if "://" in place:
         return
     path = Path(place).absolute()
+    if kind == "missing file" and path.is_file():
+        return
+    kind = kind.removeprefix("missing ")
     if kind == "file":
         if path.is_dir():
             raise InputError(f"{name} is {place}: that is a folder; name a file")

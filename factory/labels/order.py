@@ -1,4 +1,4 @@
-"""What somebody asks for on the way from pictures to labels: images to label, inversion of photographs."""
+"""What somebody asks for on the way from pictures to labels: images to label, imports, inversion of photographs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated
 
 from labelfactory.errors import InputError
 from labelfactory.factory.amplify import TOLD
-from labelfactory.factory.fields import CLASSES, CROP, DEVICE, GENERATOR, TRUNCATION
+from labelfactory.factory.fields import CLASSES, CROP, DEVICE, GENERATOR, LABELS, TRUNCATION
 from labelfactory.factory.parameter import Parameter, check_fields
-from labelfactory.interpreters.formats.table import FORMATS
+from labelfactory.interpreters.formats.table import FORMATS, WRITERS
 
 STRATEGIES = {"random": "", "kmeans": "diverse", "uncertain": "where an interpreter is unsure"}
 LIGHTS = {"none": "", "one": "darker or in more contrast, taking turns", "all": "three times as many"}
@@ -114,3 +114,114 @@ class InversionOrder:
     def scratch(self) -> Path:
         """Folder of finished latents, until the label set is written."""
         return self.out.with_name(f".{self.out.name}.latents")
+
+
+@dataclass(frozen=True)
+class ExportLabelsOrder:
+    """A label set for a labelling tool, with masks to start from."""
+
+    labels: Annotated[str, LABELS]
+    out: Annotated[Path, Parameter("Folder to write, a new one.", place=True, writes="new folder")]
+    format: Annotated[str, Parameter("Tool to write for.", choices=tuple(WRITERS))] = "label-studio"
+    interpreter: Annotated[
+        Path | None, Parameter("Interpreter whose masks are put where nobody has labelled yet.", place=True)
+    ] = None
+    generator: Annotated[
+        str | None,
+        Parameter("Generator: builtin:NAME, or a path or URL of it.", place=True, default="the label set's"),
+    ] = None
+    url_prefix: Annotated[
+        str | None,
+        Parameter("Address of the images' folder, for Label Studio.", default="pictures inside the tasks"),
+    ] = None
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Labels that are read into a label set: which set, and where the result goes."""
+
+    labels: Annotated[Path, Parameter("Label set that the images came from.", place=True)]
+    out: Annotated[
+        Path | None,
+        Parameter("New label set to write.", place=True, writes="new folder", default="the label set is updated"),
+    ] = None
+    skip_unmatched: Annotated[bool, Parameter("Labels of unknown images are left out.")] = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ImportOrder:
+    """What a labelling tool wrote, into a label set."""
+
+    target: Imported
+    source: Annotated[Path, Parameter("File, folder or zip that the labelling tool wrote.", place=True)]
+    format: Annotated[str, Parameter("Format of the labels.", choices=("auto", *FORMATS))] = "auto"
+    mapping: Annotated[
+        dict[str, str],
+        Parameter(
+            "Label and its class (or ignore), for names that differ; repeatable.", option="map", form="LABEL=CLASS"
+        ),
+    ] = field(default_factory=dict)
+    unknown: Annotated[
+        str,
+        Parameter(
+            "Labels without a class.",
+            choices={"refuse": "", "ignore": "their pixels are not labelled", "add": "as new classes"},
+        ),
+    ] = "refuse"
+    fill: Annotated[
+        str | None, Parameter("Class (or ignore) of pixels that no shape covers.", default="the first class")
+    ] = None
+    drop_below: Annotated[
+        int, Parameter("Size below which connected regions are not labelled, in pixels.", at_least=0)
+    ] = 0
+    empty: Annotated[
+        str | None,
+        Parameter(
+            "Images in which nothing is drawn.",
+            choices={"unlabelled": "", "background": "negative pictures"},
+            default="unlabelled; those that the source merely lists keep their labels",
+        ),
+    ] = None
+    preview: Annotated[
+        Path | None,
+        Parameter("Picture of the result.", place=True, writes="file", default="preview.png in the label set"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ImportValuesOrder:
+    """A number per pixel and channel, such as depth, into a label set."""
+
+    target: Imported
+    source: Annotated[
+        Path, Parameter("Folder, zip or file of npy, 16-bit PNG or TIFF called like the images.", place=True)
+    ]
+    channel: Annotated[
+        tuple[str, ...],
+        Parameter("Channel: NAME, NAME:UNIT or NAME:UNIT:LOW:HIGH; repeatable. Without any, the label set's own."),
+    ] = ()
+    scale: Annotated[float, Parameter("Value of one step of the stored numbers.")] = 1.0
+    offset: Annotated[float, Parameter("Value of a stored 0.")] = 0.0
+    no_data: Annotated[
+        float | None, Parameter("Number that means: not labelled (NaN always does).", default="NaN alone")
+    ] = None
+    valid: Annotated[
+        Path | None, Parameter("Folder of 8-bit PNGs called like the images: not labelled where 0.", place=True)
+    ] = None
+    preview: Annotated[
+        Path | None,
+        Parameter("Picture of the result.", place=True, writes="file", default="values.png in the label set"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)

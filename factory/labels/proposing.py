@@ -6,8 +6,10 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.labels.feature_maps import sample_latent
+from labelfactory.factory.labels.feature_maps import load_labels, sample_latent
+from labelfactory.factory.labels.order import ExportLabelsOrder
 from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.formats import Work, export_labels
 from labelfactory.interpreters.labelset import LabelSet
 
 
@@ -35,3 +37,15 @@ def predict_masks(
             masks[sample.name] = prediction.mask[0].cpu().numpy()
             scores[sample.name] = float(prediction.score[0])
     return masks, scores, f"{interpreter_path.stem}-{interpreter.sha256[:8]}"
+
+
+def export_for_labelling(order: ExportLabelsOrder) -> list[str]:
+    """Writes the label set for a labelling tool, with an interpreter's masks to start from; lines for a person."""
+    label_set = load_labels(order.labels)
+    masks: dict[str, np.ndarray] = {}
+    scores: dict[str, float] = {}
+    version = "labels"
+    if order.interpreter is not None:
+        masks, scores, version = predict_masks(label_set, order.interpreter, order.generator, order.device)
+    masks |= {s.name: s.mask for s in label_set if s.labelled}
+    return export_labels(Work(label_set, masks, version, scores, order.url_prefix), order.out, order.format)

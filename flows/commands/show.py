@@ -1,25 +1,20 @@
 """``factory show``: what a dataset looks like."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from labelfactory.factory.production.store_order import ShowOrder
+from labelfactory.factory.taking import try_output
+from labelfactory.flows.interruption import NOTHING
+from labelfactory.flows.parameters import command_takes
 
-def show(
-    uri: Annotated[str, typer.Argument(help="Path or URL of a finished store.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Contact sheet to write (.png). [default: STORE_contact_sheet.png here]")
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write a self-contained report (.html).")] = None,
-    n: Annotated[int, typer.Option("-n", help="Samples in each section.")] = 16,
-) -> None:
+
+@command_takes(ShowOrder, NOTHING)
+def show(order: ShowOrder) -> None:
     """Draw a contact sheet: first, surest and least sure samples, and what share each class has."""
     from labelfactory.storage import contact_sheet, html_report, open_dataset
 
-    dataset = open_dataset(uri)
-    name = uri.rstrip("/").rsplit("/", 1)[-1]
-    sheet = out or Path(f"{name.removesuffix('.zarr')}_contact_sheet.png")
-    typer.echo(f"{contact_sheet(dataset, sheet, n)}: look at it")
-    if html is not None:
-        typer.echo(f"{html_report(dataset, html, n)}: open it in a browser")
+    try_output("out", str(order.sheet), "file")
+    dataset = open_dataset(order.store)
+    typer.echo(f"{contact_sheet(dataset, order.sheet, order.n)}: look at it")
+    if order.html is not None:
+        typer.echo(f"{html_report(dataset, order.html, order.n)}: open it in a browser")
