@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAX_BYTES = 1 << 29  # no tool writes a larger text of labels; a parsed XML takes ten times its size
-_COMMENTS = re.compile(rb"<[?!]([^>]*--.*?--|[^>]*)>", re.DOTALL)
-_ROOT = re.compile(rb"\s*<([A-Za-z_][\w.-]*)")
+_COMMENTS = re.compile(rb"<!--.*?-->", re.DOTALL)
+_ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -71,7 +71,7 @@ def root_tag(path: Path) -> str | None:
             start = file.read(1 << 16)
     except OSError:
         return None
-    found = _ROOT.match(_COMMENTS.sub(b"", start.removeprefix(b"\xef\xbb\xbf")))
+    found = _ROOT.search(_COMMENTS.sub(b"", start))
     return found.group(1).decode("ascii", "replace") if found else None
 
 

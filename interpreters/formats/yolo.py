@@ -5,10 +5,10 @@ Facts: https://docs.ultralytics.com/datasets/segment/. Coordinates are parts (0 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.checked_json import checked, field
+from labelfactory.interpreters.checked_json import checked
 from labelfactory.interpreters.checked_text import number, read_text, read_yaml
 from labelfactory.interpreters.formats.drawing import Drawing, Keypoint, Polygons, Shape, outline
 from labelfactory.interpreters.formats.format import Format
@@ -35,28 +35,40 @@ class Yolo(Format):
                     return f"{path.name} has lines of a class and coordinates"
             except InputError:
                 continue
-        try:
-            named = _label_files(source) and _class_names(source)[0]
-        except InputError as error:
-            source.troubles.append(str(error))
-            return None
-        return "has text files and names of classes" if named else None
+        listed = [p for p in source.files(".txt", ".names", ".yaml", ".yml", deep=True) if _names_classes(p)]
+        return f"has text files and {listed[0].name}" if listed and _label_files(source) else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a text file; an empty one is of an image without objects."""
-        names, description = _class_names(source)
-        points = _point_names(description, labels)
+        said = _description(source, labels)
         for path in _label_files(source):
             drawing = Drawing(image_names(path.name), str(path), said="listed")
-            if points and not isinstance(description.get("kpt_names"), dict):
-                drawing.notes.append(f"{path}: names no key points; they are called {', '.join(points)}")
             lines = [(i, line) for i, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
             for i, line in lines:
-                _add_line(drawing, line, f"{path}: line {i}", names, points, description, image_size(labels))
-            boxes = sum(len(line.split()) == 5 for _, line in lines)
+                _add_line(drawing, line, f"{path}: line {i}", said, image_size(labels))
+            if said.guessed and lines:
+                drawing.notes.append(f"{path}: names no key points; they are called {', '.join(said.points)}")
+            boxes = 0 if said.points else sum(len(line.split()) == 5 for _, line in lines)
             if boxes:
                 drawing.notes.append(f"{path}: {boxes} boxes without an outline, drawn filled")
             yield drawing
+
+
+class Description(NamedTuple):
+    """What ``data.yaml`` or a list says of all lines.
+
+    names: of the classes by number; none: numbers stand for themselves. points: names of every line's key points, none
+    where lines are outlines or boxes. dimensions: 2 or 3 numbers a key point. guessed: the file does not name them.
+    """
+
+    names: dict[int, str]
+    points: tuple[str, ...] = ()
+    dimensions: int = 3
+    guessed: bool = False
+
+
+def _names_classes(path: Path) -> bool:
+    return path.name.lower() in (*NAME_LISTS, "data.yaml", "data.yml", "dataset.yaml")
 
 
 def _label_files(source: Source) -> list[Path]:
@@ -82,58 +94,53 @@ def _numbers(line: str, where: str) -> list[float] | None:
     raise InputError(f"{where}: {line[:60]!r} is not a class's number and coordinates from 0 to 1")
 
 
-def _class_names(source: Source) -> tuple[dict[int, str], dict[str, Any]]:
-    """Names by number, and the description (``data.yaml``) that has them; numbers stand for themselves elsewhere."""
+def _description(source: Source, labels: LabelSet) -> Description:
+    """From a YAML file with names, else from a list of names (Label Studio, CVAT), else without names."""
     for path in source.files(".yaml", ".yml", deep=True):
-        data = read_yaml(path)
+        data, where = read_yaml(path), f"{path}: names"
         if isinstance(data, dict) and "names" in data:
             names = data["names"]
-            pairs = names.items() if isinstance(names, dict) else enumerate(checked(names, list, f"{path}: names"))
-            return {checked(i, int, f"{path}: names"): str(n) for i, n in pairs}, data
+            pairs = names.items() if isinstance(names, dict) else enumerate(checked(names, list, where))
+            points, dimensions, guessed = _points(data, labels, path)
+            return Description({checked(i, int, where): str(n) for i, n in pairs}, points, dimensions, guessed)
     for wanted in NAME_LISTS:
         for path in source.files(Path(wanted).suffix, deep=True):
             if path.name.lower() == wanted:
                 lines = [line.strip() for line in read_text(path).splitlines()]
-                return dict(enumerate(line for line in lines if line)), {}
-    return {}, {}
+                return Description(dict(enumerate(line for line in lines if line)))
+    return Description({})
 
 
-def _point_names(description: dict[str, Any], labels: LabelSet) -> tuple[str, ...]:
-    """Names of the key points of every line, none where the lines have none."""
-    shape = description.get("kpt_shape")
-    if shape is None:
-        return ()
-    count, dimensions = (checked(v, int, "data.yaml: kpt_shape") for v in checked(shape, list, "data.yaml: kpt_shape"))
-    if not 0 < count <= 1000 or dimensions not in (2, 3):
-        raise InputError(f"data.yaml: kpt_shape is {shape}; expected [key points, 2 or 3]")
-    listed = description.get("kpt_names")
+def _points(data: dict[str, Any], labels: LabelSet, path: Path) -> tuple[tuple[str, ...], int, bool]:
+    """Names of every line's key points, numbers of each, and whether the names are a guess."""
+    if data.get("kpt_shape") is None:
+        return (), 3, False
+    where = f"{path}: kpt_shape"
+    shape = [checked(v, int, where) for v in checked(data["kpt_shape"], list, where)]
+    if len(shape) != 2 or not 0 < shape[0] <= 1000 or shape[1] not in (2, 3):
+        raise InputError(f"{where} is {shape}; expected [key points, 2 or 3]")
+    count, dimensions = shape
+    listed = data.get("kpt_names")
     if isinstance(listed, dict) and listed:
-        names = [str(n) for n in checked(next(iter(listed.values())), list, "data.yaml: kpt_names")]
+        names = [str(n) for n in checked(next(iter(listed.values())), list, f"{path}: kpt_names")]
         if len(names) != count:
-            raise InputError(f"data.yaml: {len(names)} kpt_names; expected {count}, as kpt_shape says")
-        return tuple(names)
-    return labels.keypoints if len(labels.keypoints) == count else tuple(str(i) for i in range(count))
+            raise InputError(f"{path}: {len(names)} kpt_names; expected {count}, as kpt_shape says")
+        return tuple(names), dimensions, False
+    own = labels.keypoints if len(labels.keypoints) == count else tuple(str(i) for i in range(count))
+    return own, dimensions, True
 
 
-def _add_line(
-    drawing: Drawing,
-    line: str,
-    where: str,
-    names: Mapping[int, str],
-    points: tuple[str, ...],
-    description: dict[str, Any],
-    size: tuple[int, int],
-) -> None:
+def _add_line(drawing: Drawing, line: str, where: str, said: Description, size: tuple[int, int]) -> None:
     values = _numbers(line, where)
     assert values is not None
     height, width = size
-    label = names.get(int(values[0]), str(int(values[0]))) if not names else names.get(int(values[0]))
-    if label is None:
-        raise InputError(f"{where}: class {int(values[0])} is not among the {len(names)} names")
+    number, rest = int(values[0]), values[1:]
+    if said.names and number not in said.names:
+        raise InputError(f"{where}: class {number} is not among the {len(said.names)} names")
+    label = said.names.get(number, str(number))
     where = f"{where} ({label!r})"
-    rest = values[1:]
-    if points:
-        _add_points(drawing, rest[4:], where, points, field(description, "kpt_shape", list, "data.yaml")[1], size)
+    if said.points:
+        _add_points(drawing, rest[4:], where, said, size)
         return
     if len(rest) == 4:
         x, y, w, h = rest
@@ -148,18 +155,16 @@ def _add_line(
     drawing.shapes.append(Shape(label, Polygons((scaled,)), where))
 
 
-def _add_points(
-    drawing: Drawing, rest: list[float], where: str, names: tuple[str, ...], dimensions: int, size: tuple[int, int]
-) -> None:
-    if len(rest) != len(names) * dimensions:
-        raise InputError(f"{where}: {len(rest)} key point numbers; expected {len(names)} x {dimensions}")
+def _add_points(drawing: Drawing, rest: list[float], where: str, said: Description, size: tuple[int, int]) -> None:
+    if len(rest) != len(said.points) * said.dimensions:
+        raise InputError(f"{where}: {len(rest)} key point numbers; expected {len(said.points)} x {said.dimensions}")
     height, width = size
-    for i, name in enumerate(names):
-        x, y, *seen = rest[i * dimensions : (i + 1) * dimensions]
+    for i, name in enumerate(said.points):
+        x, y, *seen = rest[i * said.dimensions : (i + 1) * said.dimensions]
         visibility = seen[0] if seen else 2.0 * bool(x or y)  # without a flag 0, 0 says "not there"
         if visibility not in (0, 1, 2) or not all(-MARGIN <= v <= 1 + MARGIN for v in (x, y)):
             raise InputError(
-                f"{where}: key point {name!r} is ({x:g}, {y:g}, {visibility:g}); expected 0 to 1 and 0, 1, 2"
+                f"{where}: key point {name!r} is ({x:g}, {y:g}, {visibility:g}); expected 0 to 1, and 0, 1 or 2"
             )
         if visibility:
             drawing.keypoints.append(Keypoint(name, x * width, y * height, where, visibility == 2))
