@@ -1,12 +1,14 @@
 """DeepLabv3+ on ResNet (Chen et al., ECCV 2018, arXiv 1802.02611)."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.backbones import ImageNetInput, ResNet, initialise
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
@@ -50,7 +52,13 @@ class DeepLabV3Plus(Segmenter):
 
     backbone_prefixes = ("backbone",)
 
-    def __init__(self, num_classes: int, depth: int = 50, output_stride: int = 16, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        depth: int = 50,
+        output_stride: Annotated[int, Parameter("Pixels between the encoder's answers: 16 or 8.")] = 16,
+        dropout: Annotated[float, Parameter("Dropout after the pyramid.", at_least=0, at_most=0.99)] = 0.1,
+    ) -> None:
         super().__init__(3, num_classes)
         if output_stride not in ASPP_RATES:
             raise InputError(f"DeepLabv3+ has no pyramid for an output stride of {output_stride}: choose 16 or 8")

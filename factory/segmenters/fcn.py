@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.backbones import ImageNetInput, initialise, vgg16_features
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
@@ -60,7 +62,13 @@ class FCN(Segmenter):
 
     backbone_prefixes = ("features", "fc6", "fc7")
 
-    def __init__(self, num_classes: int, stride: int = 8, upsampling: str = "transposed", dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        stride: int = 8,
+        upsampling: Annotated[str, Parameter("How score maps are enlarged.", choices=UPSAMPLINGS)] = "transposed",
+        dropout: Annotated[float, Parameter("Dropout before the scores.", at_least=0, at_most=0.99)] = 0.5,
+    ) -> None:
         super().__init__(3, num_classes)
         if stride not in (8, 16, 32):
             raise InputError(f"there is no FCN-{stride}s: choose 8, 16 or 32")

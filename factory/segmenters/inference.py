@@ -12,7 +12,6 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.factory.segmenters.unet import UNet, valid_size
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 
 # Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.
@@ -41,8 +40,7 @@ def predict(
         return _run(model, image[None], bf16)[0]
     out = tile
     if model.margin:
-        depth = model.depth if isinstance(model, UNet) else 0
-        tile = valid_size(max(tile, 2 * model.margin + ALIGN + blend), depth)
+        tile = model.fitting_size(max(tile, 2 * model.margin + ALIGN + blend))
         out, halo = tile - 2 * model.margin, 0
     step = (out - 2 * halo - blend) // ALIGN * ALIGN
     if step <= 0 or halo < 0 or blend < 0:

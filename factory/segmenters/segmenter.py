@@ -1,6 +1,7 @@
-"""What every segmenter shares: how images go in and what comes out."""
+"""The contract of segmenters: how images go in, what comes out, and what a file has to know to make one again."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ class Segmenter(nn.Module):
     """Base of all segmenters: ``forward`` maps images in 0..1 to logits, one per class and pixel.
 
     Output and input have the same height and width, except for networks with a ``margin``: those predict only the
-    pixels that are at least ``margin`` away from the border (the original U-Net: 92).
+    pixels that are at least ``margin`` away from the border (the original U-Net: 92). A line in ``architectures`` makes
+    a segmenter known by name; those parameters of its ``__init__`` that are ``Annotated`` with a ``Parameter`` are its
+    options. Whatever is known by name passes tests/test_segmenter_contract.py.
     """
 
     margin: int = 0
@@ -25,6 +28,14 @@ class Segmenter(nn.Module):
             raise InputError(f"a segmenter needs at least 1 channel and 2 classes, got {in_channels} and {num_classes}")
         self.in_channels = in_channels
         self.num_classes = num_classes
+
+    def fitting_size(self, at_least: int) -> int:
+        """The smallest side of ``at_least`` pixels or more that an image may have; most networks take any."""
+        return at_least
+
+    def saved_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What a file needs to make this network again, where it was made with ``options``; plain JSON."""
+        return options
 
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A torchvision state dict under this network's parameter names."""

@@ -1,13 +1,14 @@
 """SegFormer, UperNet and Mask2Former of the ``transformers`` library behind our interface (an optional extra)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.backbones import ImageNetInput
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
@@ -28,7 +29,13 @@ class TransformersSegmenter(Segmenter):
     """
 
     def __init__(
-        self, architecture: str, num_classes: int, folder: Path | None = None, overrides: dict[str, Any] | None = None
+        self,
+        architecture: str,
+        num_classes: int,
+        folder: Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)] = None,
+        overrides: Annotated[
+            dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")
+        ] = None,
     ) -> None:
         super().__init__(3, num_classes)
         if architecture not in ARCHITECTURES:
@@ -50,6 +57,10 @@ class TransformersSegmenter(Segmenter):
         else:
             config = getattr(transformers, config_name).from_dict({**(overrides or {}), "num_labels": num_classes})
             self.model = model_class(config)
+
+    def saved_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The whole configuration: what a folder said must come back without the folder."""
+        return {"overrides": self.model.config.to_dict()}
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes height width"]:
         """Logits of images in 0..1."""

@@ -1,10 +1,13 @@
 """U-Net (Ronneberger, Fischer, Brox, MICCAI 2015, arXiv 1505.04597), padded or in its original valid form."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
@@ -23,22 +26,22 @@ def double_conv(in_channels: int, out_channels: int, padding: int, norm: bool) -
 class UNet(Segmenter):
     """A contracting path, an expanding path, and a skip connection at every resolution.
 
-    - ``width``: channels at full resolution, doubled at each of ``depth`` poolings (paper: 64 and 4; 31 M parameters).
-    - ``padded``: convolutions keep the size, any input size works. Else the paper's valid convolutions: 572 in,
-      388 out, and sizes that do not divide evenly are refused.
-    - ``norm``: batch normalisation (the paper, of 2015, has none).
-    - ``dropout``: at the end of the contracting path (paper, section 3.1).
+    The paper has 64 channels and 4 poolings (31 M parameters), valid convolutions (572 pixels in, 388 out; sizes that
+    do not divide evenly are refused), dropout at the end of the contracting path (section 3.1), and, being of 2015, no
+    batch normalisation.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
-        width: int = 64,
-        depth: int = 4,
-        padded: bool = True,
-        norm: bool = True,
-        dropout: float = 0.0,
+        width: Annotated[
+            int, Parameter("Channels at full resolution, doubled at each pooling.", at_least=1, at_most=1024)
+        ] = 64,
+        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 4,
+        padded: Annotated[bool, Parameter("Convolutions that keep the size, so that any size works.")] = True,
+        norm: Annotated[bool, Parameter("Batch normalisation.")] = True,
+        dropout: Annotated[float, Parameter("Dropout at the bottom.", at_least=0, at_most=0.99)] = 0.0,
     ) -> None:
         super().__init__(in_channels, num_classes)
         self.depth = depth
@@ -85,6 +88,10 @@ class UNet(Segmenter):
                 skip = centre_crop(skip, x.shape[-2], x.shape[-1])
             x = merge(torch.cat([skip, x], 1))
         return self.score(x)
+
+    def fitting_size(self, at_least: int) -> int:
+        """Any size with padding, else one that the poolings divide evenly."""
+        return at_least if self.padded else valid_size(at_least, self.depth)
 
     def _check_valid_size(self, height: int, width: int) -> None:
         for size in (height, width):
