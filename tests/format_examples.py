@@ -215,7 +215,7 @@ def write_panoptic(labels: LabelSet, folder: Path) -> None:
         for value in range(len(labels.classes)):
             regions, count = ndimage.label(s.mask == value)
             for k in range(1, count + 1):
-                number = 1000 * value + 200 * k + 7
+                number = 263 * len(info) + 7
                 numbers[regions == k] = number
                 info.append({"id": number, "category_id": value, "area": int((regions == k).sum())})
         rgb = np.stack([numbers & 255, numbers >> 8 & 255, numbers >> 16], -1).astype(np.uint8)

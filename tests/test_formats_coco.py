@@ -91,3 +91,37 @@ def test_wrong_annotations_are_named(tmp_path: Path, annotation: dict[str, Any],
 def test_ids_have_to_differ(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"categories\[1\]: id 3 is used twice"):
         list(read("coco", write(tmp_path / "c.json", [], categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}])))
+
+
+def test_names_that_tools_change(tmp_path: Path) -> None:
+    """Label Studio's own COCO export has the prefix of uploads and its category 0; Windows' slashes."""
+    images = [{"id": 7, "file_name": "images\\0a1b2c3d-a.png", "height": 6, "width": 8}]
+    [drawing] = read("coco", write(tmp_path / "c.json", [{"segmentation": [[2, 1, 7, 1, 7, 4]]}], images=images))
+    assert drawing.names == ("0a1b2c3d-a", "a")
+
+
+def test_boxes_alone_are_drawn_filled_and_said(tmp_path: Path) -> None:
+    annotations = [{"bbox": [2, 1, 5, 3], "segmentation": []}, {"bbox": [0, 0, 1, 1]}]
+    [drawing] = read("coco", write(tmp_path / "c.json", annotations))
+    box, _ = (s.region.fill(6, 8) for s in drawing.shapes)
+    assert box[1:4, 2:7].all()
+    assert box.sum() == 15
+    assert [n for n in drawing.notes if "2 boxes without an outline, drawn filled" in n] == drawing.notes
+
+
+def test_a_file_a_split(tmp_path: Path) -> None:
+    """As the data set itself and many tools lay them out; panoptic files are another format's."""
+    (tmp_path / "annotations").mkdir()
+    for i, split in enumerate(("train", "val")):
+        images = [{"id": 7, "file_name": f"{i}.png", "height": 6, "width": 8}]
+        write(tmp_path / "annotations" / f"instances_{split}.json", [], images=images)
+    assert [d.names for d in read("coco", tmp_path)] == [("0",), ("1",)]
+
+
+def test_many_masks_of_a_large_picture_are_small_in_memory(tmp_path: Path) -> None:
+    code = {"size": [4000, 4000], "counts": [4000 * 10, 2, 4000 * 4000 - 40002]}
+    images = [{"id": 7, "file_name": "a.png", "height": 4000, "width": 4000}]
+    [drawing] = read("coco", write(tmp_path / "c.json", [{"segmentation": code}] * 3, images=images))
+    for shape in drawing.shapes:
+        assert shape.region.pixels.size == 2
+        assert shape.region.fill(4000, 4000).sum() == 2

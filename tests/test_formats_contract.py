@@ -1,6 +1,7 @@
 """What every format of the table promises, with an example of each."""
 
 import json
+import re
 import shutil
 import unicodedata
 import zipfile
@@ -175,6 +176,38 @@ def test_any_mask_comes_back(
     _, folder = written(example, labels, tmp_path_factory.mktemp("x") / "source")
     back, _ = import_labels(blank, folder, empty="background")
     check_equal(back, labels)
+
+
+ODD_NUMBERS = ["-1", "0", "1e400", "nan", "99999999999999999999", "0.5", '""', "null", "[]", "{}", "true", "x"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), example=st.sampled_from(sorted(EXAMPLES)))
+def test_damaged_values_give_one_line(
+    tmp_path: Path, drawn: LabelSet, empty: LabelSet, data: st.DataObject, example: str
+) -> None:
+    """Texts stay well formed but for a number or a quoted text that is another one: sizes, ids, runs, coordinates."""
+    source = tmp_path / example
+    if not source.exists():
+        written(example, drawn, source)
+    texts = sorted(p for p in source.rglob("*") if p.suffix in (".json", ".xml", ".txt", ".csv", ".yaml"))
+    if not texts:
+        return
+    damaged = tmp_path / "damaged"
+    shutil.rmtree(damaged, ignore_errors=True)
+    shutil.copytree(source, damaged)
+    path = data.draw(st.sampled_from(texts))
+    text = path.read_text(encoding="utf-8")
+    places = [m.span() for m in re.finditer(r'-?\d[\d.e+-]*|"[^"]*"', text)]
+    if not places:
+        return
+    start, end = places[data.draw(st.integers(0, len(places) - 1))]
+    other = data.draw(st.sampled_from(ODD_NUMBERS))
+    (damaged / path.relative_to(source)).write_text(text[:start] + other + text[end:], encoding="utf-8")
+    try:
+        import_labels(empty, damaged, data.draw(st.sampled_from(["auto", EXAMPLES[example][0]])))
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize("format", FORMATS)

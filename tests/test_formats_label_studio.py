@@ -1,5 +1,7 @@
 """Label Studio: a real export is read, our tasks hold masks that come back, broken exports are refused."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from format_examples import read
+from formats_world import blank
+from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.formats import label_studio_tasks
@@ -133,3 +137,88 @@ def test_tasks_without_annotations_are_refused_with_advice(tmp_path: Path) -> No
     (tmp_path / "e.json").write_text(json.dumps([{"data": {"image": "a.png"}, "polygon": []}]))
     with pytest.raises(InputError, match=r"no \"annotations\"; export the project as JSON or JSON-MIN"):
         list(read("label-studio", tmp_path / "e.json"))
+
+
+def test_relations_draw_nothing(tmp_path: Path) -> None:
+    shape = polygon(id="p1")
+    relation = {"from_id": "p1", "to_id": "p1", "type": "relation", "direction": "right"}
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [shape, relation]))
+    assert [s.label for s in drawing.shapes] == ["a"]
+    assert "1 of type 'relation' without a label, left out" in drawing.notes[0]
+
+
+def test_without_a_size_it_is_the_samples(tmp_path: Path) -> None:
+    """Percent of the picture; a note says so, unless another region has the size."""
+    labels = blank()
+    point = {"type": "keypointlabels", "value": {"x": 50, "y": 25, "keypointlabels": ["tip"]}}
+    bare = {"type": "polygonlabels", "value": polygon()["value"]}
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [bare, point]), labels)
+    assert drawing.size is None
+    assert (drawing.keypoints[0].x, drawing.keypoints[0].y) == (12, 5)
+    assert drawing.shapes[0].region.fill(20, 24)[:10, :12].any()
+    assert "does not say the image's size, taken from the sample" in drawing.notes[0]
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [polygon(), point]), labels)
+    assert drawing.size == (8, 10)
+    assert (drawing.keypoints[0].x, drawing.keypoints[0].y) == (5, 2)
+    assert not drawing.notes
+
+
+def test_labels_apart_from_their_geometry(tmp_path: Path) -> None:
+    """With <Labels> and a bare <Polygon> a region is two results of one id."""
+    values: list[dict[str, Any]] = [
+        {"points": [[0, 0], [50, 0], [50, 50]]},
+        {"x": 0, "y": 0, "width": 50, "height": 50, "rotation": 0},
+        {"x": 50, "y": 50, "radiusX": 10, "radiusY": 10},
+        {"x": 50, "y": 50},
+    ]
+    results = []
+    for i, value in enumerate(values):
+        results.append(BASE | {"id": str(i), "type": "polygon", "value": value})
+        results.append(BASE | {"id": str(i), "type": "labels", "value": value | {"labels": ["a"]}})
+    [drawing] = read("label-studio", export(tmp_path / "e.json", results))
+    assert [type(s.region).__name__ for s in drawing.shapes] == ["Polygons", "Polygons", "Ellipse"]
+    assert len(drawing.keypoints) == 1
+    assert not drawing.notes
+
+
+def test_bitmasks(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 10, 4), np.uint8)
+    pixels[2:5, 3:9] = 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+    def result(address: str) -> dict[str, Any]:
+        return BASE | {"type": "bitmasklabels", "value": {"imageDataURL": address, "bitmasklabels": ["a"]}}
+
+    [drawing] = read("label-studio", export(tmp_path / "e.json", [result(address)]))
+    np.testing.assert_array_equal(drawing.shapes[0].region.fill(8, 10), pixels[..., 3] > 0)
+    for broken in ("x", address[:60], "data:text/plain;base64,AAAA", "data:image/png;base64,AAAA"):
+        with pytest.raises(InputError, match=r"not a picture in base64|cannot be read as a picture"):
+            read("label-studio", export(tmp_path / "e.json", [result(broken)]))
+
+
+def test_json_min_has_an_entry_an_annotation(tmp_path: Path) -> None:
+    """The latest counts; choices are texts beside the regions."""
+    value = polygon()["value"] | {"original_width": 10, "original_height": 8}
+    entries = [
+        {"image": "/data/1/0123abcd-s1.png", "id": 1, "annotation_id": 5, "updated_at": "2026-01-02", "p": [value]},
+        {"image": "/data/1/0123abcd-s1.png", "id": 1, "annotation_id": 4, "updated_at": "2026-01-01", "p": []},
+        {"image": "/data/upload/1/0123abcd-s2.png", "id": 2, "annotation_id": None, "quality": "good", "tags": ["x"]},
+    ]
+    (tmp_path / "e.json").write_text(json.dumps(entries))
+    first, second = read("label-studio", tmp_path / "e.json")
+    assert first.names == ("0123abcd-s1", "s1")
+    assert [s.label for s in first.shapes] == ["a"]
+    assert "there is a later annotation of the same image" in first.notes[0]
+    assert (second.shapes, second.said) == ([], "unopened")
+    (tmp_path / "e.json").write_text(json.dumps([{"id": 1, "p": [value]}]))
+    with pytest.raises(InputError, match=r"task\[0\]: it names no image"):
+        read("label-studio", tmp_path / "e.json")
+
+
+def test_tasks_of_early_versions_have_completions(tmp_path: Path) -> None:
+    task = {"data": {"image": "s1.png"}, "completions": [{"result": [polygon()], "was_cancelled": False}]}
+    (tmp_path / "e.json").write_text(json.dumps([task]))
+    [drawing] = read("label-studio", tmp_path / "e.json")
+    assert len(drawing.shapes) == 1

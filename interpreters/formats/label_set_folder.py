@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.interpreters.classes import OKABE_ITO, LabelClass, check_classes
+from labelfactory.interpreters.classes import LabelClass, check_classes, name_classes, parse_class
 from labelfactory.interpreters.formats.drawing import Drawing, Keypoint
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.pictures import SUFFIXES, read_pictures
@@ -39,13 +39,13 @@ class LabelSetFolder(Format):
 
 
 def _classes(data: Any, where: str) -> tuple[LabelClass, ...]:
-    classes = []
-    for i, entry in enumerate(field(data, "classes", list, where)):
-        place = f"{where}: classes[{i}]"
-        color = [checked(v, int, f"{place}: color") for v in field(entry, "color", list, place, list(OKABE_ITO[i % 8]))]
-        classes.append(LabelClass(field(entry, "name", str, place), (color[0], color[1], color[2])))
+    entries = field(data, "classes", list, where)
+    if all(isinstance(e, dict) and "color" in e for e in entries):
+        classes = tuple(parse_class(e, f"{where}: classes[{i}]") for i, e in enumerate(entries))
+    else:
+        classes = name_classes(field(e, "name", str, f"{where}: classes[{i}]") for i, e in enumerate(entries))
     check_classes(classes, where)
-    return tuple(classes)
+    return classes
 
 
 def _keypoints(data: Any, where: str) -> dict[str, list[Keypoint]]:
