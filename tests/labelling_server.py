@@ -14,13 +14,13 @@ from typing import Any
 class LabellingServer:
     """A running server; ``cookie`` is its session's, got with the token that it printed."""
 
-    def __init__(self, labels: Path, generator: Path | str, log: Path, port: int = 0) -> None:
+    def __init__(self, labels: Path, generator: Path | str, log: Path, port: int = 0, *more: str) -> None:
         self.log = log
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-W", "ignore", "-m", "labelfactory", "label", str(labels),
-                    "--generator", str(generator), "--port", str(port), "--device", "cpu",
+                    "--generator", str(generator), "--port", str(port), "--device", "cpu", *more,
                 ],
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from labelling_server import LabellingServer
+from PIL import Image
 from tiny_world import TinyWorld, make_tiny_world
 
 from labelfactory.interpreters.labelset import LabelSet
@@ -59,7 +60,7 @@ def layers(server: LabellingServer, index: int) -> dict[str, Any]:
 def hear(connection: Any, kind: str, **wanted: Any) -> dict[str, Any]:
     """The next message of a kind."""
     while True:
-        message = json.loads(connection.recv(timeout=60))
+        message = json.loads(connection.recv(timeout=240))
         if message["type"] == kind and wanted.items() <= message.items():
             return message
 
@@ -106,6 +107,39 @@ def test_a_stroke_is_saved_proposed_from_accepted_and_finished(world: TinyWorld,
     finally:
         assert server.stop() == 130
     assert "every stroke is kept" in server.log.read_text()
+
+
+def test_a_set_that_is_not_there_is_made_and_photographs_join_it(world: TinyWorld, tmp_path: Path) -> None:
+    """Photographs are pictures of the generator here, so that they can be explained."""
+    labels = LabelSet.load(world.labels)
+    (tmp_path / "photos").mkdir()
+    for name, sample in zip("ab", labels, strict=False):
+        Image.fromarray(sample.image[..., 0]).save(tmp_path / "photos" / f"{name}.png")
+    Image.fromarray(np.indices((16, 16)).sum(0).astype(np.uint8) % 2 * 255).save(tmp_path / "photos" / "noise.png")
+    words = ("--classes", "dark,bright", "--count", "3", "--images", str(tmp_path / "photos"))
+    server = LabellingServer(tmp_path / "new", world.checkpoint, tmp_path / "log.txt", 0, *words)
+    try:
+        server.log_in()
+        with server.socket() as page:
+            page.send(stroke(0, 1, (5, 5)))
+            hear(page, "saved")
+            assert hear(page, "samples")["left"] == 0
+            page.send(stroke(4, 1, (5, 5), identity="photo"))
+            hear(page, "saved", id="photo")
+        samples = json.loads(server.ask("GET", "/api/state")[2])["samples"]
+        assert [s["name"] for s in samples[3:]] == ["a", "b", "noise"]
+        assert [s["fidelity"] is None for s in samples] == [True] * 3 + [False] * 3
+        assert samples[5]["fidelity"] < 0.5 < samples[3]["fidelity"]  # what the generator cannot make shows as poor
+    finally:
+        server.stop()
+    kept = LabelSet.load(tmp_path / "new")
+    assert [s.latent is None for s in kept] == [True] * 3 + [False] * 3
+    again = LabellingServer(tmp_path / "new", world.checkpoint, tmp_path / "again.txt")
+    try:
+        again.log_in()
+        assert (layers(again, 4)["mask"] == 1).any()
+    finally:
+        again.kill()
 
 
 def test_a_second_tab_is_told_and_may_take_over(running: LabellingServer) -> None:

@@ -117,6 +117,30 @@ class InversionOrder:
 
 
 @dataclass(frozen=True)
+class LabellingOrder:
+    """A label set to draw in; made where there is none."""
+
+    labels: Annotated[Path, Parameter("Folder of the label set; a new one is made.", place=True, positional=True)]
+    generator: Annotated[
+        str | None,
+        Parameter("Generator: builtin:NAME, or a path or URL of it.", place=True, default="the label set's"),
+    ] = None
+    classes: Annotated[str, CLASSES] = ""
+    count: Annotated[int, Parameter("Number of images of a new label set.", at_least=1)] = 16
+    images: Annotated[
+        Path | None,
+        Parameter("Folder of photographs of the generator's size: inverted meanwhile, they join.", place=True),
+    ] = None
+    port: Annotated[
+        int, Parameter("Port of the page on this machine; 0: any that is free.", at_least=0, at_most=65535)
+    ] = 0
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class ExportLabelsOrder:
     """A label set for a labelling tool, with masks to start from."""
 

@@ -1,5 +1,7 @@
 """A label set while it is being labelled: what is drawn, kept stroke by stroke, and written back as masks."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,11 +13,12 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.labels.painting import Canvas, History, replay, runs_of
 from labelfactory.factory.labels.strokes import Event, StrokeLog
 from labelfactory.interpreters.array_types import Bool, UInt8
+from labelfactory.interpreters.checked_json import field, read_json
 from labelfactory.interpreters.classes import IGNORE_INDEX
-from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.whole_files import whole_file
 
-OBJECTS = "objects"
+OBJECTS, FIDELITIES = "objects", "inversion.json"
 Accept = Literal["all", "class", "region"]
 
 
@@ -39,6 +42,7 @@ class LabelSession:
             self.log.close()
             raise
         self.note = self.log.note
+        self.fidelities = self._known_fidelities()
 
     def __enter__(self) -> "LabelSession":
         return self
@@ -121,6 +125,26 @@ class LabelSession:
                     points[self.labels.keypoints.index(name)] = x, y, 2 if visible else 1
             samples.append(sample._replace(mask=canvas.mask.copy(), keypoints=points))
         return replace(self.labels, samples=tuple(samples))
+
+    def extend(self, samples: Sequence[Sample], fidelities: Mapping[str, float]) -> None:
+        """Adds images, and writes them and how well each was explained (``inversion.json``) into the folder."""
+        new = [s for s in samples if s.name not in self.names]
+        self.labels = replace(self.labels, samples=(*self.labels.samples, *new))
+        self.names = [s.name for s in self.labels]
+        self.histories |= {s.name: History(*self.size) for s in new}
+        self.fidelities |= {s.name: fidelities[s.name] for s in new}
+        self.save()
+        with whole_file(self.folder / FIDELITIES) as file:
+            told = [{"name": name, "fidelity": value} for name, value in self.fidelities.items()]
+            file.write((json.dumps(told, indent=1) + "\n").encode())
+
+    def _known_fidelities(self) -> dict[str, float]:
+        """What ``factory invert`` or an earlier session said of photographs; none for other sets."""
+        path = self.folder / FIDELITIES
+        if not path.is_file():
+            return {}
+        where, entries = str(path), read_json(path, list)
+        return {field(entry, "name", str, where): field(entry, "fidelity", float, where) for entry in entries}
 
     def save(self) -> LabelSet:
         """Writes masks, keypoints and object numbers (``objects/NAME.png``, 16 bit) into the folder; gives the set."""

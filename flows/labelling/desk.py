@@ -14,6 +14,9 @@ import numpy as np
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.labels.learning import Progress
 from labelfactory.factory.labels.learning_process import FreshSample, LearningProcess, Proposal, nothing_proposed
+from labelfactory.factory.labels.order import LabellingOrder, SampleOrder
+from labelfactory.factory.labels.photographs import PhotographProcess, Photographs
+from labelfactory.factory.labels.selection import sample_images
 from labelfactory.factory.labels.session import LabelSession
 from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
 from labelfactory.factory.labels.strokes import Event, checked_point
@@ -45,6 +48,8 @@ class Desk:
     progress: list[Progress] = field(default_factory=list)
     strokes: list[Stroke] = field(default_factory=list)
     gallery: dict[int, FreshSample] = field(default_factory=dict)
+    photographs: Path | None = None
+    inverting: PhotographProcess | None = None
     trouble: str = ""
 
     def start(self) -> None:
@@ -52,16 +57,26 @@ class Desk:
         self._loop, self._order = asyncio.get_running_loop(), asyncio.Lock()
         self._known = {event.id for event in self.session.log.events}
 
-        def hear(message: Any) -> None:
-            self._loop.call_soon_threadsafe(self._heard, message)
+        self._learn()
+        if self.photographs is not None:
+            labels = self.session.labels
+            self.inverting = PhotographProcess(self.photographs, labels, self.generator, self.device, self._hear)
 
-        self.learning = LearningProcess(self.session.labels, self.generator, self.device, hear, gallery=GALLERY)
+    def _hear(self, message: Any) -> None:
+        """Called in other threads."""
+        self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _learn(self) -> None:
+        labels = self.session.labels
+        self.learning = LearningProcess(labels, self.generator, self.device, self._hear, gallery=GALLERY)
         for index, name in enumerate(self.session.names):
             mask = self.session.canvas(name).mask
             if (mask != IGNORE_INDEX).any():
                 self.learning.drawn(index, mask)
 
     def stop(self) -> None:
+        if self.inverting is not None:
+            self.inverting.stop()
         self.learning.stop()
         self.session.close()
 
@@ -97,7 +112,7 @@ class Desk:
             "state": history.state,
             "strokes": history.strokes,
             "uncertainty": None if proposal is None else proposal.score,
-            "fidelity": None,
+            "fidelity": self.session.fidelities.get(self.session.names[index]),
         }
 
     @staticmethod
@@ -245,6 +260,14 @@ class Desk:
         async with self._order:
             return await asyncio.to_thread(finish, self.session, self.generator, self.device, self.curve())
 
+    async def _join(self, ready: Photographs) -> None:
+        """Photographs become samples; whoever learns begins anew with them."""
+        async with self._order:
+            await asyncio.to_thread(self.session.extend, ready.samples, ready.fidelities)
+            await asyncio.to_thread(self.learning.stop)
+            self._learn()
+        await self.tell({"type": "samples", "left": ready.left})
+
     async def tell(self, message: dict[str, Any]) -> None:
         for tab in list(self.tabs):
             await tab.say(message)
@@ -261,6 +284,8 @@ class Desk:
         elif isinstance(message, FreshSample):
             self.gallery[message.place] = message
             told = {"type": "gallery", "place": message.place, "revision": message.revision}
+        elif isinstance(message, Photographs):
+            self._joining = self._loop.create_task(self._join(message))
         elif isinstance(message, WorkError):
             self.trouble = str(message)
             told = {"type": "error", "text": str(message)}
@@ -278,7 +303,18 @@ def _whole(value: Any, most: int = 254) -> int:
     return value
 
 
-def open_desk(folder: Path, generator: str | None, device: str = "auto") -> Desk:
-    """A desk for a label set; ``generator`` where it has moved from the address that the set names."""
-    session = LabelSession(folder)
-    return Desk(session, generator or session.labels.generator_uri, device)
+def open_desk(order: LabellingOrder) -> Desk:
+    """A desk for a label set, which is made, with images that k-means chooses, where there is none.
+
+    InputError for photographs that are no folder, or where neither the order nor the set names a generator.
+    """
+    if order.images is not None and not order.images.is_dir():
+        raise InputError(f"{order.images}: no such folder; expected one of photographs")
+    if not (order.labels / "labelset.json").is_file():
+        if order.generator is None:
+            raise InputError(f"{order.labels}: no label set; give --generator to make one, or the folder of one")
+        candidates = max(order.count, min(512, 32 * order.count))
+        new = SampleOrder(order.generator, order.labels, order.count, classes=order.classes, candidates=candidates)
+        sample_images(replace(new, device=order.device))
+    session = LabelSession(order.labels)
+    return Desk(session, order.generator or session.labels.generator_uri, order.device, photographs=order.images)

@@ -97,6 +97,7 @@ function hear(message) {
   else if (message.type === "sample") sampleChanged(message);
   else if (message.type === "model") state.model = message;
   else if (message.type === "gallery") panelsSoon();
+  else if (message.type === "samples") samplesJoined(message);
   else if (message.type === "editor") setEditor(message.editor);
   else if (message.type === "error") tellTrouble(message.text);
   else if (message.type === "disconnected") tellTrouble("The server does not answer; strokes wait here until it does.");
@@ -136,6 +137,15 @@ function sampleChanged(changed) {
   state.samples[changed.index] = { ...state.samples[changed.index], ...changed };
   strip.update(state.samples[changed.index]);
   if (changed.index === state.sample) tellStatus();
+}
+
+// Photographs that have been inverted meanwhile.
+async function samplesJoined({ left }) {
+  const { samples } = await fetchJson("/api/state");
+  state.samples = samples;
+  strip.build(samples);
+  strip.current(state.sample);
+  tellStatus(left ? `, ${left} photographs to come` : "");
 }
 
 function setEditor(editor) {
