@@ -4,11 +4,15 @@ import json
 import resource
 import shutil
 
+import numpy as np
 import pytest
 from export_data import FULL, full_dataset
-from storage_data import fill, make_spec, tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from storage_data import fill, make_arrays, make_spec, tree
 
-from labelfactory.storage import ClassInfo, InputError, WorkError, create_store, open_dataset
+from labelfactory.storage import ClassInfo, InputError, WorkError, create_store, finalize, open_dataset
 from labelfactory.storage.exports import FORMATS, MASKS, export
 
 WITH_MASKS = ("png", "webdataset", "parquet")
@@ -181,3 +185,27 @@ def test_what_a_store_does_not_have_is_not_asked_for(tmp_path):
             assert not (tmp_path / format).exists()
         else:
             assert export(dataset, format, tmp_path / format).samples == 14
+
+
+SHAPES = st.tuples(st.integers(1, 17), st.integers(1, 17), st.sampled_from([1, 3]))
+NUMBERS = st.sampled_from([1, 2, 9, 30, 255])
+
+
+@pytest.mark.parametrize("format", [format for format in FORMATS if format != "yolo-pose"])
+@settings(max_examples=6, deadline=None)
+@given(number=NUMBERS, shape=SHAPES, style=st.sampled_from(list(MASKS)), data=st.data())
+def test_any_mask_comes_back_from_every_format(tmp_path_factory, format, number, shape, style, data):
+    """Of 1 to 255 classes and any size, with every id, unlabelled pixels, objects of one pixel, grey or RGB."""
+    height, width, channels = shape
+    ids = st.sampled_from([*range(number), 255])
+    mask = data.draw(arrays(np.uint8, (3, height, width), elements=ids))
+    classes = tuple(ClassInfo(f"class {i}", (i, 255 - i, i // 2), thing=i % 3 != 1) for i in range(number))
+    spec = make_spec(
+        count=3, height=height, width=width, channels=channels, classes=classes, keep_quantile=1.0, shard_size=3
+    )
+    folder = tmp_path_factory.mktemp("any")
+    with create_store(str(folder / "set"), spec) as opened:
+        opened.write_shard(0, make_arrays(spec, 0) | {"mask": mask})
+        finalize(opened)
+    masks = style if format in WITH_MASKS else None
+    export(open_dataset(str(folder / "set")), format, folder / "out", masks=masks)  # reads everything back

@@ -34,7 +34,7 @@ class CocoExport(Export):
 
     def __init__(self, dataset: Dataset, out: Path, masks: str = "grey") -> None:
         super().__init__(dataset, out, masks)
-        self.points = self.spec.of_role("points")
+        self.points, self.doubt = self.spec.of_role("points"), self.spec.of_role("points uncertainty")
         self.things, _ = countable(self.spec.classes)
         self.ids_per_image = self.spec.height * self.spec.width + 1  # no image has more segments than pixels
 
@@ -60,8 +60,9 @@ class CocoExport(Export):
         points = None if self.points is None else self.dataset.read(self.points.name, samples)
         for i, row in enumerate(facts(self.dataset, samples)):
             sample = row.pop("index")
-            doubt = row.pop("keypoint_uncertainty", None)
-            row.pop("keypoints", None)
+            doubt = None if self.doubt is None else row.pop(self.doubt.name)
+            if self.points is not None:
+                del row[self.points.name]  # the image's facts are the rest
             summary["images"].append(self._image(sample) | row)
             summary["instances"] += [self._instance(sample, n, s) for n, s in enumerate(found[i], 1) if s.thing]
             summary["panoptic"].append(self._panoptic(sample, found[i]))

@@ -51,7 +51,8 @@ class YoloExport(Export):
 
         files = [path for paths in in_parallel(one, len(samples)) for path in paths]
         things = [segment for segments in found for segment in segments if segment.thing]
-        apart = sum(parts(segment.pixels) > 1 for segment in things)
+        numbered = self.spec.of_role("objects") is not None  # else a thing is one part
+        apart = sum(parts(segment.pixels) > 1 for segment in things) if numbered else 0
         unlabelled = int((self.dataset.read("mask", samples) == self.spec.ignore_index).sum())
         return files, {"apart": apart, "unlabelled": unlabelled}
 
