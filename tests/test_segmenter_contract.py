@@ -63,9 +63,7 @@ HEAVY = {
 }
 
 
-@pytest.fixture(
-    params=[pytest.param(n, marks=pytest.mark.skip(reason=HEAVY[n])) if n in HEAVY else n for n in SEGMENTERS]
-)
+@pytest.fixture(params=SEGMENTERS)
 def name(request: pytest.FixtureRequest) -> str:
     if "transformers" in SEGMENTERS[request.param].home:
         pytest.importorskip("transformers", reason="the optional extra is not installed: pip install labelfactory[hf]")
@@ -74,6 +72,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def net(name: str) -> Segmenter:
+    if name in HEAVY:
+        pytest.skip(HEAVY[name])
     torch.manual_seed(0)
     return build_segmenter(name, 1, CLASSES, **TINY.get(name, {}))
 

@@ -13,7 +13,7 @@ from labelfactory.factory.pairs.border import BorderWeighted
 from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
 from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
-from labelfactory.factory.segmenters.catalogue import build_segmenter, save_segmenter
+from labelfactory.factory.segmenters.catalogue import build_segmenter, checked_options, save_segmenter
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.order import SegmenterOrder
 from labelfactory.factory.segmenters.relabel import Relabelled
@@ -30,6 +30,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         raise InputError("self-training labels unlabelled pictures for another round: set unlabelled, and rounds to 2")
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
+    checked_options(order.architecture, order.options)
     sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit) for uri in order.pairs]
     classes = sources[0][1]
     for uri, (_, others) in zip(order.pairs, sources, strict=True):
