@@ -328,7 +328,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder with train_images.zip and its three siblings")
     parser.add_argument("--generator", default="builtin:nuclei64")
     parser.add_argument("--out", default="study", help="folder for everything that is made")
-    parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many minutes")
+    parser.add_argument("--minutes", type=float, default=1e9, help="minutes after which no cell is started")
     parser.add_argument("--only", default="", help="cells whose name contains this, or one of these (comma-separated)")
     parser.add_argument("--main", action="store_true", help="leave out the variants")
     parser.add_argument("--list", action="store_true", help="show the cells and which are done")
@@ -343,7 +343,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--average", type=float, default=0.995)
     parser.add_argument("--inversion-steps", type=int, default=100)
     parser.add_argument("--amplify", default="dihedral", choices=["none", "mirror", "dihedral"], help="views inverted")
-    parser.add_argument("--all-lights", type=int, default=8, help="up to so many crops: each view in all three lights")
+    parser.add_argument(
+        "--all-lights",
+        type=int,
+        default=8,
+        help="crops up to which each view has all three lights",
+    )
     parser.add_argument("--encoder-steps", type=int, default=400)
     parser.add_argument("--precision", default="float16", help="of the labels' products")
     parser.add_argument("--min-fidelity", type=float, default=0.8)

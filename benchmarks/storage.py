@@ -220,7 +220,7 @@ def run_stage(name: str, folder: Path, samples: int) -> dict[str, float]:
 
 
 def memory_kB(field: str) -> int:
-    """Of this process, as Linux counts it (getrusage would also count what came before exec)."""
+    """Memory of this process, as Linux counts it (getrusage would also count what came before exec)."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(f"{field}:")[1].split()[0])
 

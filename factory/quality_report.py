@@ -70,7 +70,7 @@ class Report:
     entries: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        features = hashlib.sha256()  # tell the real images and the encoder in one
+        features = hashlib.sha256()  # identifies both the real images and the encoder that described them
         for part in (self.yardstick.target, self.yardstick.known):
             features.update(part.contiguous().numpy().tobytes())
         self.settings = {

@@ -100,7 +100,7 @@ def main() -> None:
     """Runs the command line and turns every error into one line and an exit code."""
     try:
         app()
-    except (Exception, KeyboardInterrupt) as error:  # the last place where an error can become a line
+    except (Exception, KeyboardInterrupt) as error:  # nothing above could turn it into a line
         if os.environ.get("LABELFACTORY_DEBUG"):
             traceback.print_exc()
         print(f"factory: {describe(error)}", file=sys.stderr)

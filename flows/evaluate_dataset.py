@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from labelfactory.factory.evaluation.report import markdown
 from labelfactory.factory.segmenters.order import EvaluationOrder, SegmenterOrder, TrialOrder
 from labelfactory.factory.segmenters.predicting import evaluate_segmenter
-from labelfactory.factory.segmenters.rounds import train
+from labelfactory.factory.segmenters.rounds import train_rounds
 from labelfactory.flows.faults import explained
 from labelfactory.flows.parameters import flow_takes, permitted_order
 from labelfactory.flows.reports import as_data_url
@@ -27,7 +27,7 @@ class EvaluationResult(BaseModel):
 @task(name="train segmenter", cache_policy=NO_CACHE)
 def train_task(order: SegmenterOrder) -> None:
     """Goes on from its checkpoint where an earlier run was cut off."""
-    train(order, progress=False)
+    train_rounds(order, progress=False)
 
 
 @task(name="evaluate segmenter", cache_policy=NO_CACHE)

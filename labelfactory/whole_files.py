@@ -25,6 +25,10 @@ def whole_file(target: Target, *, durable: bool = True) -> Iterator[BinaryIO]:
     durable: wait until the disk has the bytes. False is for many small files whose reader checks them.
     Raises InputError or WorkError where it cannot be written; the old file is then still there.
     """
+    if Path(target).exists() and not Path(target).is_file() and not Path(target).is_dir():
+        with open(target, "wb") as file:  # a pipe or terminal, such as /dev/stdout
+            yield file
+        return
     with whole_path(target, durable=False) as temporary, open(temporary, "wb") as file:
         yield file
         file.flush()

@@ -28,7 +28,7 @@ class Interrupted(Exception):
 
 
 class StopsAfter(ArrayPairs):
-    """The same pairs, which can be read so many times: a run that is interrupted."""
+    """The same pairs, which can be read ``reads`` times: a run that is interrupted."""
 
     def __init__(self, pairs: ArrayPairs, reads: int) -> None:
         super().__init__(pairs.images, pairs.masks)

@@ -19,7 +19,7 @@ from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.factory.segmenters.order import EvaluationOrder, HumanLabels, PredictionOrder, SegmenterOrder
 from labelfactory.factory.segmenters.predicting import evaluate_segmenter, predict_files
-from labelfactory.factory.segmenters.rounds import train
+from labelfactory.factory.segmenters.rounds import train_rounds
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
 from labelfactory.flows.cli import main
 from labelfactory.storage import ClassInfo, DatasetSpec, create_store, finalize, sample_seeds
@@ -99,7 +99,7 @@ def test_uncertainty_weights_mend_wrong_labels(world: Path, tmp_path: Path) -> N
     scores = {}
     for temperature in (None, 0.05):
         path = tmp_path / f"{temperature}.safetensors"
-        train(order(world, path, uncertainty_temperature=temperature), progress=False)
+        train_rounds(order(world, path, uncertainty_temperature=temperature), progress=False)
         evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / str(temperature)), progress=False)
         scores[temperature] = evaluation.overall["miou"].value
     assert scores[0.05] > scores[None] + 0.1
@@ -117,7 +117,7 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
         class_weights="median-frequency",
         validation=str(world / "real"),
     )
-    report = train(joined, progress=False)
+    report = train_rounds(joined, progress=False)
     assert report.best_miou > 0.8
     _, recipe = load_segmenter(path)
     assert [t["pairs"] for t in recipe["trained_on"]] == [8, 22]
@@ -140,19 +140,19 @@ def test_a_second_round_learns_from_the_first_ones_labels(world: Path, tmp_path:
     both = order(
         world, path, pairs=(str(world / "store.zarr"), str(world / "real")), uncertainty_temperature=0.05, rounds=2
     )
-    train(both, progress=False)
+    train_rounds(both, progress=False)
     assert load_segmenter(path)[1]["rounds"] == 2
     assert [p.name for p in tmp_path.iterdir()] == [path.name]  # neither checkpoints nor relabelled masks stay
     evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.overall["miou"].value > 0.8
     with pytest.raises(InputError, match="rounds is 0"):
-        train(order(world, path, rounds=0), progress=False)
+        train_rounds(order(world, path, rounds=0), progress=False)
 
 
 def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     both = order(world, path, pairs=(str(world / "store.zarr"), str(world / "real")), rounds=2, teachers=2)
-    train(both, progress=False)
+    train_rounds(both, progress=False)
     _, recipe = load_segmenter(path)
     assert (recipe["rounds"], recipe["teachers"]) == (2, 2)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -160,9 +160,9 @@ def test_several_teachers_label_together(world: Path, tmp_path: Path) -> None:
     assert evaluation.overall["miou"].value > 0.8
     for teachers in (0, 9):
         with pytest.raises(InputError, match=f"teachers is {teachers}: expected 1 to 8"):
-            train(order(world, path, rounds=2, teachers=teachers), progress=False)
+            train_rounds(order(world, path, rounds=2, teachers=teachers), progress=False)
     with pytest.raises(InputError, match="3 teachers label for another round, but rounds is 1"):
-        train(order(world, path, teachers=3), progress=False)
+        train_rounds(order(world, path, teachers=3), progress=False)
 
 
 def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_pat
     }
     for self_training in (False, True):
         path = tmp_path / f"{self_training}.safetensors"
-        train(order(world, path, rounds=2, self_training=self_training, **settings), progress=False)
+        train_rounds(order(world, path, rounds=2, self_training=self_training, **settings), progress=False)
         _, recipe = load_segmenter(path)
         assert recipe["self_training"] is self_training
         evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
@@ -187,24 +187,25 @@ def test_unlabelled_pictures_teach_with_the_teachers_labels(world: Path, tmp_pat
     colour = tmp_path / "colour"
     colour.mkdir()
     Image.new("RGB", (16, 16)).save(colour / "a.png")
+    twice = settings | {"rounds": 2, "self_training": True}
     with pytest.raises(InputError, match=r"pictures are \(16, 16, 3\), those of the pairs \(16, 16, 1\)"):
-        train(order(world, path, **settings | {"rounds": 2, "self_training": True, "unlabelled": (str(colour),)}))
+        train_rounds(order(world, path, **twice | {"unlabelled": (str(colour),)}))
     for wrong in ({"rounds": 1}, {"unlabelled": ()}):
         with pytest.raises(InputError, match="self-training labels unlabelled pictures for another round"):
-            train(order(world, path, **{**settings, "rounds": 2, "self_training": True, **wrong}), progress=False)
+            train_rounds(order(world, path, **twice | wrong), progress=False)
 
 
 def test_unlabelled_pictures_and_stores_are_learned_from(world: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     few = order(world, path, pairs=(str(world / "real"),), unlabelled=(str(world / "real"), str(world / "store.zarr")))
-    train(few, progress=False)
+    train_rounds(few, progress=False)
     recipe = load_segmenter(path)[1]
     assert recipe["unlabelled"]["sources"] == [str(world / "real"), str(world / "store.zarr")]
     assert recipe["unlabelled"]["consistency"] == 5.0
     evaluation, _ = evaluate_segmenter(judged(path, world, tmp_path / "report"), progress=False)
     assert evaluation.overall["miou"].value > 0.8
     alone = tmp_path / "alone.safetensors"
-    train(replace(few, out=alone, unlabelled=()), progress=False)
+    train_rounds(replace(few, out=alone, unlabelled=()), progress=False)
     assert load_segmenter(alone)[1]["unlabelled"] is None
     weights = [next(iter(load_segmenter(p)[0].parameters())) for p in (path, alone)]
     assert not weights[0].equal(weights[1])
@@ -224,13 +225,13 @@ def test_median_frequency_by_hand() -> None:
 def test_wrong_orders_are_named(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.safetensors"
     with pytest.raises(InputError, match="augmentation 'wild': expected one of none"):
-        train(order(world, out, augmentation="wild"))
+        train_rounds(order(world, out, augmentation="wild"))
     with pytest.raises(InputError, match="nothing to train on"):
-        train(order(world, out, pairs=()))
+        train_rounds(order(world, out, pairs=()))
     folder = write_folder(tmp_path / "other", n=1)
     (folder / "classes.json").write_text(json.dumps([{"name": "ground"}, {"name": "disc"}]))
     with pytest.raises(InputError, match=r"ground, disc.*background, disc"):
-        train(order(world, out, pairs=(str(world / "store.zarr"), str(folder))))
+        train_rounds(order(world, out, pairs=(str(world / "store.zarr"), str(folder))))
     (folder / "classes.json").unlink()
     with pytest.raises(InputError, match="names no classes"):
         open_source(str(folder))

@@ -23,7 +23,7 @@ from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
 from labelfactory.factory.stylegan2_ada.snapshots import read_snapshot, save_snapshot, start
 from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.factory.stylegan2_ada.training_run import train
+from labelfactory.factory.stylegan2_ada.training_run import run
 from labelfactory.factory.training.dataset import ImageDataset
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
         [sys.executable, *launch, *program], env=ENVIRONMENT, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    train(new_run(data), tmp_path / "one", kimg=0.256, progress=False)
+    run(new_run(data), tmp_path / "one", kimg=0.256, progress=False)
     curves = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
     assert len(curves[0]) == len(curves[1]) == 2
     for one, two in zip(*([json.loads(line) for line in lines] for lines in curves), strict=True):
@@ -196,13 +196,13 @@ def test_classes_are_trained_on_and_drawn_as_often_as_they_occur(data: Path, tmp
 
 
 def test_losses_that_are_not_finite_stop_the_run_and_name_the_last_good_snapshot(data: Path, tmp_path: Path) -> None:
-    train(new_run(data), tmp_path, kimg=0.032, progress=False)
+    run(new_run(data), tmp_path, kimg=0.032, progress=False)
     good = (tmp_path / SNAPSHOT).read_bytes()
     broken = new_run(data, resume=str(tmp_path / SNAPSHOT))
     with torch.no_grad():
         broken.generator.synthesis.b4.const[0] = float("nan")
     with pytest.raises(WorkError, match=r"not finite after .* last good snapshot: .*snapshot\.pt"):
-        train(broken, tmp_path, kimg=1.0, progress=False)
+        run(broken, tmp_path, kimg=1.0, progress=False)
     with pytest.raises(WorkError, match="weights are not finite"):
         save_snapshot(broken, tmp_path / SNAPSHOT)
     assert (tmp_path / SNAPSHOT).read_bytes() == good
@@ -221,7 +221,7 @@ def test_an_interrupt_ends_in_a_snapshot_and_a_line(
 
     monkeypatch.setattr(trainer, "train_step", interrupted)
     with pytest.raises(WorkError, match=r"interrupted after 32 images; the same command goes on from .*snapshot\.pt"):
-        train(trainer, tmp_path, kimg=1.0, progress=False)
+        run(trainer, tmp_path, kimg=1.0, progress=False)
     assert read_snapshot(tmp_path / SNAPSHOT)["step"] == 4
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("tensor")) == [
         "curves.png",

@@ -12,7 +12,7 @@ from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe
 from labelfactory.factory.stylegan2_ada.snapshots import start
 from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.factory.stylegan2_ada.training_run import train
+from labelfactory.factory.stylegan2_ada.training_run import run
 from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import World, join, leave
 
@@ -64,7 +64,7 @@ if __name__ == "__main__":
     data, out, kimg = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     place = join("cpu")
     last = str(out / SNAPSHOT) if (out / SNAPSHOT).exists() else None
-    run = new_run(data, place, last)
+    trainer = new_run(data, place, last)
     print("started", flush=True)
-    train(run, out, kimg, snapshot_minutes=0.0, progress=False)
+    run(trainer, out, kimg, snapshot_minutes=0.0, progress=False)
     leave()

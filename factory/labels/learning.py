@@ -59,7 +59,7 @@ class FeatureStore:
         return len(self._labels)
 
     def maps(self, index: int) -> list[Float[Tensor, "1 channels height width"]]:
-        """Of one sample, float32 on the generator's device; made again where the budget did not hold them."""
+        """One sample's maps, float32 on the generator's device; made again where the budget did not hold them."""
         if index not in self._kept:
             latent = sample_latent(self._generator, self._labels.samples[index])
             made = self._generator.generate(latent, self._labels.truncation).feature_maps

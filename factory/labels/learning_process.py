@@ -21,7 +21,7 @@ SETTLED = 0.98  # a burst whose loss is above this share of the one before is th
 
 @dataclass(frozen=True)
 class Proposal:
-    """Of a sample, by the model of a revision. ``uncertainty`` in 1/255 of ln(members) nats, the most that there is."""
+    """What the model of a revision says of a sample. ``uncertainty`` is in 1/255 of ln(members) nats, its maximum."""
 
     index: int
     revision: int

@@ -60,7 +60,7 @@ def recorded_features(path: str | Path) -> Iterator[tuple[Sequence[Tensor], UInt
 
 
 def recorded_attributes(path: str | Path) -> dict[str, Any]:
-    """classes, generator_sha256, truncation, labels_sha256, pictures and, where there is one, crop of a recording."""
+    """The recording's metadata: what ``describe_labels`` wrote."""
     return dict(_open(path).attrs)
 
 

@@ -76,7 +76,7 @@ def choose_contested(
     count: int,
     seed: int = 0,
 ) -> Int[np.ndarray, "count"]:
-    """Of the quarter of candidates that the interpreter is least sure of: from each of ``count`` clusters the worst."""
+    """The most uncertain quarter of the candidates, clustered into ``count`` groups: the most uncertain of each."""
     pool = np.argsort(-scores, kind="stable")[: max(count, round(CONTESTED * len(scores)))]
     labels, _ = _cluster(features[pool], count, seed)
     return pool[[_best(np.flatnonzero(labels == k), scores[pool]) for k in range(count)]]

@@ -149,7 +149,7 @@ class StrokeLog:
 
     @classmethod
     def open(cls, folder: Path) -> "StrokeLog":
-        """Of a label set's folder; a last line that a crash tore is cut off.
+        """The log of a label set's folder. A last line that a crash tore is cut off.
 
         Raises InputError where another process writes it, or a line before the last is not as it was written.
         """

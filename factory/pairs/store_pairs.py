@@ -13,7 +13,7 @@ class StorePairs(Pairs):
     """The pairs of a finished dataset store, read as they are needed.
 
     ``keep`` leaves out what the store's uncertainty filter drops. ``temperature`` (nats) turns each pixel's uncertainty
-    u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first so many.
+    u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first pairs alone.
     """
 
     def __init__(self, uri: str, keep: bool = True, temperature: float | None = None, limit: int | None = None) -> None:

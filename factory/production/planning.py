@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def hours(self) -> np.ndarray:
-        """Of each simulated run, from its start to its last shard."""
+        """Hours that each simulated run takes, from its start to its last shard."""
         return np.array([run.completion_s for run in self.runs]) / 3600
 
     @property

@@ -22,7 +22,7 @@ from labelfactory.factory.segmenters.training import TrainingReport, train_segme
 from labelfactory.interpreters.classes import LabelClass
 
 
-def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
+def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
     """Train and write the segmenter; an interrupted run goes on where its checkpoint (beside ``out``) was made."""
     if order.teachers > 1 and order.rounds == 1:
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
@@ -72,7 +72,7 @@ def train(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
         beside.append(order.out.with_name(f"{order.out.name}.masks{name}.npy"))
         return Relabelled(part, teachers, beside[-1], uses_bf16(config.precision, device), progress=progress)
 
-    for r in range(order.rounds - 1):  # rounds before the last serve the stores' labels alone
+    for r in range(order.rounds - 1):  # all rounds but the last only produce better labels for the stores
         teachers = [trained_on(pairs, r, k, None)[0] for k in range(order.teachers)]
         name = f"{r + 1}x{order.teachers}"
         labels = [

@@ -88,7 +88,7 @@ def train_segmenter(
         best, start, report = state["best"], state["step"], TrainingReport(**state["report"])
     class_weights = None if config.class_weights is None else torch.tensor(config.class_weights, device=device)
     bf16 = uses_bf16(config.precision, device)
-    order = _Order(len(pairs), config.batch_size, config.seed)
+    order = _EpochOrder(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
     bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
     stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
@@ -194,7 +194,7 @@ def read_ahead(read: Callable[[int], Read], start: int, stop: int) -> Iterator[t
             yield step, some
 
 
-class _Order:
+class _EpochOrder:
     """Which pairs a step sees: one permutation an epoch, from seed and epoch alone."""
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:

@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
         return self.b4(self.block_outputs(image)[-1], self.mapping(None, c) if self.c_dim else None)
 
     def block_outputs(self, image: Float[Tensor, "batch img_channels height width"]) -> list[Tensor]:
-        """Of the residual blocks, finest first, each in the precision that its resolution runs in."""
+        """Outputs of the residual blocks, finest first, each in the precision that its resolution runs in."""
         outputs = [image]
         for i, resolution in enumerate(self.resolutions):
             half = i < self.half_resolutions

@@ -75,7 +75,7 @@ def draw_choices(
 
 
 def real_indices(count: int, position: int, batch: int, seed: int) -> list[int]:
-    """Of the batch that begins after ``position`` images: epochs in an order of their own, each image once."""
+    """The images of the batch after ``position`` images: each epoch has an order of its own and every image once."""
     found: list[int] = []
     while len(found) < batch:
         epoch, offset = divmod(position + len(found), count)

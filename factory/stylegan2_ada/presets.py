@@ -81,7 +81,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        """Of a snapshot; names of another release are left out."""
+        """The recipe in a snapshot. Names of another release are left out."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 

@@ -32,8 +32,8 @@ ADA_INTERVAL = 4  # minibatches between two moves of p (StyleGAN2-ADA, section 3
 class Trainer:
     """Both networks, the generator's moving average, optimisers, adaptive augmentation.
 
-    ``micro`` splits this process's part of a batch into so many where memory is short. Raises ``InputError`` where
-    networks and data do not fit together (both shapes are named) or the batch cannot be split so.
+    ``micro`` splits this process's part of a batch into as many pieces, where memory is short. Raises ``InputError``
+    where networks and data do not fit together (both shapes are named) or the batch cannot be split so.
     """
 
     def __init__(

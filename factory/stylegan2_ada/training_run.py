@@ -32,7 +32,7 @@ from labelfactory.interpreters.array_types import Float
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 
 
-def train(
+def run(
     trainer: Trainer,
     out: Path,
     kimg: float,
@@ -46,7 +46,7 @@ def train(
     In ``out``: ``snapshot.pt`` (continue from it), ``generator.safetensors`` (sample with it), ``samples/`` (a sheet a
     snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), ``curves.png`` (the log, and quality
     where it was measured), TensorBoard's events where it is installed; with ``keep_kimg`` a generator is kept under its
-    own name every so many thousand images.
+    own name every ``keep_kimg`` thousand images.
 
     Raises ``WorkError`` where a loss is no longer finite, or when interrupted (SIGINT, SIGTERM: after the step at
     hand, with a snapshot); the message says what to go on from.
@@ -115,7 +115,7 @@ def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, p
             tell(_numbers(trainer.recipe))
             tell(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
         kimg, about = order.kimg or chosen.kimg, {"preset": order.preset}
-        train(trainer, order.out, kimg, order.snapshot_minutes, order.keep_kimg, about, progress)
+        run(trainer, order.out, kimg, order.snapshot_minutes, order.keep_kimg, about, progress)
         made = order.out / "generator.safetensors"
         if first:
             tell(f"{made}: {trainer.images_seen} images seen; look at {order.out / 'samples'}")

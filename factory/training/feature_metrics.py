@@ -79,7 +79,7 @@ class Diversity:
 
 
 def diversity(x: Features) -> Diversity:
-    """Of one set; compare sets of equal counts only."""
+    """Diversity of one set. Compare sets of equal counts only."""
     total = sum(float(torch.cdist(part, x).sum()) for part in x.split(_CHUNK))
     return Diversity(total / (len(x) * (len(x) - 1)), float(nearest(x, x, 2)[:, 1].median()))
 

@@ -63,7 +63,7 @@ class Quality:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Quality":
-        """Of ``to_dict``."""
+        """The inverse of ``to_dict``."""
         generated, real = (
             Comparison(**values[name] | {"diversity": Diversity(**values[name]["diversity"])})
             for name in ("generated", "real")

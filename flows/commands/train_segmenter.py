@@ -16,9 +16,9 @@ def kept(order: SegmenterOrder) -> str:
 @command_takes(SegmenterOrder, kept)
 def train_segmenter(order: SegmenterOrder) -> None:
     """Train a segmenter; running it again resumes."""
-    from labelfactory.factory.segmenters.rounds import train
+    from labelfactory.factory.segmenters.rounds import train_rounds
 
-    report = train(order)
+    report = train_rounds(order)
     last = report.history[-1]
     best = f", best validation mIoU {100 * report.best_miou:.1f} at step {report.best_step}" if report.best_step else ""
     said = f"{last['step']} steps in {report.seconds:.0f} s, loss {last['loss']:.3f}"

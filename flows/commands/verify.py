@@ -64,9 +64,7 @@ def _checked(uri: str, workers: int) -> "Report":
 
 
 def _save(path: Path, text: str) -> None:
-    from labelfactory.storage import InputError
+    from labelfactory.whole_files import whole_file
 
-    try:
-        path.write_text(text + "\n")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    with whole_file(path) as file:
+        file.write(f"{text}\n".encode())

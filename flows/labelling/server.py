@@ -24,7 +24,7 @@ from labelfactory.flows.labelling.security import MAX_BODY, Guard, Rate
 PAGE = Path(__file__).with_name("page")
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 MAX_SOCKETS = 8
-MOST_MESSAGES = (400, 2.0)  # of one socket, in so many seconds: a hand is slower
+MOST_MESSAGES = (400, 2.0)  # messages of one socket in as many seconds: a hand is slower
 log = logging.getLogger("labelfactory.labelling")
 
 
