@@ -8,14 +8,14 @@ pixels ever exists: working memory is set by a budget, not by the resolution.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
-from labelfactory.interpreters.folding import Folded
+from labelfactory.interpreters.ensemble import Ensemble
+from labelfactory.interpreters.folding import Folded, folded
 from labelfactory.interpreters.levels import split_levels
 from labelfactory.interpreters.lookup import interpolation_matrix
 from labelfactory.interpreters.prediction import Prediction
@@ -23,16 +23,8 @@ from labelfactory.interpreters.uncertainty import image_score, streamed_vote
 from labelfactory.interpreters.workers import Workers
 
 TILE = 32  # pixels a side; with 1,280 float32 units a tile is 5 MB and stays in cache
-LARGE_TILE = 256  # where there is no cache to stay in, but a price on every call
+LARGE_TILE = 256  # on a GPU: fewer, larger calls; there is no cache to fit into
 PART = 1024  # pixels of a small map that one worker projects at a time
-
-
-@runtime_checkable
-class Model(Protocol):
-    """What this way of computing asks of an ensemble, whatever its outputs are."""
-
-    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded: ...
-    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]: ...
 
 
 Use = Callable[[int, slice, slice, Float[Tensor, "members outputs rows columns"]], None]
@@ -41,7 +33,7 @@ Use = Callable[[int, slice, slice, Float[Tensor, "members outputs rows columns"]
 
 @torch.no_grad()
 def predict(
-    model: Model,
+    model: Ensemble,
     feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
     dtype: torch.dtype,
     budget: int,
@@ -64,7 +56,7 @@ def predict(
 
 @torch.no_grad()
 def outputs(
-    model: Model,
+    model: Ensemble,
     feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
     dtype: torch.dtype,
     budget: int,
@@ -94,7 +86,7 @@ class _Call:
 
     def __init__(
         self,
-        model: Model,
+        model: Ensemble,
         feature_maps: Sequence[Tensor],
         size: tuple[int, int],
         dtype: torch.dtype,
@@ -103,7 +95,7 @@ class _Call:
         crop: Crop | None = None,
     ):
         self.size, self.crop, self.dtype, self.device = size, crop or whole(size), dtype, feature_maps[0].device
-        self.folded: Folded = model.folded(dtype, self.device)
+        self.folded: Folded = folded(model, dtype, self.device)
         self.units = self.folded.first.shape[1]
         self.lower, self.top = split_levels(self.folded, feature_maps, size)
 

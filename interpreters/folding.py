@@ -1,17 +1,12 @@
-"""A trained interpreter as bare weights for inference: standardisation and batch norm are part of them."""
+"""A trained ensemble as bare weights for inference: standardisation and batch norm are part of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from labelfactory.interpreters.array_types import Float
-
-if TYPE_CHECKING:
-    from labelfactory.interpreters.interpreter import StyleInterpreter
-    from labelfactory.interpreters.regression import FeatureRegressor
+from labelfactory.interpreters.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -29,14 +24,15 @@ class Folded:
 
 
 @torch.no_grad()
-def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, device: torch.device) -> Folded:
-    """Both are affine maps in front of a linear layer: W (s x + t) + b = (W s) x + (W t + b).
+def fold(model: Ensemble, dtype: torch.dtype, device: torch.device) -> Folded:
+    """Standardisation and batch norm are affine maps in front of a linear layer, so they fold into its weights:
+    W (s x + t) + b = (W s) x + (W t + b).
 
     Each map's directions, or else its projection, are centred by an offset of their own: in low precision a large
     common one would cost digits.
     """
     reducers: list[tuple[Tensor, Tensor] | None] = []
-    scales, shifts = [], []  # of members' inputs, as far as standardisation is not in the reducers
+    scales, shifts = [], []  # standardisation of maps without a reducer (1 and 0 for the others)
     for basis, mean, std in zip(
         model.bases,
         model.feature_mean.split(model.feature_channels),
@@ -76,18 +72,12 @@ def fold(model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, devic
     )
 
 
-class FoldCache:
-    """Folds again only when a weight has changed since the last time."""
-
-    def __init__(self) -> None:
-        self._key: tuple[Any, ...] = ()
-        self._folded: Folded | None = None
-
-    def __call__(
-        self, model: "StyleInterpreter | FeatureRegressor", dtype: torch.dtype, device: torch.device
-    ) -> Folded:
-        tensors: Sequence[Tensor] = [*model.parameters(), *model.buffers()]
-        key = (dtype, device, *((t.data_ptr(), t._version) for t in tensors))
-        if self._folded is None or key != self._key:
-            self._key, self._folded = key, fold(model, dtype, device)
-        return self._folded
+def folded(model: Ensemble, dtype: torch.dtype, device: torch.device) -> Folded:
+    """The weights as inference uses them; folded anew only where one has changed since the last time."""
+    tensors = [*model.parameters(), *model.buffers()]
+    key = (dtype, device, *((t.data_ptr(), t._version) for t in tensors))
+    found: Folded | None = model.folds.get(key)
+    if found is None:
+        found = fold(model, dtype, device)
+        model.folds = {key: found}
+    return found

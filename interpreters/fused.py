@@ -2,39 +2,36 @@
 
 import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.folding import Folded
+from labelfactory.interpreters.ensemble import Ensemble
+from labelfactory.interpreters.folding import Folded, folded
 from labelfactory.interpreters.levels import Level, split_levels
 from labelfactory.interpreters.prediction import Prediction
 from labelfactory.interpreters.uncertainty import image_score
-
-if TYPE_CHECKING:
-    from labelfactory.interpreters.interpreter import StyleInterpreter
 
 TILE_H, TILE_W = 8, 16
 TAPS = 16  # the smallest depth of a tensor core product
 WIDTHS = (16, 32, 64, 128, 256)  # of hidden layers that the kernel is written for
 
 
-def available(model: "StyleInterpreter", device: torch.device) -> bool:
+def available(model: Ensemble, device: torch.device) -> bool:
     """True where Triton is installed, the device can run it, and the members have a shape that the kernel knows."""
     has_triton = importlib.util.find_spec("triton") is not None
     return has_triton and device.type == "cuda" and suits(model)
 
 
-def suits(model: "StyleInterpreter") -> bool:
+def suits(model: Ensemble) -> bool:
     return len(model.hidden) == 2 and all(width in WIDTHS for width in model.hidden)
 
 
 @torch.no_grad()
 def predict(
-    model: "StyleInterpreter",
+    model: Ensemble,
     feature_maps: Sequence[Float[Tensor, "batch _ _ _"]],
     dtype: torch.dtype,
     budget: int,
@@ -46,16 +43,16 @@ def predict(
     """
     size = model.output_size(feature_maps)
     batch, device = len(feature_maps[0]), feature_maps[0].device
-    folded = model.folded(dtype, device)
-    lower, top = split_levels(folded, feature_maps, size)
-    units = folded.first.shape[1]
+    weights = folded(model, dtype, device)
+    lower, top = split_levels(weights, feature_maps, size)
+    units = weights.first.shape[1]
     sources = sum(v.height * v.width for v in lower)
-    group = min(batch, max(1, budget // max(1, sources * units * folded.first.element_size())))
+    group = min(batch, max(1, budget // max(1, sources * units * weights.first.element_size())))
     projected = torch.empty(group, max(1, sources), units, dtype=dtype, device=device)
     mask = torch.empty(batch, *size, dtype=torch.uint8, device=device)
     uncertainty = torch.empty(batch, *size, device=device)
     chunks = tap_chunks(lower, size).to(device)
-    weights = _kernel_weights(folded, model.num_classes)
+    layers = _kernel_weights(weights, model.outputs)
     for start in range(0, batch, group):
         count = min(group, batch - start)
         images, offset = slice(start, start + count), 0
@@ -65,7 +62,7 @@ def predict(
             weight = level.weight.expand(count, -1, -1)
             torch.bmm(inputs, weight, out=projected[:count, offset : offset + n])
             offset += n
-        _launch(model, projected, chunks, top, images, weights, mask[images], uncertainty[images])
+        _launch(model, projected, chunks, top, images, layers, mask[images], uncertainty[images])
     if crop is not None:
         mask, uncertainty = (t[:, *crop.slices].contiguous() for t in (mask, uncertainty))
     return Prediction(mask, uncertainty.half(), image_score(uncertainty))
@@ -99,7 +96,7 @@ def _kernel_weights(folded: Folded, num_classes: int) -> tuple[Tensor, ...]:
 
 
 def _launch(
-    model: "StyleInterpreter",
+    model: Ensemble,
     projected: Float[Tensor, "group sources units"],
     chunks: Int[Tensor, "chunks 5"],
     top: Level | None,

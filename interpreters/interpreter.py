@@ -1,26 +1,31 @@
 """The Style-Interpreter: a small ensemble of MLPs that reads labels from a generator's feature maps."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters import factored, fused, reference, training
-from labelfactory.interpreters import interpreter_file as files
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.folding import FoldCache, Folded
-from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.ensemble import ALL_CHANNELS, Ensemble, expect
 from labelfactory.interpreters.prediction import Prediction
 from labelfactory.limits import MAX_CLASSES
+from labelfactory.tensor_file import TensorFile
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BUDGET, GPU_BUDGET = 256 * 2**20, 4 * 2**30
 DIRECTIONS = 32  # of each map: docs/interpreter.md has the measurements
+HALF = "linears.0.weight"  # nine tenths of the file; fit rounds it to float16, so half the bytes lose nothing
+FORMAT = "labelfactory-interpreter"
+FILE = TensorFile(
+    FORMAT,
+    "interpreter",
+    "train it again with `factory train-interpreter`, or fetch it again",
+    2**30,  # the widest sensible one (64 members on 5,568 channels) has a tenth of that
+)
 
 
 def default_hidden(num_classes: int) -> tuple[int, ...]:
@@ -28,7 +33,7 @@ def default_hidden(num_classes: int) -> tuple[int, ...]:
     return (256, 128) if num_classes >= 32 else (128, 32)
 
 
-class StyleInterpreter(MemberStack):
+class StyleInterpreter(Ensemble):
     """N members that vote on every pixel's class (DatasetGAN, section 3.2).
 
     Fresh, it is untrained: call ``fit``, or ``load`` a trained one.
@@ -37,12 +42,11 @@ class StyleInterpreter(MemberStack):
     num_classes: 2 to 255. members: 1 to 64. hidden: widths of the hidden layers; ``()`` is a purely linear head.
     directions: of each map that members see at most (interpreters/directions.py); 16384 are always all channels.
 
-    classes: one ``{"name": str, "color": [r, g, b]}`` per class; generator_sha256: which generator the features came
-    from; report: what ``fit`` measured; extra: whatever else belongs beside the weights. All are kept in the file.
+    classes: one ``{"name": str, "color": [r, g, b]}`` per class, kept in the file like all that an ``Ensemble`` has.
     """
 
-    feature_mean: Tensor
-    feature_std: Tensor
+    file: ClassVar[TensorFile] = FILE
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -52,43 +56,12 @@ class StyleInterpreter(MemberStack):
         hidden: Sequence[int] | None = None,
         directions: int = DIRECTIONS,
     ):
-        hidden = default_hidden(num_classes) if hidden is None else tuple(hidden)
-        check_architecture(feature_channels, num_classes, members, hidden, directions)
-        channels = sum(feature_channels)
-        super().__init__(members, (sum(min(c, directions) for c in feature_channels), *hidden, num_classes))
-        self.feature_channels, self.directions = tuple(feature_channels), directions
-        self.num_classes, self.members, self.hidden = num_classes, members, hidden
-        # StyleGAN2's maps differ in scale by layer, up to a hundredfold: without standardisation the loudest layers
-        # would drown the others, and one learning rate could not suit all. Measured once, on the training pixels.
-        self.register_buffer("feature_mean", torch.zeros(channels))
-        self.register_buffer("feature_std", torch.ones(channels))
-        for k, c in enumerate(feature_channels):
-            if c > directions:
-                self.register_buffer(f"basis{k}", torch.eye(c, directions))
+        if not 2 <= num_classes <= MAX_CLASSES:
+            raise InputError(f"{num_classes} classes: expected 2 to {MAX_CLASSES}")
+        hidden = default_hidden(num_classes) if hidden is None else hidden
+        super().__init__(feature_channels, num_classes, members, hidden, directions)
+        self.num_classes = num_classes
         self.classes: list[dict[str, Any]] = []
-        self.generator_sha256 = ""
-        self.report: dict[str, Any] = {}
-        self.extra: dict[str, Any] = {}
-        self._fold = FoldCache()
-        if not self.feature_mean.is_meta:
-            self.reset(torch.Generator().manual_seed(0))
-        self.requires_grad_(False).eval()
-
-    @property
-    def bases(self) -> list[Tensor | None]:
-        """For each map the directions that members see, [channels, directions]; None where they see all channels."""
-        return [self._buffers.get(f"basis{k}") for k in range(len(self.feature_channels))]
-
-    def inputs(self, x: Float[Tensor, "pixels channels"]) -> Float[Tensor, "pixels inputs"]:
-        """What members see of raw feature vectors: each channel standardised, each map in its directions."""
-        x = (x - self.feature_mean.to(x.device)) / self.feature_std.to(x.device)
-        parts = zip(x.split(self.feature_channels, 1), self.bases, strict=True)
-        return torch.cat([part if basis is None else part @ basis.to(x.device) for part, basis in parts], 1)
-
-    def set_inputs(self, mean: Tensor, std: Tensor, bases: Sequence[Tensor | None]) -> None:
-        """How ``inputs`` are made from now on."""
-        named = {f"basis{k}": basis for k, basis in enumerate(bases) if basis is not None}
-        self.load_state_dict({"feature_mean": mean, "feature_std": std, **named}, strict=False)
 
     def fit(
         self,
@@ -145,73 +118,30 @@ class StyleInterpreter(MemberStack):
             raise InputError(f"labels are not finite: the feature maps are not{limit}")
         return prediction
 
-    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
-        """The weights as inference uses them; folded anew where they have changed."""
-        return self._fold(self, dtype, device)
-
     def predict_reference(
         self, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
     ) -> Prediction:
         """The plain definition (interpreters/reference.py): slow, but obvious."""
         return reference.predict(self, feature_maps, crop)
 
-    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
-        """(height, width) of the largest map. InputError where the maps do not fit this interpreter."""
-        for f in feature_maps:
-            if f.ndim != 4 or not f.is_floating_point():
-                raise InputError(
-                    f"a feature map is {str(f.dtype).removeprefix('torch.')} of shape {tuple(f.shape)}; "
-                    "expected floating point [batch, channels, height, width]"
-                )
-        channels = tuple(f.shape[1] for f in feature_maps)
-        if channels != self.feature_channels:
-            raise InputError(
-                f"feature maps have {_brief(channels)} channels, this interpreter was made for "
-                f"{_brief(self.feature_channels)}: use the generator that it was trained with"
-            )
-        if len({len(f) for f in feature_maps}) != 1 or len(feature_maps[0]) == 0:
-            raise InputError(f"feature maps have batch sizes {[len(f) for f in feature_maps]}; expected one, 1 or more")
-        if any(0 in f.shape for f in feature_maps):
-            raise InputError("a feature map is empty; expected a height and width of 1 or more")
-        return max(f.shape[2] for f in feature_maps), max(f.shape[3] for f in feature_maps)
+    def about(self) -> dict[str, Any]:
+        own = {"num_classes": self.num_classes, "directions": self.directions, "classes": self.classes}
+        return {"format": FORMAT} | own
 
-    def to_bytes(self) -> bytes:
-        """The file's content: equal weights and metadata give equal bytes."""
-        return files.to_bytes(self)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file that ``save`` writes."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    def save(self, path: str | Path) -> str:
-        """Write one safetensors file, whole or not at all; returns its sha256."""
-        return files.save(self, Path(path))
+    def stored_tensors(self) -> dict[str, Tensor]:
+        tensors = self.state_dict()
+        first = tensors[HALF].half()
+        return tensors | ({HALF: first} if torch.equal(first.float(), tensors[HALF]) else {})
 
     @classmethod
-    def load(cls, path: str | Path) -> "StyleInterpreter":
-        """Read a file that ``save`` wrote; nothing in it is executed. InputError for anything else."""
-        return files.load(Path(path))
-
-
-def check_architecture(
-    feature_channels: Sequence[int], num_classes: int, members: int, hidden: Sequence[int], directions: int
-) -> None:
-    """InputError unless these numbers describe an interpreter."""
-    if not 1 <= len(feature_channels) <= 64 or any(not 1 <= c <= 16384 for c in feature_channels):
-        raise InputError(
-            f"feature channels {_brief(feature_channels)}: expected 1 to 64 maps with 1 to 16384 channels each"
-        )
-    if not 2 <= num_classes <= MAX_CLASSES:
-        raise InputError(f"{num_classes} classes: expected 2 to {MAX_CLASSES}")
-    if not 1 <= members <= 64:
-        raise InputError(f"{members} members: expected 1 to 64")
-    if not 1 <= directions <= 16384:
-        raise InputError(f"{directions} directions of each map: expected 1 to 16384")
-    if len(hidden) > 4 or any(not 1 <= width <= 4096 for width in hidden):
-        raise InputError(f"hidden widths {_brief(hidden)}: expected at most 4 layers of 1 to 4096 units")
-
-
-def _brief(numbers: Sequence[int]) -> str:
-    text = "[" + ", ".join(map(str, numbers[:24]))
-    return text + (f", … {len(numbers)} in all]" if len(numbers) > 24 else "]")
+    def built(cls, header: dict[str, Any]) -> "StyleInterpreter":
+        if header.get("version") == 1:  # knew no directions
+            header |= {"version": cls.version, "directions": ALL_CHANNELS}
+        if header.get("version") != cls.version:
+            raise InputError(f"format {header.get('version')!r}, this program reads {cls.version}")
+        classes, shape = header["classes"], (header["num_classes"], header["members"])
+        expect(type(shape[0]) is int and type(header["directions"]) is int and isinstance(classes, list))
+        model = cls(header["feature_channels"], *shape, header["hidden"], header["directions"])
+        expect(len(classes) in (0, model.num_classes))
+        model.classes = classes
+        return model

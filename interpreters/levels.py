@@ -25,7 +25,7 @@ class Level:
     ) -> Float[Tensor, "*images inputs pixels"]:
         """What members see of a rectangle of pixels of one image, or of several, and a last row of ones.
 
-        The product with the weights adds the bias on its way, where a sum of its own would take a sixth of its time.
+        The row of ones lets the matrix product add the bias; an addition of its own would cost a sixth of its time.
         """
         seen = [f.shape[1] if r is None else len(r[0]) for f, r in zip(self.maps, self.reducers, strict=True)]
         *several, _, height, width = self.maps[0][images, :1, rows, columns].shape

@@ -1,7 +1,6 @@
 """Which labelled pixels an interpreter learns from, and their feature vectors."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,12 +8,9 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Int, UInt8
+from labelfactory.interpreters.ensemble import Ensemble
 from labelfactory.interpreters.feature_cache import FeatureCache
 from labelfactory.interpreters.lookup import hypercolumns
-
-if TYPE_CHECKING:
-    from labelfactory.interpreters.interpreter import StyleInterpreter
-
 
 SILENT = 1e30  # standard deviation that divides a channel down to nothing
 
@@ -56,7 +52,7 @@ def choose_pixels(
 
 
 def collect(
-    model: "StyleInterpreter",
+    model: Ensemble,
     samples: Iterable[tuple[Sequence[Tensor], Tensor]],
     ignore_index: int,
     pixels_per_image: int,
@@ -74,7 +70,7 @@ def collect(
         size = model.output_size(maps)
         if len(maps[0]) != 1:
             raise InputError(f"{where}: feature maps of {len(maps[0])} images; expected one image's maps per mask")
-        mask = _checked(mask, size, model.num_classes, ignore_index, where)
+        mask = _checked(mask, size, model.outputs, ignore_index, where)
         pixels = choose_pixels(mask, pixels_per_image, ignore_index, generator)
         if len(pixels) == 0:
             continue

@@ -5,7 +5,6 @@ member, the members vote. Memory grows with pixels x channels (5.9 GB for one 51
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,14 +12,12 @@ from torch.nn.functional import batch_norm, interpolate, relu
 
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
+from labelfactory.interpreters.ensemble import Ensemble
 from labelfactory.interpreters.prediction import Prediction
 from labelfactory.interpreters.uncertainty import image_score, js_divergence, majority_vote
 
-if TYPE_CHECKING:
-    from labelfactory.interpreters.interpreter import StyleInterpreter
 
-
-def member_logits(model: "StyleInterpreter", member: int, x: Float[Tensor, "pixels channels"]) -> Tensor:
+def member_logits(model: Ensemble, member: int, x: Float[Tensor, "pixels channels"]) -> Tensor:
     """Class logits of one member for its inputs (``StyleInterpreter.inputs``)."""
     for linear, norm in zip(model.linears, model.norms, strict=False):
         x = relu(x @ linear.weight[member] + linear.bias[member])
@@ -37,7 +34,7 @@ def member_logits(model: "StyleInterpreter", member: int, x: Float[Tensor, "pixe
 
 @torch.no_grad()
 def predict(
-    model: "StyleInterpreter", feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
+    model: Ensemble, feature_maps: Sequence[Float[Tensor, "batch _ _ _"]], crop: Crop | None = None
 ) -> Prediction:
     """Labels and uncertainty of each image of the batch, one image after another; whole images, and then the crop."""
     size = model.output_size(feature_maps)

@@ -4,17 +4,12 @@ What heatmaps of keypoints and of objects' centres have in common with continuou
 2212.12645, section 4.4).
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,11 +17,11 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters import factored
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
-from labelfactory.interpreters.folding import FoldCache, Folded
-from labelfactory.interpreters.layers import MemberStack
+from labelfactory.interpreters.ensemble import Ensemble, expect
 from labelfactory.interpreters.lookup import hypercolumns
+from labelfactory.tensor_file import TensorFile
 
-FORMAT = "labelfactory-regressor"
+FILE = TensorFile("labelfactory-regressor", "regressor", "train it again", 2**30)
 BUDGET = 256 * 2**20  # bytes of working memory beside inputs, outputs and weights
 
 
@@ -46,16 +41,16 @@ class RegressionRecipe:
     steps: int = 400
 
 
-class FeatureRegressor(MemberStack):
+class FeatureRegressor(Ensemble):
     """``outputs`` numbers per pixel, from every member.
 
     kind: what the outputs are ("keypoints", "values", "centres", ...); names: one for each output; sigma: of
-    heatmaps, in pixels; generator_sha256: which generator the features come from; report: what ``fit`` measured;
-    extra: whatever else belongs beside the weights. All are kept in the file.
+    heatmaps, in pixels. All are kept in the file, with what an ``Ensemble`` has.
     """
 
-    feature_mean: Tensor
-    feature_std: Tensor
+    file: ClassVar[TensorFile] = FILE
+    version: ClassVar[int] = 1
+
     output_mean: Tensor
     output_std: Tensor
 
@@ -68,26 +63,15 @@ class FeatureRegressor(MemberStack):
         hidden: Sequence[int] = (128, 32),
         sigma: float = 2.0,
     ):
-        sound = re.fullmatch("[a-z][a-z0-9_]*", kind) and 1 <= len(names) <= 64
-        if not sound or not 1 <= members <= 64 or not 0.1 <= sigma <= 100:
+        if not re.fullmatch("[a-z][a-z0-9_]*", kind) or not 1 <= len(names) <= 64 or not 0.1 <= sigma <= 100:
             raise InputError(
-                f"{kind!r} of {len(names)} names, {members} members, sigma {sigma}: expected the name of a label kind, "
-                "1 to 64 names, 1 to 64 members and a sigma of 0.1 to 100 pixels"
+                f"{kind!r} of {len(names)} names, sigma {sigma}: expected the name of a label kind, 1 to 64 names and "
+                "a sigma of 0.1 to 100 pixels"
             )
-        channels = sum(feature_channels)
-        super().__init__(members, (channels, *hidden, len(names)))
-        self.feature_channels, self.hidden, self.members = tuple(feature_channels), tuple(hidden), members
+        super().__init__(feature_channels, len(names), members, hidden)
         self.names, self.kind, self.sigma = tuple(names), kind, float(sigma)
-        for name, size in (("feature", channels), ("output", len(names))):
-            self.register_buffer(f"{name}_mean", torch.zeros(size))
-            self.register_buffer(f"{name}_std", torch.ones(size))
-        self.generator_sha256 = ""
-        self.report: dict[str, Any] = {}
-        self.extra: dict[str, Any] = {}
-        self._fold = FoldCache()
-        if not self.feature_mean.is_meta:
-            self.reset(torch.Generator().manual_seed(0))
-        self.requires_grad_(False).eval()
+        self.register_buffer("output_mean", torch.zeros(len(names)))
+        self.register_buffer("output_std", torch.ones(len(names)))
 
     def fit(
         self,
@@ -260,82 +244,18 @@ class FeatureRegressor(MemberStack):
     def _in_units(self, outputs: Float[Tensor, "members outputs rows columns"]) -> Tensor:
         return outputs * self.output_std[:, None, None] + self.output_mean[:, None, None]
 
-    def folded(self, dtype: torch.dtype, device: torch.device) -> Folded:
-        """The weights as inference uses them."""
-        return self._fold(self, dtype, device)
-
-    @property
-    def bases(self) -> list[Tensor | None]:
-        """Regressors see all channels of every map."""
-        return [None] * len(self.feature_channels)
-
-    def output_size(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
-        """(height, width) of the largest map; InputError unless these are maps of the right channels, one batch."""
-        channels = tuple(f.shape[1] if f.ndim == 4 else -1 for f in feature_maps)
-        if channels != self.feature_channels or len({len(f) for f in feature_maps}) != 1:
-            raise InputError(
-                f"feature maps of {[tuple(f.shape) for f in feature_maps]}; expected one batch, with "
-                f"{list(self.feature_channels)} channels: use the generator that this regressor was trained with"
-            )
-        return max(f.shape[2] for f in feature_maps), max(f.shape[3] for f in feature_maps)
-
     def check(self, feature_maps: Sequence[Tensor]) -> tuple[int, int]:
         """(height, width) of the largest map. InputError unless these are one image's maps of the right channels."""
         if any(len(f) != 1 for f in feature_maps):
             raise InputError(f"feature maps of {len(feature_maps[0])} images; expected one image's")
         return self.output_size(feature_maps)
 
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file, whole or not at all."""
-        keys = (
-            "feature_channels",
-            "names",
-            "kind",
-            "members",
-            "hidden",
-            "sigma",
-            "generator_sha256",
-            "report",
-            "extra",
-        )
-        header = json.dumps({"version": 1} | {k: getattr(self, k) for k in keys}, sort_keys=True)
-        tensors = {k: t.detach().cpu().contiguous() for k, t in self.state_dict().items()}
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.new")
-        try:
-            temporary.write_bytes(save_tensors(tensors, {FORMAT: header}))
-            temporary.replace(target)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    def about(self) -> dict[str, Any]:
+        return {"names": self.names, "kind": self.kind, "sigma": self.sigma}
 
     @classmethod
-    def load(cls, path: str | Path) -> "FeatureRegressor":
-        """Read a file that ``save`` wrote; nothing in it is executed. InputError for anything else."""
-        return cls.from_bytes(cls.read(path), str(path))
-
-    @staticmethod
-    def read(path: str | Path) -> bytes:
-        """The bytes of a file; InputError where it cannot be read."""
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-    @classmethod
-    def from_bytes(cls, content: bytes, path: str) -> "FeatureRegressor":
-        """The regressor in a file's bytes; ``path`` begins the message where they hold none."""
-        try:
-            tensors = load_tensors(content)
-            length = int.from_bytes(content[:8], "little")
-            header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][FORMAT])
-            keys = ("feature_channels", "names", "kind", "members", "hidden", "sigma")
-            with torch.device("meta"):
-                model = cls(**{k: header[k] for k in keys})
-            model.load_state_dict(tensors, assign=True)
-            model.generator_sha256, model.report = str(header["generator_sha256"]), dict(header["report"])
-            model.extra = dict(header.get("extra", {}))  # older files have none
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError):
-            raise InputError(f"{path}: is not a whole regressor file; train it again") from None
-        if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
-            raise InputError(f"{path}: holds weights that are not finite; train it again")
-        return model.requires_grad_(False).eval()
+    def built(cls, header: dict[str, Any]) -> "FeatureRegressor":
+        names, sigma = header["names"], header["sigma"]
+        expect(isinstance(names, list) and all(isinstance(name, str) for name in names))
+        expect(isinstance(header["kind"], str) and type(sigma) in (int, float))
+        return cls(header["feature_channels"], names, header["kind"], header["members"], header["hidden"], sigma)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,11 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.directions import strongest
+from labelfactory.interpreters.ensemble import Ensemble
 from labelfactory.interpreters.feature_cache import FeatureCache
 from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.pixels import channel_statistics, collect
 from labelfactory.interpreters.workers import Workers
-
-if TYPE_CHECKING:
-    from labelfactory.interpreters.interpreter import StyleInterpreter
-
 
 PIXELS_A_VIEW = 256
 # Members that one core trains together: enough for efficient products, and the same on every number of cores,
@@ -52,7 +49,7 @@ class Recipe:
 
 
 def fit(
-    model: "StyleInterpreter",
+    model: Ensemble,
     samples: Iterable[tuple[Sequence[Tensor], Tensor]],
     ignore_index: int,
     seed: int,
@@ -61,8 +58,8 @@ def fit(
     pictures: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """See ``StyleInterpreter.fit``."""
-    if not model.num_classes <= ignore_index <= 255:
-        raise InputError(f"ignore index {ignore_index}: expected {model.num_classes} to 255, outside the class ids")
+    if not model.outputs <= ignore_index <= 255:
+        raise InputError(f"ignore index {ignore_index}: expected {model.outputs} to 255, outside the class ids")
     generator = torch.Generator().manual_seed(seed)
     cache, started = FeatureCache(recipe.cache_bytes), time.perf_counter()
     try:
@@ -99,7 +96,7 @@ def fit(
 
 
 def _train_groups(
-    model: "StyleInterpreter",
+    model: Ensemble,
     inputs: Tensor,
     labels: Tensor,
     parts: list[tuple[Tensor, Tensor]],
@@ -118,7 +115,7 @@ def _train_groups(
 
         def job(i: int) -> None:
             generators = [torch.Generator().manual_seed(_mix(seed, m)) for m in groups[i]]
-            stack = MemberStack(len(groups[i]), (inputs.shape[1], *model.hidden, model.num_classes))
+            stack = MemberStack(len(groups[i]), (inputs.shape[1], *model.hidden, model.outputs))
             stack.reset(generators)
             with torch.enable_grad():
                 own = [parts[m] for m in groups[i]]

@@ -54,7 +54,7 @@ def test_wrong_names_options_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no segmenter at"):
         load_segmenter(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("nothing")
-    with pytest.raises(InputError, match="no safetensors file"):
+    with pytest.raises(InputError, match="is not a whole segmenter file"):
         load_segmenter(tmp_path / "text.safetensors")
     torch.save({}, tmp_path / "w.pth")
     with pytest.raises(InputError, match="has no pretrained backbone"):

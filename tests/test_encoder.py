@@ -43,7 +43,7 @@ def test_files_keep_it(tiny_generator: Invertible, tmp_path: Path) -> None:
     image = torch.randn(2, 1, 16, 16)
     torch.testing.assert_close(first(image), again(image))
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="not an encoder"):
+    with pytest.raises(InputError, match="is not a whole encoder file; remove it"):
         load_encoder(path)
     ensure_encoder(tiny_generator, tmp_path, steps=2, progress=False)
     load_encoder(path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interpreter_world import CHANNELS, calm, scene
 
 from labelfactory.interpreters import InputError, StyleInterpreter
-from labelfactory.interpreters.interpreter_file import ALL_CHANNELS, from_bytes
+from labelfactory.interpreters.ensemble import ALL_CHANNELS
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_file_from_before_directions_is_still_read() -> None:
     content = model.to_bytes()
     first_version = content.replace(b'\\"directions\\": 16384, ', b"").replace(b'\\"version\\": 2', b'\\"version\\": 1')
     length = int.from_bytes(content[:8], "little") - (len(content) - len(first_version))
-    again = from_bytes(length.to_bytes(8, "little") + first_version[8:], "x")
+    again = StyleInterpreter.from_bytes(length.to_bytes(8, "little") + first_version[8:], "x")
     assert again.bases == [None] * len(CHANNELS)
     assert torch.equal(again.linears[0].weight, model.linears[0].weight)
 
@@ -58,7 +58,7 @@ def test_damaged_bytes_are_one_line_never_a_traceback(model: StyleInterpreter, d
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     message = "x: fine"  # a changed weight is still a weight
     try:
-        from_bytes(bytes(content), "x")
+        StyleInterpreter.from_bytes(bytes(content), "x")
     except InputError as error:
         message = str(error)
     assert message.startswith("x: ")

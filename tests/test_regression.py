@@ -106,7 +106,7 @@ def test_files_come_back_and_foreign_ones_do_not(trained: FeatureRegressor, tmp_
 
 def test_wrong_maps_and_targets() -> None:
     maps, target = scene(0)
-    with pytest.raises(InputError, match="expected one batch, with"):
+    with pytest.raises(InputError, match="this regressor was made for"):
         regressor().member_maps(maps[::-1])
     with pytest.raises(InputError, match="labelled sample 0: targets of shape"):
         regressor().fit([(maps, target[:1])], progress=False)

@@ -17,7 +17,6 @@ from labelfactory.factory.labels.feature_maps import describe_labels, labelled_f
 from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
 from labelfactory.factory.parameter import check_fields
 from labelfactory.interpreters import Recipe, StyleInterpreter
-from labelfactory.interpreters.interpreter_file import from_bytes
 from labelfactory.interpreters.labelset import LabelSet
 
 TRAINING_VERSION = 2  # counts up whenever the same settings would train other weights
@@ -94,7 +93,8 @@ def ensure_interpreter(
     if path.is_file():
         try:
             content = path.read_bytes()
-            return Ensured(path, True, from_bytes(content, str(path)), hashlib.sha256(content).hexdigest())
+            interpreter = StyleInterpreter.from_bytes(content, str(path))
+            return Ensured(path, True, interpreter, hashlib.sha256(content).hexdigest())
         except ValueError:  # damaged: made again below
             path.unlink()
     interpreter = train_interpreter(generator, labels, settings, progress)

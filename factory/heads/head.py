@@ -87,7 +87,7 @@ def load_head(content: bytes, where: str, generator: ImageGenerator, head: Head)
 
 def load_regressor(path: str | Path, generator: ImageGenerator, head: Head) -> FeatureRegressor:
     """The same from a path."""
-    return load_head(FeatureRegressor.read(path), str(path), generator, head)
+    return load_head(FeatureRegressor.file.read(path), str(path), generator, head)
 
 
 def train_head(

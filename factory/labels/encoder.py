@@ -1,12 +1,9 @@
 """A small network from image to latent, trained on the generator's own pairs: where inversion starts from."""
 
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, mse_loss
@@ -15,8 +12,9 @@ from tqdm import tqdm
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
 from labelfactory.interpreters.array_types import Float
-from labelfactory.whole_files import whole_file
+from labelfactory.tensor_file import TensorFile
 
+FILE = TensorFile("encoder", "encoder", "remove it, a new one is trained")
 WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128, 128)  # channels after each halving
 
 
@@ -95,17 +93,17 @@ def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progres
 
 def save_encoder(encoder: LatentEncoder, path: Path) -> None:
     """One safetensors file, whole or not at all."""
-    tensors = {k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}
-    with whole_file(path) as file:
-        file.write(safetensors.torch.save(tensors, metadata={"encoder": json.dumps(encoder.config)}))
+    FILE.save(path, FILE.pack(encoder.state_dict(), encoder.config))
 
 
 def load_encoder(path: Path) -> LatentEncoder:
     """InputError for a file that ``save_encoder`` did not write."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            encoder = LatentEncoder(**json.loads((file.metadata() or {})["encoder"]))
-            encoder.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118, not a dict
-    except Exception as error:  # whatever a broken file makes the readers raise
-        raise InputError(f"{path}: not an encoder ({type(error).__name__}); remove it") from None
+    config, tensors = FILE.unpack(FILE.read(path), str(path))
+    if sorted(config) != ["channels", "resolution", "w_dim"] or not all(
+        type(n) is int and 1 <= n <= 2**16 for n in config.values()
+    ):
+        raise InputError(f"{path}: its header is damaged ({config}); {FILE.remedy}")
+    with torch.device("meta"):
+        encoder = LatentEncoder(**config)
+    FILE.fill(encoder, tensors, str(path))
     return encoder.eval().requires_grad_(False)

@@ -15,7 +15,6 @@ from labelfactory.factory.heads.table import head_of
 from labelfactory.factory.production.job import Job
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.interpreter_file import from_bytes
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import Store, open_store
 from labelfactory.storage.metadata import model_path
@@ -66,7 +65,7 @@ def _load_models(job: Job) -> Models:
     spec = job.spec
     generator = open_generator(spec.generator, job.device, spec.generator_sha256)
     path, content = _model_file(job, "interpreter", job.interpreter, spec.interpreter_sha256)
-    interpreter = from_bytes(content, str(path))
+    interpreter = StyleInterpreter.from_bytes(content, str(path))
     check_interpreter(interpreter, str(path), generator)
     heads: list[tuple[Head, FeatureRegressor | None]] = []
     for name, sha256 in spec.heads.items():

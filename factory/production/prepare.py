@@ -18,7 +18,6 @@ from labelfactory.factory.production.models import check_interpreter, on_device,
 from labelfactory.factory.production.order import Order
 from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.interpreter_file import from_bytes
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec
 
@@ -46,8 +45,8 @@ def prepare(
         tell(f"interpreter {'reused' if made.reused else 'trained'}: {path}")
     else:
         path = Path(str(order.interpreter))
-        content = FeatureRegressor.read(path)
-        interpreter, sha256 = from_bytes(content, str(path)), hashlib.sha256(content).hexdigest()
+        content = StyleInterpreter.file.read(path)
+        interpreter, sha256 = StyleInterpreter.from_bytes(content, str(path)), hashlib.sha256(content).hexdigest()
     check_interpreter(interpreter, str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     generator = generator.cropped(_crop(order, generator, _learned_crop(interpreter, path)))
@@ -74,7 +73,7 @@ def _heads(
     for name, file in order.heads.items():
         head, model, sha256 = head_of(name), None, ""
         if file:
-            content = FeatureRegressor.read(file)
+            content = FeatureRegressor.file.read(file)
             model, sha256 = load_head(content, file, generator, head), hashlib.sha256(content).hexdigest()
         heads.append((head, model))
         arrays += head.arrays(model, sha256, *generator.image_size)

@@ -1,21 +1,19 @@
 """The segmenters by name, and trained ones on disk."""
 
 import inspect
-import json
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from labelfactory.errors import InputError
 from labelfactory.factory.parameter import Entry, Parameter
 from labelfactory.factory.segmenters.architectures import SEGMENTERS
 from labelfactory.factory.segmenters.backbones import load_backbone_weights
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.whole_files import whole_path
+from labelfactory.tensor_file import TensorFile
+
+FILE = TensorFile("labelfactory_segmenter", "segmenter", "give one that `factory train-segmenter` wrote")
 
 
 def build_segmenter(
@@ -92,27 +90,18 @@ def save_segmenter(segmenter: Segmenter, path: Path, recipe: dict[str, Any]) -> 
     if missing:
         raise InputError(f"the recipe of a segmenter needs name, image_channels and classes; {sorted(missing)} missing")
     recipe = {**recipe, "options": segmenter.saved_options(recipe.get("options", {}))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.state_dict().items()}
-    with whole_path(path) as temporary:
-        save_file(tensors, temporary, {"labelfactory_segmenter": json.dumps(recipe)})
+    FILE.save(path, FILE.pack(segmenter.state_dict(), recipe))
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
     """A segmenter written by ``save_segmenter``, in evaluation mode, and its recipe."""
     if not path.is_file():
         raise InputError(f"there is no segmenter at {path}: train one with factory train-segmenter")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no safetensors file ({error})") from error
-    if "labelfactory_segmenter" not in metadata:
-        raise InputError(f"{path} holds no segmenter of ours: give a file written by factory train-segmenter")
-    recipe = json.loads(metadata["labelfactory_segmenter"])
-    segmenter = build_segmenter(
-        recipe["name"], recipe["image_channels"], len(recipe["classes"]), **recipe.get("options", {})
-    )
-    segmenter.load_state_dict(state)
+    recipe, tensors = FILE.unpack(FILE.read(path), str(path))
+    kinds = {"name": str, "image_channels": int, "classes": list, "options": dict}
+    told = {"options": {}, **recipe}
+    if not all(isinstance(told.get(key), kind) for key, kind in kinds.items()):
+        raise InputError(f"{path}: its header does not describe a segmenter; {FILE.remedy}")
+    segmenter = build_segmenter(told["name"], told["image_channels"], len(told["classes"]), **told["options"])
+    FILE.fill(segmenter, tensors, str(path))
     return segmenter.eval(), recipe
