@@ -18,6 +18,7 @@ from labelfactory.factory.generator import ImageGenerator
 # Asked in this order whether a file is theirs; loaded when they are asked.
 FAMILIES = {
     "stylegan2": "labelfactory.factory.stylegan2_ada.family:StyleGAN2",
+    "stylegan3": "labelfactory.factory.stylegan3.family:StyleGAN3",
 }
 # Networks that people have and that no family here runs, by a class or a tensor's name that gives them away.
 FOREIGN = {

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from conftest import DATA
 
-BUFFERS = ("w_avg", "noise_const", "resample_filter")
+BUFFERS = ("w_avg", "noise_const", "resample_filter", "freqs", "phases", "transform", "magnitude_ema")
+BUFFERS += ("up_filter", "down_filter")
 
 
 class Golden:
@@ -72,6 +73,11 @@ def official_modules() -> Iterator[type]:
     finally:
         for name in modules:
             del sys.modules[name]
+
+
+def pickled(top: dict[str, Any], protocol: int = 4) -> bytes:
+    """Inside ``official_modules``."""
+    return pickle.dumps(top, protocol=protocol)
 
 
 def module_tree(tensors: dict[str, torch.Tensor], class_name: str, **state: Any) -> Module:

@@ -141,21 +141,27 @@ def _theirs(contents: Contents, for_training: bool) -> Checkpoint:
     generator, metadata = _generator(contents, network, averaged)
     if averaged == "generator":
         metadata["weights"] = "not averaged: the file has no moving average of the generator's"
-    discriminator = None
-    theirs = next((contents.networks[name] for name in ("D", "d", "discriminator") if name in contents.networks), None)
-    if theirs is not None:
-        try:
-            discriminator = _discriminator(theirs)
-        except InputError as error:
-            if for_training:
-                raise
-            metadata["discriminator"] = f"not loaded: {error}"  # whoever only samples does not need it
+    discriminator = discriminator_of(contents, metadata, for_training)
     trained = None
     plain = next((contents.networks[name] for name in ("G", "g") if name in contents.networks), None)
     if for_training and plain is not None and plain is not network:
         trained = _generator(contents, plain, "G")[0]
     config = NetworkConfig.from_dict(generator.config)
     return Checkpoint(generator, discriminator, contents.sha256, config, metadata, trained)
+
+
+def discriminator_of(contents: Contents, metadata: dict[str, Any], needed: bool = False) -> Discriminator | None:
+    """The discriminator of somebody's file; where it is of another kind, ``metadata`` says so, unless it is needed."""
+    theirs = next((contents.networks[name] for name in ("D", "d", "discriminator") if name in contents.networks), None)
+    if theirs is None:
+        return None
+    try:
+        return _discriminator(theirs)
+    except InputError as error:
+        if needed:
+            raise
+        metadata["discriminator"] = f"not loaded: {error}"  # whoever only samples does not need it
+        return None
 
 
 def _generator(contents: Contents, network: Network, part: str) -> tuple[Generator, dict[str, Any]]:
