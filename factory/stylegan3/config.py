@@ -84,7 +84,10 @@ class Config:
         if unknown:
             raise InputError(f"network config: unknown setting {', '.join(unknown)}")
         cls._check(values)
-        return cls(**{k: float(v) if type(v) is int and known[k] is not int else v for k, v in values.items()})
+        given: dict[str, Any] = {
+            k: float(v) if type(v) is int and known[k] is not int else v for k, v in values.items()
+        }
+        return cls(**given)
 
 
 class LayerPlan(NamedTuple):
