@@ -1,0 +1,213 @@
+"""How many strokes does a label set need when the factory learns while somebody draws?
+
+    LABELFACTORY_DATA=... python benchmarks/labelling.py --out runs/labelling
+
+A scripted annotator sees an inverted crop and its human mask. It opens the image that the page would choose, and paints
+there, in the class that the human mask has, around the pixel that the page shows as least sure among those that it has
+not painted: a stroke of radius 2 that stays inside the class. The first strokes go to each class once. Compared, on
+other crops with human masks:
+
+  strokes   the learner of the page after so many strokes
+  forest    a random forest on the same strokes, on filters at five scales, as ilastik has them
+  full      the interpreter that 16 whole masks teach, and how many corners their outlines have (within a pixel)
+
+Also: whether the stop signal's interval held the gain that the next ten strokes then brought. Latents and finished runs
+are kept in --out, so that the script may be stopped and started.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from nuclei import load_nuclei
+from scipy import ndimage
+
+from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import Invertible
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+from labelfactory.factory.labels.encoder import ensure_encoder
+from labelfactory.factory.labels.feature_maps import load_labels
+from labelfactory.factory.labels.inversion import invert
+from labelfactory.factory.labels.learning import Learner
+from labelfactory.factory.labels.painting import stroke_pixels
+from labelfactory.factory.labels.stopping import Stroke, stop_signal
+from labelfactory.interpreters.formats.outlines import components
+from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+
+STEPS = (5, 10, 15, 20, 30, 40, 60, 80, 120)
+RADIUS, CLASSES, LABELLED, TESTED = 2.0, 3, 16, 48
+SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
+
+
+def inverted(generator: Invertible, split: str, count: int, seed: int, folder: Path) -> list[Sample]:
+    """Crops of a split with their human masks, explained by the generator; kept in ``folder``."""
+    images, masks, names, _ = load_nuclei(split)
+    chosen = np.random.default_rng(seed).choice(len(images), 2 * count, replace=False)
+    path = folder / f"{split}-{seed}-{count}.npz"
+    if not path.exists():
+        encoder = ensure_encoder(generator, cache_dir())
+        result = invert(generator, images[chosen], encoder)
+        np.savez(path, ws=result.ws, fidelity=result.fidelity)
+    with np.load(path) as found:
+        good = np.flatnonzero(found["fidelity"] >= 0.8)[:count]
+        return [
+            Sample(Path(names[chosen[i]]).stem, images[chosen[i]], masks[chosen[i]], found["ws"][i].astype(np.float32))
+            for i in good
+        ]
+
+
+def filters(image: np.ndarray) -> np.ndarray:
+    """ilastik's features of every pixel: Gaussian, Laplacian, gradient magnitude, structure tensor, at five scales."""
+    x = image[..., 0].astype(np.float32) / 255
+    maps = []
+    for sigma in SCALES:
+        dy, dx = (ndimage.gaussian_filter(x, sigma, order=o) for o in ((1, 0), (0, 1)))
+        yy, xx, xy = (ndimage.gaussian_filter(v, sigma) for v in (dy * dy, dx * dx, dx * dy))
+        half, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+        maps += [ndimage.gaussian_filter(x, sigma), ndimage.gaussian_laplace(x, sigma), np.hypot(dy, dx)]
+        maps += [half + root, half - root]
+    return np.stack(maps, -1).reshape(-1, len(maps))
+
+
+def miou(predicted: list[np.ndarray], truth: list[np.ndarray]) -> float:
+    total = sum(confusion_matrix(t, p, CLASSES) for t, p in zip(truth, predicted, strict=True))
+    return float(scores(total).miou)
+
+
+def forest(drawn: list[np.ndarray], features: list[np.ndarray], tested: list[np.ndarray]) -> list[np.ndarray]:
+    from sklearn.ensemble import RandomForestClassifier
+
+    x = np.concatenate([f[m.ravel() != IGNORE_INDEX] for f, m in zip(features, drawn, strict=True)])
+    y = np.concatenate([m.ravel()[m.ravel() != IGNORE_INDEX] for m in drawn])
+    model = RandomForestClassifier(100, random_state=0).fit(x, y)
+    return [model.predict(f).reshape(64, 64).astype(np.uint8) for f in tested]
+
+
+def corners(mask: np.ndarray) -> int:
+    """Corners of a polygon round each object that stays within a pixel of its outline (Douglas and Peucker)."""
+
+    def simplified(line: np.ndarray) -> int:
+        a, b = line[0], line[-1]
+        d = b - a
+        length = max(1e-9, float(np.hypot(*d)))
+        away = np.abs(d[0] * (line[:, 1] - a[1]) - d[1] * (line[:, 0] - a[0])) / length
+        if np.allclose(a, b):
+            away = np.hypot(*(line - a).T)
+        far = int(away.argmax())
+        return 1 if away[far] <= 1 or len(line) < 3 else simplified(line[: far + 1]) + simplified(line[far:])
+
+    outlines = (points for value, points in components(mask) if value > 0)
+    return sum(max(3, simplified(np.concatenate([p, p[:1]]).astype(float))) for p in outlines)
+
+
+def stroke(truth: np.ndarray, drawn: np.ndarray, unsure: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A stroke around the least sure pixel that is not painted, inside its class; ties fall to chance."""
+    free = np.where(drawn == IGNORE_INDEX, unsure + 1e-6 * rng.random(unsure.shape), -1)
+    y, x = np.unravel_index(int(free.argmax()), free.shape)
+    region = stroke_pixels([(x + 0.5, y + 0.5)], RADIUS, *truth.shape)
+    return region & (truth == truth[y, x])
+
+
+def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int, out: Path) -> dict:
+    """One annotator from the first stroke to the last."""
+    path = out / f"run-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    rng = np.random.default_rng(seed)
+    truth, wanted = [s.mask for s in labels], [s.mask for s in tests]
+    whole = LabelSet(labels.classes, (*labels.samples, *tests), labels.generator_uri, generator.sha256)
+    learner, count = Learner(generator, whole, seed=seed), len(labels)
+    drawn = [np.full_like(m, IGNORE_INDEX) for m in truth]
+    features, tested = [filters(s.image) for s in labels], [filters(s.image) for s in tests]
+    strokes, rows, held, seconds = [], [], [], []
+    before: list[tuple[int, float, tuple[float, float]]] = []
+    for n in range(1, STEPS[-1] + 1):
+        if n <= CLASSES:  # each class once, on the first image that shows it
+            index = next(i for i, m in enumerate(truth) if (m == n - 1).any())
+            unsure = (truth[index] == n - 1).astype(np.float32)
+            shown = None
+        else:
+            guesses = [learner.propose(i) for i in range(count)]
+            index = int(np.argmax([float(g.score[0]) for g in guesses]))
+            unsure, shown = guesses[index].uncertainty[0].float().numpy(), guesses[index].mask[0].numpy()
+        region = stroke(truth[index], drawn[index], unsure, rng)
+        drawn[index][region] = truth[index][region]
+        if shown is not None:
+            agreed = float((shown[region] == truth[index][region]).mean())
+            strokes.append(Stroke(agreed, int(region.sum()), float(unsure.mean())))
+        started = time.perf_counter()
+        learner.learn(index, drawn[index])
+        for _ in range(4):
+            learner.train(seconds=60.0, most=40)
+        seconds.append(time.perf_counter() - started)
+        if n % 10 == 0:
+            wrong = float(np.mean([learner.propose(i).mask[0].numpy() != truth[i] for i in range(count)]))
+            for then, error, (low, high) in before:
+                if then == n - 10 and np.isfinite(low):
+                    held.append(bool(low - 1e-9 <= error - wrong <= high + 1e-9))
+            signal = stop_signal(strokes)
+            before.append((n, wrong, (signal.low, signal.high)))
+        if n in STEPS:
+            ours = miou([learner.propose(count + i).mask[0].numpy() for i in range(len(tests))], wanted)
+            rows.append({"strokes": n, "ours": ours, "forest": miou(forest(drawn, features, tested), wanted)})
+            print(seed, rows[-1], flush=True)
+    found = {"rows": rows, "held": held, "seconds": seconds}
+    path.write_text(json.dumps(found))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/labelling"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    generator = open_generator("builtin:nuclei64", "cpu")
+    assert isinstance(generator, Invertible)
+    classes = load_labels("builtin:nuclei64").classes
+    tests = inverted(generator, "val", TESTED, 1000, options.out)
+    reached: dict[str, list[float]] = {"ours": [], "forest": []}
+    fulls, clicks, held = [], [], []
+    table: dict[int, list[tuple[float, float]]] = {n: [] for n in STEPS}
+    for seed in range(options.seeds):
+        samples = inverted(generator, "train", LABELLED, seed, options.out)
+        labels = LabelSet(classes, tuple(samples), "builtin:nuclei64", generator.sha256)
+        path = options.out / f"full-{seed}.json"
+        if not path.exists():
+            interpreter = train_interpreter(generator, labels, InterpreterSettings(), progress=False)
+            maps = [generator.generate(s.latent[None]).feature_maps for s in tests]
+            full = miou([interpreter.predict(m).mask[0].numpy() for m in maps], [s.mask for s in tests])
+            path.write_text(json.dumps({"miou": full, "corners": sum(corners(s.mask) for s in samples)}))
+        whole = json.loads(path.read_text())
+        found = run(generator, labels, tests, seed, options.out)
+        fulls.append(whole["miou"])
+        clicks.append(whole["corners"])
+        held += found["held"]
+        for row in found["rows"]:
+            table[row["strokes"]].append((row["ours"], row["forest"]))
+        for method in reached:
+            enough = [r["strokes"] for r in found["rows"] if r[method] >= 0.95 * whole["miou"]]
+            reached[method].append(enough[0] if enough else float("inf"))
+    print(f"16 whole masks: mIoU {100 * np.mean(fulls):.1f}, {np.mean(clicks):.0f} corners")
+    print("| strokes | ours | forest |\n|---:|---:|---:|")
+    for n, values in table.items():
+        mean, low, high = (100 * f(values, 0) for f in (np.mean, np.min, np.max))
+        print(
+            f"| {n} | {mean[0]:.1f} ({low[0]:.1f} to {high[0]:.1f}) | {mean[1]:.1f} ({low[1]:.1f} to {high[1]:.1f}) |"
+        )
+    for method, counts in reached.items():
+        print(f"{method}: 95 % of that after {counts} strokes (median {np.median(counts):g})")
+    print(
+        f"stop signal: the interval held the gain of the next ten strokes in {np.mean(held):.0%} of {len(held)} cases"
+    )
+
+
+if __name__ == "__main__":
+    main()
