@@ -1,13 +1,15 @@
 """WebDataset tars, opened by webdataset and by Hugging Face's datasets."""
 
 import io
-import json
 import tarfile
 
 import numpy as np
 import pytest
+import yaml
 from export_data import full_dataset, truth
+from storage_data import fill, make_spec
 
+from labelfactory.storage import create_store
 from labelfactory.storage.exports import export
 
 
@@ -62,10 +64,21 @@ def test_datasets_opens_the_shards(dataset, out, tmp_path, monkeypatch):
         assert np.array_equal(np.float32(row["json"]["keypoints"]), arrays["keypoints"][index])
 
 
+def test_datasets_opens_the_folder_of_a_single_tar(factory, tmp_path, monkeypatch):
+    """It takes the most frequent kind of file in a folder for the data."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    fill(create_store(str(tmp_path / "set"), make_spec(shard_size=16)))
+    assert factory("export", tmp_path / "set", "--format", "webdataset", "--out", tmp_path / "out").code == 0
+    opened = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(opened) == 9
+    assert opened.features["mask.png"] == datasets.Image()
+
+
 def test_numbers_are_bit_for_bit_and_explained(dataset, out):
     with tarfile.open(out / "shard-000000.tar") as tar:
         data = tar.extractfile(f"{dataset.samples[0]:09d}.value_uncertainty.npy").read()
     np.testing.assert_array_equal(np.load(io.BytesIO(data)), dataset.read("value_uncertainty", dataset.samples[:1])[0])
-    document = json.loads((out / "classes.json").read_text())
+    document = yaml.safe_load((out / "classes.yaml").read_text())
     assert document["values"][0]["unit"] == "m"
     assert document["keypoints"] == ["tip", "tail"]

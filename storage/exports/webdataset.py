@@ -1,7 +1,7 @@
 """WebDataset: one tar a shard with ``NNNNNNNNN.image.png``, ``NNNNNNNNN.mask.png`` and ``NNNNNNNNN.json``.
 
 Per-pixel arrays have a member each: ``instance.png`` (16 bit), ``uncertainty.npy``, ``value.npy`` and
-``value_uncertainty.npy`` (float16). The JSON has index, seed (text), score, key points and the like; ``classes.json``
+``value_uncertainty.npy`` (float16). The JSON has index, seed (text), score, key points and the like; ``classes.yaml``
 beside the tars says what the numbers mean.
 """
 
@@ -63,8 +63,9 @@ class WebDatasetExport(Export):
         return [self.save(f"shard-{shard:06d}.tar", buffer.getvalue())], {}
 
     def finish(self, notes: Iterator[dict[str, Any]]) -> list[str]:
+        # JSON is YAML; a file called .json beside a single tar is what datasets would take for the data.
         document = description(self.spec, self.masks)
-        return [self.save("classes.json", json.dumps(document, indent=1, ensure_ascii=False).encode())]
+        return [self.save("classes.yaml", json.dumps(document, indent=1, ensure_ascii=False).encode())]
 
     def check(self, shard: int, samples: Int[np.ndarray, "n"]) -> None:
         image, mask = self.dataset.read("image", samples), self.dataset.read("mask", samples)
