@@ -1,5 +1,7 @@
 """Reading text, YAML and XML that people and tools wrote: checked where it enters, each complaint names its place."""
 
+import csv
+import io
 import math
 import re
 from pathlib import Path
@@ -33,12 +35,26 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: is not UTF-8 text") from None
 
 
+def read_rows(path: Path) -> list[list[str]]:
+    """The cells of a CSV file, line by line. InputError where it is none."""
+    try:
+        return list(csv.reader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise InputError(f"{path}: is not a readable table ({error})") from None
+
+
 def read_yaml(path: Path) -> Any:
-    """The parsed file, plain data alone: tags that make objects are refused with an InputError."""
+    """The parsed file, plain data alone. Tags that make objects and aliases, which multiply, are InputErrors."""
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases are not expected in it")
+            return super().compose_node(parent, index)
+
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.load(read_text(path), Loader=Plain)  # noqa: S506: a safe loader's kind
     except (yaml.YAMLError, ValueError) as error:  # ValueError: numbers and dates that are none
         raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())[:120]})") from None
     except RecursionError:

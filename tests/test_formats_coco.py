@@ -125,3 +125,15 @@ def test_many_masks_of_a_large_picture_are_small_in_memory(tmp_path: Path) -> No
     for shape in drawing.shapes:
         assert shape.region.pixels.size == 2
         assert shape.region.fill(4000, 4000).sum() == 2
+
+
+def test_outlines_and_key_points_of_one_image_in_two_files(tmp_path: Path) -> None:
+    """As in instances_train.json and person_keypoints_train.json; outlines in both are two drawings of one image."""
+    square = {"segmentation": [[2, 1, 7, 1, 7, 4, 2, 4]]}
+    write(tmp_path / "instances_train.json", [square])
+    write(tmp_path / "person_keypoints_train.json", [{"keypoints": [1.5, 2.5, 2, 4, 5, 1]}])
+    [drawing] = read("coco", tmp_path)
+    assert len(drawing.shapes) == 1
+    assert [k.label for k in drawing.keypoints] == ["left", "right"]
+    write(tmp_path / "person_keypoints_train.json", [square])
+    assert len(read("coco", tmp_path)) == 2

@@ -37,6 +37,7 @@ def test_every_split_has_a_table_of_its_own(tmp_path: Path) -> None:
         ("Pixel Value, Class\n0\n", "line 2: '0' is not a pixel value and a class"),
         ("Pixel Value, Class\nx, a\n", "'x' is not a number"),
         ("Pixel Value, Class\n0, a\n0, b\n", "line 3: value 0 belongs to 'a' already"),
+        ("Pixel Value, Class\n0, " + "a" * 200_000, "is not a readable table"),
     ],
 )
 def test_wrong_tables(tmp_path: Path, table: str, message: str) -> None:

@@ -107,7 +107,16 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str, extra: str, message: s
 
 
 @pytest.mark.parametrize(
-    "text", ["names: [a", "names: !!python/object/apply:os.system [ls]", "names: 3", "[" * 5000, "names: {a: b}"]
+    "text",
+    [
+        "names: [a",
+        "names: !!python/object/apply:os.system [ls]",
+        "names: 3",
+        "[" * 5000,
+        "names: {a: b}",
+        "names: [[a]]",
+        "a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]",  # each alias doubles what it stands for
+    ],
 )
 def test_hostile_yaml(tmp_path: Path, text: str) -> None:
     write(tmp_path, SQUARE)

@@ -29,8 +29,30 @@ class Coco(Format):
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing an image, with annotations or without, of every file in turn (train, valid, test)."""
+        found: dict[tuple[str, ...], Drawing] = {}
         for path in _documents(source) or [source.only(".json", self.title)]:
-            yield from read_document(source.json(path, dict), str(path))
+            for drawing in read_document(source.json(path, dict), str(path)):
+                there = found.setdefault(drawing.names, drawing)
+                if there is drawing:
+                    continue
+                if there.where.startswith(f"{path}: ") or not _joined(there, drawing):
+                    yield drawing  # for the importer, which refuses an image that is drawn twice and names both
+        yield from found.values()
+
+
+def _joined(first: Drawing, second: Drawing) -> bool:
+    """Add to a drawing what another file says of the same image, where one has outlines and the other key points.
+
+    So are the data set's own files: ``instances_train.json`` and ``person_keypoints_train.json``.
+    """
+    if (first.shapes and second.shapes) or (first.keypoints and second.keypoints):
+        return False
+    if None not in (first.size, second.size) and first.size != second.size:
+        return False
+    first.shapes += second.shapes
+    first.keypoints += second.keypoints
+    first.notes += second.notes
+    return True
 
 
 def _documents(source: Source) -> list[Path]:

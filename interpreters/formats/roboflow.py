@@ -3,15 +3,13 @@
 Facts: https://roboflow.com/formats/semantic-segmentation-masks. Its other exports are COCO, YOLO and Pascal VOC.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.checked_text import read_text, whole
+from labelfactory.interpreters.checked_text import read_rows, read_text, whole
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
@@ -63,7 +61,7 @@ def _tables(source: Source) -> list[Path]:
 
 def _read_table(path: Path) -> dict[int, str]:
     names: dict[int, str] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(read_text(path))), 1):
+    for number, row in enumerate(read_rows(path), 1):
         if number == 1 or not row:
             continue
         if len(row) != 2 or not row[1].strip():

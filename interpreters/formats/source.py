@@ -10,6 +10,8 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import read_json, top_level
 from labelfactory.interpreters.formats.unpacking import unpack
 
+KEPT_BYTES = 1 << 28  # of JSON files whose content is kept, as several formats look at it
+
 
 class Source:
     """A file or folder of labels.
@@ -24,6 +26,8 @@ class Source:
         self.given = given or path
         self._unpacked_in = unpacked_in
         self._parsed: dict[Path, Any] = {}
+        self._room = KEPT_BYTES
+        self._listed: dict[tuple[Path, bool], list[Path]] = {}
         self.troubles: list[str] = []
 
     def files(self, *suffixes: str, under: str = "", deep: bool = False) -> list[Path]:
@@ -40,9 +44,11 @@ class Source:
         root = self.folder(under) if under else self.path
         if root is None:
             return []
-        found = root.rglob("*") if deep else root.iterdir()
-        inside = (p for p in found if p.suffix.lower() in suffixes and _counts(p.relative_to(root)) and p.is_file())
-        return sorted(inside, key=lambda p: p.relative_to(root).as_posix())
+        if (root, deep) not in self._listed:  # every format asks
+            found = root.rglob("*") if deep else root.iterdir()
+            inside = (p for p in found if _counts(p.relative_to(root)) and p.is_file())
+            self._listed[root, deep] = sorted(inside, key=lambda p: p.relative_to(root).as_posix())
+        return [p for p in self._listed[root, deep] if p.suffix.lower() in suffixes]
 
     def folder(self, name: str) -> Path | None:
         """The folder of this name (``a/b`` for one inside another) in the source, in any case of letters, or None."""
@@ -77,10 +83,12 @@ class Source:
         return found[0]
 
     def json(self, path: Path, expected: type = object) -> Any:
-        """The parsed file, read once. InputError where it is not JSON or its top level is not ``expected``."""
-        if path not in self._parsed:
-            self._parsed[path] = read_json(path, object)
-        return top_level(self._parsed[path], expected, path)
+        """The parsed file, read once if small. InputError where it is not JSON or its top level is not ``expected``."""
+        data = self._parsed[path] if path in self._parsed else read_json(path, object)
+        if path not in self._parsed and (size := path.stat().st_size) <= self._room:
+            self._parsed[path] = data
+            self._room -= size
+        return top_level(data, expected, path)
 
     def peek(self, path: Path) -> Any:
         """The parsed file, None where it is not JSON; the reason is then in ``troubles``, for who finds no format."""

@@ -3,8 +3,6 @@
 Facts: https://www.robots.ox.ac.uk/~vgg/software/via/ and its sources (1.0.6 and 2.0.12). Coordinates are pixels.
 """
 
-import csv
-import io
 import json
 import math
 from collections import Counter
@@ -14,7 +12,7 @@ from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.interpreters.checked_text import read_text
+from labelfactory.interpreters.checked_text import read_rows, read_text
 from labelfactory.interpreters.formats.drawing import (
     FAR,
     Drawing,
@@ -97,10 +95,11 @@ def _is_table(path: Path) -> bool:
 
 def _read_table(path: Path) -> list[tuple[str, Any, Any]]:
     """(place, file name, regions) of a CSV export, a line a region."""
-    reader = csv.DictReader(io.StringIO(read_text(path).lstrip("#")))
+    head, *rows = read_rows(path)
+    names = [name.lstrip("#") for name in head]  # version 1 has #filename
     images: dict[str, tuple[str, list[Any]]] = {}
-    for number, row in enumerate(reader, 2):
-        place = f"{path}: line {number}"
+    for number, cells in enumerate(rows, 2):
+        place, row = f"{path}: line {number}", dict(zip(names, cells, strict=False))
         name = row.get("filename")
         if not name:
             raise InputError(f"{place}: filename is missing")

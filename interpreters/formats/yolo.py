@@ -102,13 +102,18 @@ def _description(source: Source, labels: LabelSet) -> Description:
             names = data["names"]
             pairs = names.items() if isinstance(names, dict) else enumerate(checked(names, list, where))
             points, dimensions, guessed = _points(data, labels, path)
-            return Description({checked(i, int, where): str(n) for i, n in pairs}, points, dimensions, guessed)
+            return Description({checked(i, int, where): _name(n, where) for i, n in pairs}, points, dimensions, guessed)
     for wanted in NAME_LISTS:
         for path in source.files(Path(wanted).suffix, deep=True):
             if path.name.lower() == wanted:
                 lines = [line.strip() for line in read_text(path).splitlines()]
                 return Description(dict(enumerate(line for line in lines if line)))
     return Description({})
+
+
+def _name(value: Any, where: str) -> str:
+    """A name, which YAML takes for a number or a truth where it looks like one."""
+    return str(value) if isinstance(value, int | float) else checked(value, str, where)
 
 
 def _points(data: dict[str, Any], labels: LabelSet, path: Path) -> tuple[tuple[str, ...], int, bool]:
@@ -122,7 +127,8 @@ def _points(data: dict[str, Any], labels: LabelSet, path: Path) -> tuple[tuple[s
     count, dimensions = shape
     listed = data.get("kpt_names")
     if isinstance(listed, dict) and listed:
-        names = [str(n) for n in checked(next(iter(listed.values())), list, f"{path}: kpt_names")]
+        where = f"{path}: kpt_names"
+        names = [_name(n, where) for n in checked(next(iter(listed.values())), list, where)]
         if len(names) != count:
             raise InputError(f"{path}: {len(names)} kpt_names; expected {count}, as kpt_shape says")
         return tuple(names), dimensions, False
