@@ -21,6 +21,7 @@ def read(source: Path, labels: LabelSet | None = None, **options: object) -> tup
     ("place", "format"),
     [
         ("datumaro/cityscapes", "cityscapes"),
+        ("datumaro/coco", "coco"),
         ("datumaro/voc", "cvat"),  # its labelmap.txt is CVAT's
         ("label_studio_sdk/brush.json", "label-studio"),
     ],
