@@ -11,18 +11,17 @@ from pathlib import Path
 
 from prefect.plugins import HookContext, SetupResult, register_hook
 
-from labelfactory.flows.running import running_api_url
+from labelfactory.flows.running import OWN, running_api_url
 
-DEPLOYMENTS = (
-    "generate-dataset",
-    "train-interpreter",
-    "train-generator",
-    "verify-dataset",
-    "evaluate-dataset",
-    "export-dataset",
-)
 COMMANDS = ("run", "inspect", "delete", "pause", "resume", "clear", "ls")
 FLAGS = ("--watch", "--all")  # options without a value
+
+
+def deployments() -> list[str]:
+    """Names of the package's own deployments; each is called like its flow."""
+    import yaml
+
+    return [entry["name"] for entry in yaml.safe_load(OWN.read_text(encoding="utf-8"))["deployments"]]
 
 
 def completed(arguments: list[str]) -> list[str]:
@@ -33,10 +32,11 @@ def completed(arguments: list[str]) -> list[str]:
     result = list(arguments)
     if "deployment" not in result or not set(COMMANDS) & set(result):
         return result
+    names = deployments()
     i = result.index("deployment") + 1
     while i < len(result):
         word = result[i]
-        if word in DEPLOYMENTS:
+        if word in names:
             result[i] = f"{word}/{word}"
             break
         takes_value = word.startswith("-") and "=" not in word and word not in FLAGS

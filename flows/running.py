@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+OWN = Path(__file__).with_name("prefect.yaml")  # the package's own deployments
+
 
 def note_path() -> Path:
     home = os.environ.get("PREFECT_HOME") or Path.home() / ".prefect"

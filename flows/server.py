@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.flows.running import OWN
 
 POOL = "factory"
 HEARTBEAT_S, ZOMBIE_S = 30, 90
@@ -70,7 +71,7 @@ def environment(api_url: str, **more: str) -> dict[str, str]:
 
 def deployments_file(given: Path | None = None) -> Path:
     """The prefect.yaml that is given, or the package's own."""
-    path = given or Path(__file__).with_name("prefect.yaml")
+    path = given or OWN
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a prefect.yaml with --deployments, or leave it out for ours")
     return path.absolute()

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from labelfactory.errors import WorkError
 
@@ -50,25 +51,28 @@ def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
 
 @dataclass
 class Child:
-    """One supervised process."""
+    """One supervised process; what it says goes to the end of ``log``, or else where ours goes."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    log: IO[Any] | None = None
+    log: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
 
     def start(self) -> None:
-        # In a session of its own: a Ctrl-C in the terminal reaches us alone, and we stop the others in their order.
-        self.process = subprocess.Popen(
-            self.command,
-            env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=subprocess.STDOUT if self.log else None,
-            start_new_session=True,
-        )
+        with ExitStack() as stack:
+            # Opened for each start: it may come years after the first.
+            log = stack.enter_context(self.log.open("ab")) if self.log else None
+            # In a session of its own: a Ctrl-C in the terminal reaches us alone, and we stop the others in their order.
+            self.process = subprocess.Popen(
+                self.command,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=True,
+            )
 
     @property
     def pid(self) -> int:

@@ -91,8 +91,7 @@ def ensure_server(supervisor: Supervisor, tell: Callable[[str], Any], host: str,
     log.parent.mkdir(parents=True, exist_ok=True)
     tell(f"starting a Prefect server at {own} (log: {log})")
     command = prefect("server", "start", "--host", host, "--port", str(port))
-    with log.open("ab") as file:
-        server = Child("server", command, environment(own), file)
-        supervisor.start(server)
-        wait_until_healthy(own, lambda: server.exit_code() is None, START_TIMEOUT_S, str(log))
+    server = Child("server", command, environment(own), log)
+    supervisor.start(server)
+    wait_until_healthy(own, lambda: server.exit_code() is None, START_TIMEOUT_S, str(log))
     return own

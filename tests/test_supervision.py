@@ -76,3 +76,13 @@ def test_a_child_that_dies_over_and_over_ends_it_all(supervisor):
     supervisor.children[0].process.wait()
     with pytest.raises(WorkError, match="short-lived died 6 times"):
         supervisor.watch()
+
+
+def test_a_child_with_a_log_is_started_again_and_goes_on_in_it(supervisor, tmp_path):
+    log = tmp_path / "log"
+    child = Child("speaker", [sys.executable, "-c", "print('here', flush=True)"], os.environ, log)
+    supervisor.start(child)
+    child.process.wait()
+    supervisor.watch()
+    child.process.wait()
+    assert log.read_text() == "here\nhere\n"
