@@ -8,7 +8,6 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from pydantic import BaseModel
-from tqdm import tqdm
 
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.line import open_output
@@ -21,6 +20,7 @@ from labelfactory.flows.groups import forget_stop, make_group, stop_groups
 from labelfactory.flows.parameters import flow_takes, permitted_order
 from labelfactory.flows.reports import publish_report
 from labelfactory.flows.runners import Execution, make_runner
+from labelfactory.progress import Progress
 from labelfactory.storage import finalize
 
 
@@ -83,7 +83,7 @@ def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
         # A worker's log has no use for a bar: there the artifact tells.
         with (
             make_runner(execution) as runner,
-            tqdm(total=pairs, desc="pairs", unit="pair", disable=runtime.deployment.id is not None) as bar,
+            Progress(total=pairs, desc="pairs", unit="pair", disable=runtime.deployment.id is not None) as bar,
         ):
             futures = {
                 runner.submit(

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters import factored
@@ -19,6 +18,7 @@ from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
 from labelfactory.interpreters.ensemble import Ensemble, expect
 from labelfactory.interpreters.lookup import hypercolumns
+from labelfactory.progress import Progress
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("labelfactory-regressor", "regressor", "train it again", 2**30)
@@ -197,7 +197,7 @@ class FeatureRegressor(Ensemble):
         optimizer = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
         smooth = torch.ones(self.members)
-        for _ in tqdm(range(recipe.steps), desc="training", unit="step", disable=not progress, leave=False):
+        for _ in Progress(range(recipe.steps), desc="training", unit="step", disable=not progress, leave=False):
             draws = [torch.randint(len(r), (recipe.batch_size,), generator=generator) for r in rows]
             index = torch.stack([r[d] for r, d in zip(rows, draws, strict=True)])
             weight = known[index].float()

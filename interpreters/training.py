@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, Int
@@ -18,6 +17,7 @@ from labelfactory.interpreters.feature_cache import FeatureCache
 from labelfactory.interpreters.layers import MemberStack
 from labelfactory.interpreters.pixels import channel_statistics, collect
 from labelfactory.interpreters.workers import Workers
+from labelfactory.progress import Progress
 
 PIXELS_A_VIEW = 256
 # Members that one core trains together: enough for efficient products, and the same on every number of cores,
@@ -108,7 +108,7 @@ def _train_groups(
     device = model.feature_mean.device
     inputs, labels = inputs.to(device), labels.long().to(device)
     results: dict[int, tuple[dict[str, Tensor], dict[str, Any]]] = {}
-    with Workers(device) as workers, tqdm(desc="training", unit="step", disable=not progress, leave=False) as bar:
+    with Workers(device) as workers, Progress(desc="training", unit="step", disable=not progress, leave=False) as bar:
         groups = [g.tolist() for g in torch.arange(model.members).split(GROUP if device.type == "cpu" else 64)]
         plan = _steps(parts, recipe)
         bar.total = recipe.max_epochs * plan[0] * len(groups)
@@ -172,7 +172,7 @@ def train(
     parts: list[tuple[Tensor, Tensor]],
     generators: Sequence[torch.Generator],
     recipe: Recipe,
-    bar: tqdm,
+    bar: Progress,
     plan: tuple[int, int],
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Adam on each member's own pixels in its own order until its held-out loss stops falling.

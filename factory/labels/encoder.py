@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, mse_loss
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
 from labelfactory.interpreters.array_types import Float
+from labelfactory.progress import Progress
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("encoder", "encoder", "remove it, a new one is trained")
@@ -57,7 +57,7 @@ def train_encoder(
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     rng = torch.Generator().manual_seed(seed)
-    with tqdm(total=steps, desc="encoder", unit="step", disable=not progress, leave=False) as bar:
+    with Progress(total=steps, desc="encoder", unit="step", disable=not progress, leave=False) as bar:
         for _ in range(steps):
             z = torch.randn(batch, *generator.latent_shape, generator=rng).to(generator.device)
             with torch.no_grad():

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN, builtin_path
@@ -16,6 +15,7 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.progress import Progress
 
 
 def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
@@ -29,7 +29,7 @@ def feature_maps(
     generator: ImageGenerator, labels: LabelSet, samples: Iterable[Sample], progress: bool = True
 ) -> Iterator[tuple[Sample, list[Tensor]]]:
     """Some of a label set's samples and their feature maps, one at a time."""
-    for sample in tqdm(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
+    for sample in Progress(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
         yield sample, generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
 
 

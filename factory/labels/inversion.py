@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import Invertible
@@ -20,6 +19,7 @@ from labelfactory.factory.labels.encoder import LatentEncoder
 from labelfactory.factory.labels.order import InversionSettings
 from labelfactory.factory.pixels import to_float
 from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def invert(
         raise InputError(f"images of shape {images.shape}; expected one or more of {expected}")
     statistics = generator.mean_latent()
     parts = []
-    with tqdm(total=len(images), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
+    with Progress(total=len(images), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
         for start in range(0, len(images), settings.batch):
             batch = images[start : start + settings.batch]
             parts.append(_invert_batch(generator, batch, statistics, encoder, settings))

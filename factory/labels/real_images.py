@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
@@ -27,6 +26,7 @@ from labelfactory.interpreters.formats import import_labels
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.pictures import SUFFIXES, read_image
 from labelfactory.interpreters.sheet import comparison_sheet
+from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
 
@@ -104,7 +104,7 @@ def invert_label_set(
     key = json.dumps(about + ([labels.crop.numbers] if labels.crop else []))
     paths = [scratch / f"{hashlib.sha256(key.encode() + s.image.tobytes()).hexdigest()[:32]}.npz" for s in labels]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
-    with tqdm(total=len(missing), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
+    with Progress(total=len(missing), desc="inversion", unit="image", disable=not progress, leave=False) as bar:
         for start in range(0, len(missing), settings.batch):
             chosen = missing[start : start + settings.batch]
             images = np.stack([labels.samples[i].image for i in chosen])

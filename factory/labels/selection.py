@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
@@ -22,6 +21,7 @@ from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
 from labelfactory.interpreters.lookup import pooled
 from labelfactory.interpreters.sheet import contact_sheet
+from labelfactory.progress import Progress
 
 Strategy = Literal["random", "kmeans", "uncertain"]
 STRATEGIES: tuple[Strategy, ...] = ("random", "kmeans", "uncertain")
@@ -53,7 +53,9 @@ def describe_candidates(
     nothing beside making it.
     """
     means, scores, step = [], [], generator.batch_size(BATCH)
-    for start in tqdm(range(0, len(seeds), step), desc="candidates", unit="batch", disable=not progress, leave=False):
+    for start in Progress(
+        range(0, len(seeds), step), desc="candidates", unit="batch", disable=not progress, leave=False
+    ):
         batch = seeds[start : start + step]
         _, maps = generator.generate(latents(batch, generator.latent_shape), truncation)
         means.append(torch.cat([pooled(f, generator.size, generator.crop) for f in maps], 1).cpu().numpy())

@@ -6,12 +6,11 @@ Everything here is a plain function of plain values, so that a loop, a thread po
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import put_models
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
+from labelfactory.progress import Progress
 from labelfactory.storage import Manifest, ShardWriter, Store, create_store, finalize, open_store
 
 __all__ = ["BATCH", "Job", "make_shards", "open_output", "prepare", "produce", "render_shard"]
@@ -40,7 +39,7 @@ def produce(job: Job, progress: bool = True) -> Manifest:
     with open_output(job) as store:
         missing = {shard: store.shard_range(shard) for shard in store.missing()}
         todo = sum(stop - start for start, stop in missing.values())
-        with tqdm(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
+        with Progress(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
             for shard in store.claim_missing():
                 writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))
         return finalize(store)

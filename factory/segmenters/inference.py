@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy import ndarray as Array
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.evaluation.metrics import confusion_matrix
@@ -13,6 +12,7 @@ from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float, Int, UInt8
+from labelfactory.progress import Progress
 
 # Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.
 ALIGN = 32
@@ -94,7 +94,7 @@ def judged(
 ) -> Iterator[tuple[Pair, Predicted]]:
     """Each labelled pair with what the model says of it, for ``evaluation.evaluate``."""
     found = predict_pairs(model, pairs, bf16=bf16, tile=tile)
-    for pair, probabilities in tqdm(found, total=len(pairs), unit="image", disable=not progress):
+    for pair, probabilities in Progress(found, total=len(pairs), unit="image", disable=not progress):
         yield pair, Predicted(probabilities.argmax(0).astype(np.uint8), probabilities)
 
 

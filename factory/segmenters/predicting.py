@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
@@ -20,6 +19,7 @@ from labelfactory.factory.segmenters.order import EvaluationOrder, PredictionOrd
 from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import read_image, save_mask
+from labelfactory.progress import Progress
 
 
 def evaluate_segmenter(order: EvaluationOrder, progress: bool = True) -> tuple[Evaluation, dict[str, Path]]:
@@ -58,7 +58,7 @@ def predict_files(order: PredictionOrder, progress: bool = True) -> int:
     for folder in ("masks", "overlays") if order.overlays else ("masks",):
         (out / folder).mkdir(parents=True, exist_ok=True)
     bf16 = uses_bf16(order.precision, where)
-    for stem, name in tqdm(sorted(names.items()), unit="image", disable=not progress):
+    for stem, name in Progress(sorted(names.items()), unit="image", disable=not progress):
         image = read_image(read(name), name)
         mask = predict(model, image, order.tile, bf16=bf16).argmax(0).astype(np.uint8)
         save_mask(out / "masks" / f"{stem}.png", mask, classes)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy import ndarray as Array
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
@@ -15,6 +14,7 @@ from labelfactory.factory.segmenters.order import MAX_TEACHERS
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import dihedral, undo_dihedral
 from labelfactory.interpreters.array_types import UInt8
+from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_path
 
 
@@ -88,7 +88,7 @@ class Relabelled(Pairs):
     ) -> None:
         pairs = self.pairs
         found = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        with tqdm(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
+        with Progress(total=len(pairs), desc="relabel", unit="image", disable=not progress) as bar:
             for start in range(0, len(pairs), block):
                 some = pairs.fetch(range(start, min(start + block, len(pairs))))
                 if any(p.mask.shape != shape[1:] for p in some):

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.evaluation.metrics import scores
@@ -24,6 +23,7 @@ from labelfactory.factory.segmenters.losses import segmentation_loss
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
 Read = TypeVar("Read")
@@ -90,7 +90,7 @@ def train_segmenter(
     bf16 = uses_bf16(config.precision, device)
     order = _EpochOrder(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
-    bar = tqdm(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
+    bar = Progress(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
     stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
 
     def read(step: int) -> tuple[list[Pair], list[Pair]]:

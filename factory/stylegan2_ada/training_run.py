@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError, Interrupted, WorkError
 from labelfactory.factory.pixels import to_uint8
@@ -28,6 +27,7 @@ from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import join, leave
 from labelfactory.factory.training.precision import best_precision
 from labelfactory.interpreters.array_types import Float
+from labelfactory.progress import Progress
 
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 
@@ -200,7 +200,7 @@ def _stop_signal() -> Iterator[list[int]]:
 
 def _bar(trainer: Trainer, kimg: float, shown: bool) -> Any:
     total = int(kimg * 1000)
-    return tqdm(
+    return Progress(
         total=total,
         initial=min(trainer.images_seen, total),
         unit="img",

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pixels import from_uint8
 from labelfactory.factory.training.image_files import is_image, open_source
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.pictures import SUFFIXES, frames_of
+from labelfactory.progress import Progress
 
 FEWEST = 32
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch
@@ -105,7 +105,7 @@ class ImageDataset:
         return torch.stack([self._decode(self.names[i]) for i in indices])
 
     def _each(self, function: Callable[[str], Result], task: str) -> list[Result]:
-        bar = tqdm(total=len(self.names), desc=task, unit="images", disable=not self._progress, leave=False)
+        bar = Progress(total=len(self.names), desc=task, unit="images", disable=not self._progress, leave=False)
         results = []
         with bar:
             for result in self._pool.map(function, self.names):

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pixels import from_uint8
 from labelfactory.factory.training.adaptive_augment import AugmentPipe, augment
 from labelfactory.interpreters.array_types import Float, UInt8
+from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
 SIZE = 64
@@ -67,7 +67,7 @@ def train_encoder(
     rng, pipe, batch = torch.Generator().manual_seed(seed), AugmentPipe("bgc"), min(batch, len(images))
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=2e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    for _ in tqdm(range(steps), desc="training the encoder", disable=not progress, leave=False):
+    for _ in Progress(range(steps), desc="training the encoder", disable=not progress, leave=False):
         chosen = _prepare(images[torch.randint(0, len(images), (batch,), generator=rng)])
         views = torch.cat([augment(chosen, pipe.draw(batch, 0.6, rng)) for _ in range(2)])
         projected = F.normalize(encoder.head(encoder(views)), dim=1)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
@@ -21,6 +20,7 @@ from labelfactory.factory.training.feature_metrics import (
     precision_recall,
 )
 from labelfactory.interpreters.array_types import Float
+from labelfactory.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def generate_images(
 ) -> Images:
     """Random samples; classes, where there are some, as often as in ``labels``."""
     rng, parts = torch.Generator().manual_seed(seed), []
-    for first in tqdm(range(0, count, batch), desc="sampling", disable=not progress, leave=False):
+    for first in Progress(range(0, count, batch), desc="sampling", disable=not progress, leave=False):
         n = min(batch, count - first)
         z = torch.randn(n, *generator.latent_shape, generator=rng)
         c = labels[torch.randint(0, len(labels), (n,), generator=rng)].argmax(1) if generator.num_classes else None

@@ -50,11 +50,10 @@ def verify(
 
 
 def _checked(uri: str, workers: int) -> "Report":
-    from tqdm import tqdm
-
+    from labelfactory.progress import Progress
     from labelfactory.storage import verify as check
 
-    with tqdm(desc="verify", unit="shard") as bar:
+    with Progress(desc="verify", unit="shard") as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
