@@ -25,10 +25,15 @@ def value_name(value: int, classes: Sequence[LabelClass]) -> str:
 
 
 def palette_colors(image: Image.Image) -> dict[int, Color]:
-    """Colour of every value that occurs in an indexed picture; nothing for a palette that is only a grey ramp."""
+    """Colour of every value that occurs in an indexed picture; nothing for a palette that is only a grey ramp.
+
+    Many writers fill a palette up with black: of the black entries at its end only the first can be a colour.
+    """
     flat = image.getpalette("RGB") or []
     used = np.unique(np.asarray(image)).tolist()
-    colors = {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in used if 3 * v + 2 < len(flat)}
+    colored = [i // 3 for i, v in enumerate(flat) if v]
+    end = min(colored[-1] + 2, len(flat) // 3) if colored else len(flat) // 3
+    colors = {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in used if v < end}
     return {} if all(color == (v, v, v) for v, color in colors.items()) else colors
 
 

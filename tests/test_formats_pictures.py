@@ -18,7 +18,7 @@ from labelfactory.interpreters.formats.cvat_masks import read as read_cvat
 from labelfactory.interpreters.formats.cvat_masks import read_labelmap
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.source import Source
-from labelfactory.interpreters.pictures import save_mask
+from labelfactory.interpreters.pictures import read_mask, save_mask
 
 MASK = np.array([[0, 1, 2], [255, 1, 0]], dtype=np.uint8)
 
@@ -147,6 +147,19 @@ def test_where_index_and_colour_disagree_both_readings_are_named(tmp_path: Path)
     indexed(tmp_path / "a.png", values, [(0, 0, 0), (1, 1, 1), (2, 2, 2)])  # a grey ramp is no palette
     [drawing] = read("png", tmp_path)
     assert list(pixels(drawing, (1, 3))) == ["background", "nucleus", "neighbour"]
+
+
+def test_black_that_fills_a_palette_up_says_nothing(tmp_path: Path) -> None:
+    """The classes' colours and then black to the end: 255 is "not labelled" all the same, for label sets too."""
+    colors = [c.color for c in NUCLEI_CLASSES]
+    indexed(tmp_path / "a.png", MASK, [*colors, *[(0, 0, 0)] * 253])
+    assert read_one(tmp_path) == EXPECTED
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png", classes=NUCLEI_CLASSES), MASK)
+    sorted_by_editor = np.array([[2, 0, 1], [2, 0, 2]])
+    indexed(tmp_path / "a.png", sorted_by_editor, [colors[1], colors[2], *[(0, 0, 0)] * 254])
+    assert read_one(tmp_path) == {
+        "nucleus": [[0, 1], [1, 1]], "neighbour": [[0, 2]], "background": [[0, 0], [1, 0], [1, 2]],
+    }  # fmt: skip
 
 
 BINARY = np.array([[0, 255, 255]], dtype=np.uint8)
