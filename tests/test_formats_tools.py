@@ -61,6 +61,13 @@ def test_boxes_are_drawn_filled_and_said(label_files: Path) -> None:
         assert len([n for n in report.notes if "2 boxes without an outline, drawn filled" in n]) == 2
 
 
+def test_darwin_pys_file(label_files: Path) -> None:
+    """A polygon with a hole, which brings its box along, and a box alone."""
+    masks, report = read(label_files / "darwin_py")
+    assert report.format == "darwin"
+    np.testing.assert_array_equal(masks[0], boxes((1, 2, 3, 12, 15), (0, 5, 6, 8, 9), (2, 14, 3, 18, 5)))
+
+
 @pytest.mark.parametrize("place", ["poly.json", "min-poly", "coco", "yolo"])
 def test_label_studios_exports_say_the_same(label_files: Path, place: str) -> None:
     """A polygon and a rectangle of pictures that were uploaded, so that their names have a prefix."""
