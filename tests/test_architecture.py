@@ -3,10 +3,19 @@
 import subprocess
 import sys
 
+import grimp
+import networkx
 import pytest
 
 # What a bare GPU machine has no need of: with these missing, the parts below must import all the same.
 ABSENT = ("zarr", "fsspec", "numcodecs", "prefect", "typer", "pydantic", "fastapi", "matplotlib", "scipy")
+
+
+def test_no_circle_of_imports() -> None:
+    graph = grimp.build_graph("labelfactory", cache_dir=None)
+    arrows = [(a, b) for a in graph.modules for b in graph.find_modules_directly_imported_by(a)]
+    circles = [sorted(c) for c in networkx.strongly_connected_components(networkx.DiGraph(arrows)) if len(c) > 1]
+    assert circles == []
 
 
 def run(code: str) -> str:

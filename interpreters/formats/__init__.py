@@ -6,10 +6,11 @@ from labelfactory.interpreters.formats.table import FORMATS
 from labelfactory.lazy import face
 
 if TYPE_CHECKING:
-    from labelfactory.interpreters.formats.exporter import Work, export_labels
+    from labelfactory.interpreters.formats.exporter import export_labels
     from labelfactory.interpreters.formats.importer import ImportReport, import_labels
     from labelfactory.interpreters.formats.table import detect_format
     from labelfactory.interpreters.formats.values import Reading, ValuesReport, WantedChannel, import_values
+    from labelfactory.interpreters.formats.work import Work
 
 __all__ = [
     "FORMATS",
@@ -28,7 +29,8 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "labelfactory.interpreters.formats.exporter": ("Work", "export_labels"),
+        "labelfactory.interpreters.formats.exporter": ("export_labels",),
+        "labelfactory.interpreters.formats.work": ("Work",),
         "labelfactory.interpreters.formats.importer": ("ImportReport", "import_labels"),
         "labelfactory.interpreters.formats.table": ("detect_format",),
         "labelfactory.interpreters.formats.values": ("Reading", "ValuesReport", "WantedChannel", "import_values"),

@@ -5,35 +5,13 @@ To add a tool: a function ``write(root, work)`` in its format's module and a lin
 
 import io
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.formats.table import writer
-from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.formats.work import Work
 from labelfactory.whole_files import whole_folder
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a person gets to work on.
-
-    Attributes:
-        labels: pictures, key points and values.
-        masks: by sample name, to start from: those of the set, or what an interpreter says. Others have none.
-        model_version, scores: what made the masks and how uncertain it was of each sample, where a tool shows that.
-        url_prefix: address that a browser finds the set's images under; None puts them into what is written.
-    """
-
-    labels: LabelSet
-    masks: Mapping[str, UInt8[np.ndarray, "height width"]]
-    model_version: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    url_prefix: str | None = None
 
 
 def export_labels(work: Work, folder: str | os.PathLike[str], format: str) -> list[str]:
@@ -63,8 +41,3 @@ def export_labels(work: Work, folder: str | os.PathLike[str], format: str) -> li
             "import-values reads the folder"
         )
     return lines
-
-
-def picture(image: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
-    """The image of a sample, as it is saved."""
-    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

@@ -12,9 +12,9 @@ import numpy as np
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass, new_colors
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
-from labelfactory.interpreters.formats.exporter import Work, picture
 from labelfactory.interpreters.formats.label_studio_results import HIDDEN
 from labelfactory.interpreters.formats.rle import encode_brush
+from labelfactory.interpreters.formats.work import Work, picture
 
 
 def write(root: Path, work: Work) -> str:

@@ -9,9 +9,9 @@ if TYPE_CHECKING:  # the names alone are needed for a command's help
     from collections.abc import Callable
     from pathlib import Path
 
-    from labelfactory.interpreters.formats.exporter import Work
     from labelfactory.interpreters.formats.format import Format
     from labelfactory.interpreters.formats.source import Source
+    from labelfactory.interpreters.formats.work import Work
 
 HERE = "labelfactory.interpreters.formats"
 FORMATS = {
