@@ -122,6 +122,8 @@ def evaluate_generators(order: QualityOrder, tell: Callable[[str], Any] = print,
     sources = [*(kept_generators(order.run) if order.run else []), *order.generator]
     pixels, channels, classes = open_alike(sources)
     images = ImageDataset(order.data, pixels, channels=channels, conditional=classes > 0, progress=progress)
+    for line in images.remarks():
+        tell(line)
     train = all_images(images)
     if order.reference is not None:
         held_out = all_images(ImageDataset(order.reference, pixels, channels=channels, progress=progress))

@@ -56,10 +56,26 @@ def test_any_size_is_cropped_or_padded_to_the_largest_fitting_square(tmp_path: P
     assert (padded[:, 8:24] == 255).all()
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tiff", "webp"])
+def test_a_few_small_images_do_not_decide_the_resolution_of_all(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "x", size=(32, 32))
+    for i in range(2):
+        Image.new("L", (16, 16)).save(folder / f"small{i}.png")
+    images = ImageDataset(folder)
+    assert (len(images), images.resolution, images.channels) == (34, 16, 1)  # 32 of 34 are less than 95 %
+    assert images.remarks() == []
+    (folder / "small1.png").unlink()
+    images = ImageDataset(folder)
+    assert images.resolution == 32
+    assert images.enlarged == ["small0.png"]
+    assert images.remarks() == [
+        "1 of 33 images are smaller than 32 pixels and are enlarged (remove them if in doubt): small0.png"
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jfif", "bmp", "tiff", "webp", "gif"])
 def test_formats(suffix: str, tmp_path: Path) -> None:
     for i in range(32):
-        Image.new("RGB", (8, 8), (i, 100, 200)).save(tmp_path / f"{i}.{suffix}")
+        Image.new("RGB", (8, 8), (i, 100, 200)).save(tmp_path / f"{i}.{suffix}", "JPEG" if suffix == "jfif" else None)
     assert ImageDataset(tmp_path).channels == 3
 
 

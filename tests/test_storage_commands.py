@@ -35,7 +35,7 @@ def test_verify_says_yes_with_0_and_names_damage_with_1(factory, folder, tmp_pat
     assert (report["ok"], report["damaged_shards"]) == (False, [1])
     unmended = factory("verify", folder, "--repair")
     assert unmended.code == 1
-    assert "not repaired: shard 1: " in unmended.err
+    assert "not repaired: shard 1: " in unmended.out
 
 
 def test_repair_makes_a_shard_again_with_its_models(factory, tiny_world: TinyWorld, tmp_path):
@@ -81,7 +81,7 @@ def test_export_writes_and_resumes(factory, folder, tmp_path):
     ("arguments", "word"),
     [
         (["verify", "nowhere"], "not a dataset store"),
-        (["verify", "{folder}", "--workers", "0"], "expected 1 or more"),
+        (["verify", "{folder}", "--workers", "0"], "expected 1 to 64"),
         (["show", "nowhere"], "not a dataset store"),
         (["show", "{folder}", "-n", "0"], "expected 1 or more"),
         (["show", "{folder}", "--out", "no/such/sheet.png"], "folder does not exist"),

@@ -1,9 +1,10 @@
-"""What somebody asks for that has a finished store: an export, pictures of it."""
+"""What somebody asks for that has a store: an export, pictures of it, whether it is sound."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from labelfactory.factory.fields import DEVICE
 from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.storage.exports import FORMATS, MASKS
 
@@ -52,3 +53,33 @@ class ShowOrder:
         """Where the contact sheet goes."""
         name = self.store.rstrip("/").rsplit("/", 1)[-1]
         return self.out or Path(f"{name.removesuffix('.zarr')}_contact_sheet.png")
+
+
+@dataclass(frozen=True)
+class VerifyOrder:
+    """Whether every byte of a store is as it was committed; with ``repair``, until it is."""
+
+    store: Annotated[str, Parameter("Path or URL of a store.", place=True, positional=True)]
+    workers: Annotated[int, Parameter("Threads that read, hash and decode.", at_least=1, at_most=64)] = 4
+    report: Annotated[
+        Path | None, Parameter("File for the report as JSON.", place=True, writes="file", option="json")
+    ] = None
+    repair: Annotated[bool, Parameter("Repair: what is damaged is made again and proved equal.")] = False
+    generator: Annotated[
+        str | None,
+        Parameter("Generator for the repair, where it has moved.", place=True, default="where the store says"),
+    ] = None
+    model: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            "File of the interpreter or another model, for the repair; repeatable. Others are looked for in the cache.",
+            place=True,
+        ),
+    ] = ()
+    interpreter: Annotated[Path | None, Parameter("File of the interpreter: an older name of a model.", place=True)] = (
+        None
+    )
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)

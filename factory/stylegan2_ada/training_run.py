@@ -108,6 +108,8 @@ def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, p
         if order.compiled:
             trainer.compile()
         if first:
+            for line in images.remarks():
+                tell(line)
             size = sum(p.numel() for p in trainer.generator.parameters()) / 1e6
             kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
             tell(f"{len(images)} images, {kind}; generator of {size:.1f} M parameters")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from labelfactory.interpreters.pictures import SUFFIXES, frames_of
 from labelfactory.progress import Progress
 
 FEWEST = 32
+REACHED = 0.95  # share of the images that decides their resolution: a few small ones do not
 CACHE_BYTES = 2 * 2**30  # images that fit are kept decoded, others are decoded again for every batch
 _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 Result = TypeVar("Result")
@@ -29,11 +31,13 @@ class ImageDataset:
     """Images as 8-bit tensors.
 
     source       folder (searched with its subfolders), ``.zip``, or any fsspec URL of either
-    resolution   pixels a side, a power of two; None: the largest that no image's shorter side is below
+    resolution   pixels a side, a power of two; None: the largest that the shorter sides of 95 % of the images reach
     fit          "crop": the centre square, resized; "pad": the whole image in a black square, resized
     channels     None: as the images are (all grey or all colour); 1 or 3: convert
     conditional  read class labels from ``dataset.json`` (the official zip's convention: a list of
                  ``[file name, class number]`` under ``labels``; a list of numbers may stand for the class number)
+
+    ``enlarged`` names the images that are smaller than that.
 
     Raises ``InputError``, naming the file, for one that cannot be read, has several frames or 16 bits, for grey among
     colour images, missing labels, or fewer than 32 images.
@@ -64,10 +68,12 @@ class ImageDataset:
             )
         headers = self._each(self._header, "checking headers")
         self.channels = channels or self._common_channels([grey for _, grey in headers])
-        shortest = min(min(size) for size, _ in headers)
-        self.resolution = resolution or 2 ** (shortest.bit_length() - 1)
+        sides = [min(size) for size, _ in headers]
+        reached = sorted(sides, reverse=True)[math.ceil(REACHED * len(sides)) - 1]
+        self.resolution = resolution or 2 ** (reached.bit_length() - 1)
         if self.resolution < 8:
-            raise InputError(f"{self.source}: the smallest image has a side of {shortest} pixels; expected 8 or more")
+            raise InputError(f"{self.source}: most images have a side of {reached} pixels or less; expected 8 or more")
+        self.enlarged = [name for name, side in zip(self.names, sides, strict=True) if side < self.resolution]
         self.labels = self._labels("dataset.json" in files) if conditional else torch.zeros(len(self.names), 0)
         self._ahead: tuple[tuple[int, ...], Future[Tensor]] | None = None
         self._cache: Tensor | None = None
@@ -78,6 +84,14 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def remarks(self) -> list[str]:
+        """Lines for a person: which images are smaller than the resolution."""
+        if not self.enlarged:
+            return []
+        few = ", ".join(self.enlarged[:5]) + (" ..." if len(self.enlarged) > 5 else "")
+        count = f"{len(self.enlarged)} of {len(self)} images"
+        return [f"{count} are smaller than {self.resolution} pixels and are enlarged (remove them if in doubt): {few}"]
 
     @property
     def label_dim(self) -> int:
