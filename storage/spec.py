@@ -190,7 +190,9 @@ class DatasetSpec:
             values["crop"] = tuple(values.get("crop", ()))
             values["label_arrays"] = arrays_in(document, document["height"], document["width"])
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"the store's root attributes do not describe a dataset: {error!r}") from error
 
     @property

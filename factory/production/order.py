@@ -82,7 +82,7 @@ class Order:
     @property
     def heads(self) -> dict[str, str]:
         """The label kinds that are wanted, each with the file of its model ("" for one that goes without)."""
-        files = {name: str(file) for name in HEADS if (file := getattr(self, name)) is not None}
+        files = {name: str(file) for name in HEADS if (file := getattr(self, name, None)) is not None}
         return ({"centres": ""} if self.instances else {}) | files
 
 
