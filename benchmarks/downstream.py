@@ -122,7 +122,7 @@ class Study:
         generator = open_generator(self.options.generator, self.options.device)
         inverted, _, fidelity = inverted_crops(self, generator, n, seed)
         costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": fidelity}
-        costs |= {"labels_used": len({s.picture for s in inverted}), "views_used": len(inverted)}
+        costs |= {"labels_used": len({s.group for s in inverted}), "views_used": len(inverted)}
         interpreter = train_interpreter(generator, inverted, settings=self.interpreter_settings(seed))
         costs |= {"interpreter": clock.lap()}
         path.parent.mkdir(parents=True, exist_ok=True)

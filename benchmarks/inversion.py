@@ -76,7 +76,7 @@ def main() -> None:
     )
     samples = [s._replace(mask=masks[i]) for s, i in zip(labels, chosen, strict=True)]
     taught = LabelSet(NUCLEI_CLASSES, tuple(samples[:TRAIN]), args.generator, generator.sha256)
-    samples += [s for s in with_views(taught, "dihedral") if s.picture != s.name]
+    samples += [s for s in with_views(taught, "dihedral") if s.group != s.name]
     for start in range(0, len(samples), settings.batch):
         if time.monotonic() > end:
             print(f"stopped before crop {start}; start again to go on")

@@ -70,6 +70,7 @@ class StyleInterpreter(Ensemble):
         seed: int = 0,
         progress: bool = True,
         recipe: "training.Recipe | None" = None,
+        groups: Sequence[int] | None = None,
         pictures: Sequence[int] | None = None,
     ) -> dict[str, Any]:
         """Train on a few labelled images; returns the report, which is also kept in the file (but for times).
@@ -77,10 +78,12 @@ class StyleInterpreter(Ensemble):
         samples: for each labelled image its feature maps ([C, H, W] or [1, C, H, W] each) and its mask of the largest
         map's size, with class ids and ``ignore_index`` where nothing was labelled. Read once, one image at a time, so a
         generator expression that makes the maps on the way is fine. The same samples and seed give the same weights.
-        pictures: of which picture each sample is a view; views of one are held out together (None: each is its own).
+        groups: number of each sample's group, such as the views of one picture, which are held out together (None: each
+        is its own). ``pictures`` is the older name of it.
         Raises InputError where samples do not fit this interpreter, or fewer than two classes are labelled.
         """
-        report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe(), pictures)
+        groups = pictures if groups is None else groups
+        report = training.fit(self, samples, ignore_index, seed, progress, recipe or training.Recipe(), groups)
         self.report = {key: value for key, value in report.items() if key != "seconds"}  # equal runs, equal files
         return report
 

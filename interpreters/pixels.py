@@ -86,6 +86,15 @@ def collect(
     return torch.cat(labels), torch.cat(image)
 
 
+def groups_of(image: Int[Tensor, "pixels"], groups: Sequence[int] | None) -> Int[Tensor, "pixels"]:
+    """The group of each pixel, whose image is known; InputError where there are more images than ``groups`` names."""
+    if groups is None:
+        return image
+    if int(image.max()) >= len(groups):
+        raise InputError(f"{len(groups)} groups named for more samples; name one for each")
+    return torch.tensor(groups)[image]
+
+
 def _checked(mask: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int, where: str) -> Tensor:
     if mask.dtype != torch.uint8 or tuple(mask.shape) != size:
         raise InputError(

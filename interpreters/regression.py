@@ -18,6 +18,7 @@ from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop, whole
 from labelfactory.interpreters.ensemble import Ensemble, expect
 from labelfactory.interpreters.lookup import hypercolumns
+from labelfactory.interpreters.pixels import groups_of
 from labelfactory.progress import Progress
 from labelfactory.tensor_file import TensorFile
 
@@ -79,25 +80,24 @@ class FeatureRegressor(Ensemble):
         seed: int = 0,
         progress: bool = True,
         recipe: RegressionRecipe | None = None,
-        pictures: Sequence[int] | None = None,
+        groups: Sequence[int] | None = None,
         heatmaps: bool = False,
+        pictures: Sequence[int] | None = None,
     ) -> dict[str, Any]:
         """Train by least squares on a few images and return the report.
 
         samples: feature maps of one image ([1, C, H, W] each) and its targets, of the largest map's size, NaN where
         unknown. Each member learns from its own draw of the images (bootstrap), so that members disagree where images
         are missing.
-        pictures: which picture each image is a view of (None: each its own); members draw pictures, with all views.
+        groups: number of each image's group, such as the views of one picture (None: each its own); members draw whole
+        groups. ``pictures`` is the older name of it.
         heatmaps: half of the pixels to learn from are drawn where a target is above a twentieth of its range.
         Raises InputError where nothing is known or the maps do not fit.
         """
         recipe = recipe or RegressionRecipe()
         generator = torch.Generator().manual_seed(seed)
         features, targets, image = self._collect(samples, recipe, generator, heatmaps)
-        if pictures is not None:
-            if int(image.max()) >= len(pictures):
-                raise InputError(f"{len(pictures)} pictures named for more samples; name one for each")
-            image = torch.tensor(pictures)[image]
+        image = groups_of(image, pictures if groups is None else groups)
         known = targets.isfinite()
         if not bool(known.any(0).all()):
             missing = [n for n, k in zip(self.names, known.any(0).tolist(), strict=True) if not k]

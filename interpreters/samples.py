@@ -42,9 +42,14 @@ class Sample(NamedTuple):
         return self.origin if isinstance(self.origin, np.ndarray) else None
 
     @property
-    def picture(self) -> str:
+    def group(self) -> str:
         """The name up to an "@": samples that differ behind it alone are views of one picture."""
         return self.name.split("@")[0]
+
+    @property
+    def picture(self) -> str:
+        """The older name of ``group``."""
+        return self.group
 
     @property
     def labelled(self) -> bool:

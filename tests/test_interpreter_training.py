@@ -7,7 +7,7 @@ from torch import nn
 
 from labelfactory.interpreters import InputError, Recipe, StyleInterpreter
 from labelfactory.interpreters.layers import MemberStack
-from labelfactory.interpreters.training import split, train
+from labelfactory.interpreters.training import split, train_members
 from labelfactory.progress import Progress
 
 
@@ -80,7 +80,7 @@ def test_a_member_that_has_stopped_changes_no_other() -> None:
     generators = [torch.Generator().manual_seed(m) for m in range(3)]
     stack.reset(generators)
     recipe = Recipe(max_epochs=8, batch_size=32, learning_rate=1e-2)
-    best, curves = train(stack, inputs, labels, parts, generators, recipe, Progress(disable=True), (9, 32))
+    best, curves = train_members(stack, inputs, labels, parts, generators, recipe, Progress(disable=True), (9, 32))
     lengths = [len(c) for c in curves["held_out_loss"]]
     assert lengths[1] < min(lengths[0], lengths[2])
     assert curves["held_out_accuracy"][0] > 0.8 < curves["held_out_accuracy"][2]

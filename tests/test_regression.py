@@ -122,11 +122,11 @@ def test_views_of_a_picture_are_held_out_together() -> None:
     scenes = [(scene(i)[0], torch.randn(2, 16, 16, generator=random)) for i in range(5)]  # nothing to be learned
     copies = [s for s in scenes for _ in range(3)]
     reports = [
-        regressor(members=6).fit(copies, progress=False, recipe=FAST, pictures=pictures)
+        regressor(members=6).fit(copies, progress=False, recipe=FAST, groups=pictures)
         for pictures in ([i // 3 for i in range(15)], None)
     ]
     together, apart = (r["held_out_error"][0] / r["error_of_the_mean"][0] for r in reports)
     assert [r["images"] for r in reports] == [5, 15]
     assert together > 1 > apart
-    with pytest.raises(InputError, match="2 pictures named"):
-        regressor().fit(copies, progress=False, recipe=FAST, pictures=[0, 0])
+    with pytest.raises(InputError, match="2 groups named"):
+        regressor().fit(copies, progress=False, recipe=FAST, groups=[0, 0])

@@ -31,7 +31,7 @@ def test_the_keypoint_stays_on_its_pixel_in_all_eight_views() -> None:
     labels = LabelSet(NUCLEI_CLASSES, (spotted(),), "g", "0" * 64, keypoints=("spot",))
     seen = set()
     for sample in with_views(labels, "dihedral"):
-        assert sample.picture == "a"
+        assert sample.group == "a"
         assert sample.keypoints is not None
         x, y, visibility = sample.keypoints[0]
         pixel = sample.image[int(y), int(x), 0], sample.mask[int(y), int(x)]
@@ -61,15 +61,15 @@ def test_views_of_one_picture_are_held_out_together() -> None:
     ]
     recipe = Recipe(pixels_per_image=16, max_epochs=1)
     report = StyleInterpreter([4], 2, members=4).fit(
-        samples, progress=False, recipe=recipe, pictures=[0, 0, 1, 1, 2, 2, 3, 3]
+        samples, progress=False, recipe=recipe, groups=[0, 0, 1, 1, 2, 2, 3, 3]
     )
     assert report["images"] == 4
     image = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]).repeat_interleave(16)
     for training, held in split(image, 4, generator):
         assert len(held) == 32
         assert not set(image[training].tolist()) & set(image[held].tolist())
-    with pytest.raises(LabelError, match="2 pictures named"):
-        StyleInterpreter([4], 2, members=4).fit(samples, progress=False, recipe=recipe, pictures=[0, 0])
+    with pytest.raises(LabelError, match="2 groups named"):
+        StyleInterpreter([4], 2, members=4).fit(samples, progress=False, recipe=recipe, groups=[0, 0])
 
 
 def test_views_in_other_light() -> None:
@@ -113,3 +113,17 @@ def test_a_label_set_is_amplified_from_the_command_line(
     assert more.samples[0].seed == 7
     assert all(s.latent is not None for s in more.samples[1:])
     np.testing.assert_array_equal(more.samples[4].mask, mask[:, ::-1])
+
+
+def test_the_older_names_of_groups_are_understood() -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples = [
+        ([torch.randn(4, 8, 8, generator=generator)], torch.randint(0, 2, (8, 8), generator=generator).byte())
+        for _ in range(4)
+    ]
+    reports = [
+        StyleInterpreter([4], 2, members=2).fit(samples, progress=False, recipe=Recipe(max_epochs=2), **named)
+        for named in ({"pictures": [0, 0, 1, 1]}, {"groups": [0, 0, 1, 1]}, {})
+    ]
+    assert reports[0]["held_out_loss"] == reports[1]["held_out_loss"] != reports[2]["held_out_loss"]
+    assert spotted()._replace(name="a@3").picture == "a"

@@ -13,7 +13,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.fields import MEMBERS, SEED
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import describe_labels, labelled_features, picture_numbers
+from labelfactory.factory.labels.feature_maps import describe_labels, group_numbers, labelled_features
 from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
 from labelfactory.factory.parameter import check_fields
 from labelfactory.interpreters import Recipe, StyleInterpreter
@@ -60,8 +60,8 @@ def _trained(
     interpreter = StyleInterpreter(channels, len(about["classes"]), members=settings.members)
     # recordings of an earlier release do not tell
     names = about.get("pictures")
-    pictures = None if names is None else picture_numbers(names)
-    interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, pictures=pictures)
+    groups = None if names is None else group_numbers(names)
+    interpreter.fit(samples, seed=settings.seed, recipe=settings.recipe, progress=progress, groups=groups)
     interpreter.classes = about["classes"]
     interpreter.generator_sha256 = about["generator_sha256"]
     interpreter.extra = {name: about[name] for name in ("labels_sha256", "crop") if name in about}

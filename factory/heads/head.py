@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import feature_maps, picture_numbers
+from labelfactory.factory.labels.feature_maps import feature_maps, group_numbers
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet, Sample
@@ -113,7 +113,7 @@ def train_head(
             inside = head.target(model, labels, sample).numpy()
             yield maps, torch.from_numpy(labels.embed(inside, np.nan, generator.size))
 
-    groups = picture_numbers(sample.picture for sample in samples)
+    groups = group_numbers(sample.group for sample in samples)
     model.fit(targets(), seed, progress, recipe, groups, head.heatmaps)
     model.generator_sha256 = generator.sha256
     model.extra |= head.describe(labels)

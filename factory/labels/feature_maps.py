@@ -60,14 +60,14 @@ def describe_labels(generator: ImageGenerator, labels: LabelSet) -> dict[str, An
         "generator_sha256": generator.sha256,
         "truncation": labels.truncation,
         "labels_sha256": labels.content_sha256,
-        "pictures": [s.picture for s in labels.labelled],
+        "pictures": [s.group for s in labels.labelled],
         **({"crop": list(labels.crop.numbers)} if labels.crop else {}),
     }
 
 
-def picture_numbers(pictures: Iterable[str]) -> list[int]:
-    """Equal numbers for views of one picture (``Sample.picture``): what training holds out together."""
-    return np.unique(list(pictures), return_inverse=True)[1].tolist()
+def group_numbers(groups: Iterable[str]) -> list[int]:
+    """Equal numbers for samples of one group (``Sample.group``): what training holds out together."""
+    return np.unique(list(groups), return_inverse=True)[1].tolist()
 
 
 def load_labels(source: str | Path) -> LabelSet:

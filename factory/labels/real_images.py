@@ -142,7 +142,7 @@ def invert_images(order: InversionOrder, tell: Callable[[str], Any] = print, pro
     drawn = labels.samples if (order.images / "labelset.json").is_file() else ()  # these keep their origins
     labels = with_views(labels, order.amplify, order.light)
     if drawn:
-        labels = replace(labels, samples=tuple(s for s in labels if s.picture != s.name))
+        labels = replace(labels, samples=tuple(s for s in labels if s.group != s.name))
     if not network.perceptive:
         tell(f"{order.generator}: has no discriminator; likeness is judged by pixels alone")
     steps = order.encoder_steps
