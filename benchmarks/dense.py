@@ -29,8 +29,9 @@ from labelfactory.factory.labels.encoder import ensure_encoder
 from labelfactory.factory.labels.inversion import InversionSettings
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
 from labelfactory.interpreters.instances import BOUNDARY, label_instances
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.sheet import heat
 from labelfactory.interpreters.values import predict_values
 

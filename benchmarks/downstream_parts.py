@@ -17,7 +17,7 @@ from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import uses_bf16
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.whole_files import whole_file
 
 

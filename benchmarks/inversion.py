@@ -25,6 +25,7 @@ from labelfactory.factory.labels.encoder import ensure_encoder
 from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.factory.labels.views import with_views
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.keypoints import (
     AXIS_KEYPOINTS,
     axis_keypoints,
@@ -33,7 +34,7 @@ from labelfactory.interpreters.keypoints import (
     pck,
     predict_keypoints,
 )
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.interpreters.sheet import comparison_sheet
 

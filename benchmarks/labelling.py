@@ -37,7 +37,8 @@ from labelfactory.factory.labels.learning import Learner
 from labelfactory.factory.labels.painting import stroke_pixels
 from labelfactory.factory.labels.stopping import Stroke, stop_signal
 from labelfactory.interpreters.formats.outlines import components
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.limits import IGNORE_INDEX
 
 STEPS = (5, 10, 15, 20, 30, 40, 60, 80, 120)
 RADIUS, CLASSES, LABELLED, TESTED = 2.0, 3, 16, 48

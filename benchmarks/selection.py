@@ -33,7 +33,8 @@ from labelfactory.factory.segmenters.inference import predict as segment
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import LabelSet
 
 TEST_IMAGES, CANDIDATES, TRUNCATION = 200, 512, 0.8
 BUDGETS, SEEDS = (4, 8, 16), range(5)

@@ -9,13 +9,9 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.checked_json import checked, field
-from labelfactory.limits import IGNORE_INDEX as IGNORE_INDEX
 from labelfactory.limits import MAX_CLASSES
 from labelfactory.masks import is_thing
-from labelfactory.palette import IGNORE_COLOR as IGNORE_COLOR
-from labelfactory.palette import OKABE_ITO as OKABE_ITO
-from labelfactory.palette import Color as Color
-from labelfactory.palette import color_table
+from labelfactory.palette import IGNORE_COLOR, OKABE_ITO, Color, color_table
 
 GRID = (0, 36, 73, 109, 146, 182, 219, 255)  # 512 colours to choose further ones from
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import IGNORE_INDEX, NUCLEI_CLASSES, OKABE_ITO, LabelClass
 from labelfactory.interpreters.labelset_checks import check_label_set
 from labelfactory.interpreters.labelset_reader import read_label_set
 from labelfactory.interpreters.labelset_writer import write_label_set
 from labelfactory.interpreters.samples import Contents, Sample
 
-__all__ = ["IGNORE_INDEX", "NUCLEI_CLASSES", "OKABE_ITO", "LabelClass", "LabelSet", "Sample"]
+__all__ = ["LabelSet", "Sample"]
 
 
 @dataclass(frozen=True, eq=False)

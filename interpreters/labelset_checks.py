@@ -6,8 +6,9 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.channels import check_channels
-from labelfactory.interpreters.classes import IGNORE_INDEX, check_classes
+from labelfactory.interpreters.classes import check_classes
 from labelfactory.interpreters.samples import Contents, Sample
+from labelfactory.limits import IGNORE_INDEX
 
 
 def check_label_set(labels: Contents) -> None:

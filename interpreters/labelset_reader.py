@@ -10,12 +10,13 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.channels import parse_channel
 from labelfactory.interpreters.checked_json import checked, field, read_json
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, check_classes, parse_class
+from labelfactory.interpreters.classes import LabelClass, check_classes, parse_class
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.folders import finish_update
 from labelfactory.interpreters.labelset_checks import plain_name
 from labelfactory.interpreters.pictures import one_line, read_image, read_mask
 from labelfactory.interpreters.samples import Contents, Sample
+from labelfactory.limits import IGNORE_INDEX
 
 INDEX = "labelset.json"
 VERSION = 1

@@ -12,12 +12,12 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_json import field, read_json
-from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.folders import updated_folder
 from labelfactory.interpreters.labelset_checks import plain_name
 from labelfactory.interpreters.labelset_reader import INDEX, VERSION
 from labelfactory.interpreters.pictures import read_image, save_mask
 from labelfactory.interpreters.samples import Contents
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.whole_files import whole_folder
 
 FOLDERS = {"images": ".png", "masks": ".png", "latents": ".npy", "values": ".npy"}

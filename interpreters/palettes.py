@@ -6,7 +6,9 @@ import numpy as np
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, Color, LabelClass
+from labelfactory.interpreters.classes import LabelClass
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.palette import IGNORE_COLOR, Color
 
 SAY_WHICH = "say which counts: --map INDEX=CLASS for indices, --map '#rrggbb=CLASS' for colours"
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.crop import Crop
-from labelfactory.limits import TRUNCATION
+from labelfactory.limits import IGNORE_INDEX, TRUNCATION
 
 
 class Sample(NamedTuple):

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw
 
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, palette
+from labelfactory.interpreters.classes import LabelClass, palette
 from labelfactory.interpreters.labelset import Sample
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.palette import IGNORE_COLOR, heat, laid_over
 
 CELL = 160  # pixels a picture is shown with, about

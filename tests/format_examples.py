@@ -18,14 +18,14 @@ from PIL import Image
 from pycocotools import mask as coco_api
 from scipy import ndimage
 
-from labelfactory.interpreters.classes import palette
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass, palette
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.label_studio_tasks import brushes, task
 from labelfactory.interpreters.formats.labelme_files import document, polygons
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.formats.table import open_format
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import save_mask
 
 NOTHING = LabelSet(NUCLEI_CLASSES, (), "g", "ab" * 32)

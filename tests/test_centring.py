@@ -16,8 +16,9 @@ from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import render_shard
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.instances import label_instances
-from labelfactory.interpreters.labelset import LabelClass, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
 from labelfactory.storage import open_dataset
 

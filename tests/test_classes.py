@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelfactory.interpreters.classes import (
-    IGNORE_COLOR,
-    OKABE_ITO,
-    LabelClass,
-    check_classes,
-    cielab,
-    name_classes,
-    new_colors,
-    palette,
-)
+from labelfactory.interpreters.classes import LabelClass, check_classes, cielab, name_classes, new_colors, palette
+from labelfactory.palette import IGNORE_COLOR, OKABE_ITO
 
 
 def test_as_many_colours_as_there_can_be_classes() -> None:

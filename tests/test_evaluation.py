@@ -20,7 +20,7 @@ from labelfactory.factory.evaluation.report import markdown, write_report
 from labelfactory.factory.pairs.pairs import ArrayPairs, Pair
 from labelfactory.factory.segmenters.inference import judged
 from labelfactory.factory.segmenters.segmenter import Segmenter
-from labelfactory.interpreters.labelset import LabelClass
+from labelfactory.interpreters.classes import LabelClass
 
 CLASSES = (LabelClass("background", (0, 0, 0)), LabelClass("disc", (230, 159, 0), thing=True))
 

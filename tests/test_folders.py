@@ -12,8 +12,9 @@ from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters import folders
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.folders import updated_folder
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.whole_files import whole_folder
 
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import name_classes
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, name_classes
 from labelfactory.interpreters.formats import WantedChannel, Work, export_labels, import_labels, import_values
 from labelfactory.interpreters.formats.table import WRITERS
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from formats_world import blank
 from PIL import Image
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
 from labelfactory.interpreters.formats import label_studio_tasks
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass
 
 BASE = {"original_width": 10, "original_height": 8, "image_rotation": 0, "from_name": "x", "to_name": "image"}
 

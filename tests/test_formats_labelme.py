@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import labelme
 from labelfactory.interpreters.formats.labelme_files import document, polygons
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES
 
 
 def test_a_file_of_labelmes_own_writer(label_files: Path) -> None:

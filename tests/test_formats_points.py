@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from labelfactory.errors import InputError
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import import_labels
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import Reading, WantedChannel, import_values
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.sheet import value_sheet
 
 H, W = 12, 10

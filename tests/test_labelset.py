@@ -13,8 +13,9 @@ from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters.channels import ValueChannel
+from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 SHA = "ab" * 32
 

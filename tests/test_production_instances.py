@@ -10,8 +10,9 @@ from tiny_world import TinyWorld
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.instances import label_instances
-from labelfactory.interpreters.labelset import LabelClass, LabelSet
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.storage import open_dataset
 
 BRIGHT = (230, 159, 0)

@@ -18,7 +18,8 @@ from labelfactory.factory.labels.order import InversionOrder, InversionSettings
 from labelfactory.factory.labels.real_images import invert_images, invert_label_set, read_images, unlabelled
 from labelfactory.factory.latents import latents
 from labelfactory.flows.commands.invert import invert
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import LabelSet
 
 
 @pytest.fixture

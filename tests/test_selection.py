@@ -21,7 +21,8 @@ from labelfactory.factory.labels.selection import (
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters import InputError as InterpreterInputError
 from labelfactory.interpreters import StyleInterpreter
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import LabelSet
 
 
 @pytest.fixture

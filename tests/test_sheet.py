@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, Sample
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import Sample
 from labelfactory.interpreters.sheet import contact_sheet, overlay
 
 

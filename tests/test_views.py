@@ -16,7 +16,8 @@ from labelfactory.factory.labels.views import VIEWS, view, with_views
 from labelfactory.factory.latents import latents
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters import Recipe, StyleInterpreter
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet, Sample
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.training import split
 
 

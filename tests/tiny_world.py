@@ -11,7 +11,8 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.latents import latents
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.networks import Generator
-from labelfactory.interpreters.labelset import LabelClass, LabelSet, Sample
+from labelfactory.interpreters.classes import LabelClass
+from labelfactory.interpreters.labelset import LabelSet, Sample
 
 CLASSES = (LabelClass("background", (0, 0, 0)), LabelClass("bright", (230, 159, 0)))
 

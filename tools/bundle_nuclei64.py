@@ -29,7 +29,8 @@ from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
-from labelfactory.interpreters.labelset import NUCLEI_CLASSES, LabelSet
+from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.sheet import contact_sheet
 
 MODEL = Path("factory/models/nuclei64")

@@ -15,9 +15,10 @@ from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.centres import UNKNOWN, centre_heat
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.instances import label_instances
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.pictures import read_object_numbers
 from labelfactory.interpreters.regression import FeatureRegressor, RegressionRecipe
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.masks import countable
 from labelfactory.storage import ArraySpec, ClassInfo
 from labelfactory.storage.label_arrays import object_arrays

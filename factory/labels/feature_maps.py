@@ -14,7 +14,8 @@ from labelfactory.factory.bundled import BUILTIN, builtin_path
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.progress import Progress
 
 

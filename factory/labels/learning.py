@@ -19,13 +19,13 @@ from labelfactory.factory.labels.feature_maps import sample_latent
 from labelfactory.factory.labels.selection import candidate_seeds
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import Float, UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.directions import strongest
 from labelfactory.interpreters.interpreter import StyleInterpreter
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.lookup import hypercolumns
 from labelfactory.interpreters.prediction import Prediction
 from labelfactory.interpreters.workers import Workers
+from labelfactory.limits import IGNORE_INDEX
 
 MEMBERS = 3  # enough to disagree; each costs time between a stroke and its proposal
 PIXELS_A_SAMPLE = 2048  # that are learned from; beside one another they tell little

@@ -12,8 +12,8 @@ import numpy as np
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.limits import IGNORE_INDEX
 
 BURSTS = 12  # after a change, at most: then there is little left to learn from it
 SETTLED = 0.98  # a burst whose loss is above this share of the one before is the last

@@ -8,8 +8,8 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.factory.labels.strokes import Event
 from labelfactory.interpreters.array_types import Bool, Int, UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.formats.drawing import fill_polygon
+from labelfactory.limits import IGNORE_INDEX
 
 SNAPSHOT_EVERY = 32  # events between two kept canvases: what an undo has to paint again at most
 

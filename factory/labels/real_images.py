@@ -21,11 +21,13 @@ from labelfactory.factory.labels.inversion import invert
 from labelfactory.factory.labels.order import InversionOrder, InversionSettings
 from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.formats import import_labels
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.pictures import SUFFIXES, read_image
 from labelfactory.interpreters.sheet import comparison_sheet
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 

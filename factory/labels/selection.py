@@ -17,10 +17,12 @@ from labelfactory.factory.labels.order import SampleOrder
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.array_types import Float, Int
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.crop import Crop
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.lookup import pooled
 from labelfactory.interpreters.sheet import contact_sheet
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.progress import Progress
 
 Strategy = Literal["random", "kmeans", "uncertain"]

@@ -14,8 +14,8 @@ from labelfactory.factory.labels.painting import Canvas, History, replay, runs_o
 from labelfactory.factory.labels.strokes import Event, StrokeLog
 from labelfactory.interpreters.array_types import Bool, UInt8
 from labelfactory.interpreters.checked_json import field, read_json
-from labelfactory.interpreters.classes import IGNORE_INDEX
 from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.limits import IGNORE_INDEX
 from labelfactory.whole_files import whole_file
 
 OBJECTS, FIDELITIES = "objects", "inversion.json"

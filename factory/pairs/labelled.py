@@ -19,8 +19,9 @@ from numpy import ndarray as Array
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass, new_colors, parse_class
+from labelfactory.interpreters.classes import LabelClass, new_colors, parse_class
 from labelfactory.interpreters.pictures import SUFFIXES, read_image, read_mask, read_object_numbers
+from labelfactory.limits import IGNORE_INDEX
 
 MAX_BYTES = 512 * 2**20  # of one file inside a zip, unpacked
 

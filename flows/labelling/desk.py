@@ -21,7 +21,7 @@ from labelfactory.factory.labels.session import LabelSession
 from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
 from labelfactory.factory.labels.strokes import Event, checked_point
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX
+from labelfactory.limits import IGNORE_INDEX
 
 Say = Callable[[dict[str, Any]], Awaitable[None]]
 GALLERY = 12  # fresh samples that show the data set to come

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_text import read_text
-from labelfactory.interpreters.classes import Color
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.pictures import by_color, drawing_of, rgb
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.pictures import open_picture
+from labelfactory.palette import Color
 
 
 def reason(source: Source) -> str | None:

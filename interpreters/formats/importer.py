@@ -13,12 +13,13 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
-from labelfactory.interpreters.classes import new_colors
+from labelfactory.interpreters.classes import LabelClass, new_colors
 from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing, NoArea
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
 from labelfactory.interpreters.formats.source import opened
 from labelfactory.interpreters.formats.table import detect_format, open_format
-from labelfactory.interpreters.labelset import IGNORE_INDEX, LabelClass, LabelSet, Sample
+from labelfactory.interpreters.labelset import LabelSet, Sample
+from labelfactory.limits import IGNORE_INDEX
 
 IGNORE = "ignore"
 STRAY_PIXELS = 30  # of a 512 x 512 image; DatasetGAN leaves out regions below it

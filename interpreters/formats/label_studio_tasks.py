@@ -10,11 +10,13 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from labelfactory.interpreters.array_types import Float, UInt8
-from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, LabelClass, new_colors
+from labelfactory.interpreters.classes import LabelClass, new_colors
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
 from labelfactory.interpreters.formats.label_studio_results import HIDDEN
 from labelfactory.interpreters.formats.rle import encode_brush
 from labelfactory.interpreters.formats.work import Work, picture
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.palette import IGNORE_COLOR
 
 
 def write(root: Path, work: Work) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from labelfactory.interpreters.array_types import Float, UInt8
-from labelfactory.interpreters.classes import IGNORE_INDEX, LabelClass
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL
 from labelfactory.interpreters.formats.labelme import HIDDEN
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.formats.work import Work, picture
+from labelfactory.limits import IGNORE_INDEX
 
 
 def write(root: Path, work: Work) -> str:

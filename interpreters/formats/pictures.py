@@ -9,7 +9,7 @@ from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Int, UInt8
-from labelfactory.interpreters.classes import IGNORE_COLOR, IGNORE_INDEX, Color, LabelClass
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Bitmap, Drawing, Shape
 from labelfactory.interpreters.formats.format import Format
 from labelfactory.interpreters.formats.names import image_names
@@ -17,6 +17,8 @@ from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.palettes import SAY_WHICH, meanings, palette_colors, recoded, value_name
 from labelfactory.interpreters.pictures import open_picture
+from labelfactory.limits import IGNORE_INDEX
+from labelfactory.palette import IGNORE_COLOR, Color
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 TRANSPARENT = -1

@@ -12,7 +12,6 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.checked_text import child_text, number, read_text, read_xml, root_tag, whole
-from labelfactory.interpreters.classes import Color
 from labelfactory.interpreters.formats.cvat_masks import read_labelmap
 from labelfactory.interpreters.formats.drawing import IGNORE_LABEL, Drawing, Polygons, Shape, outline
 from labelfactory.interpreters.formats.format import Format
@@ -21,6 +20,7 @@ from labelfactory.interpreters.formats.pictures import by_color, drawing_of, rgb
 from labelfactory.interpreters.formats.source import Source
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import open_picture
+from labelfactory.palette import Color
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
