@@ -74,6 +74,12 @@ def test_every_format_has_an_example_and_a_title() -> None:
         open_format("jpg")
 
 
+def test_the_documentation_lists_every_format() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "labels.md").read_text(encoding="utf-8")
+    listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert set(FORMATS) <= set(listed)
+
+
 @examples
 def test_auto_finds_it_and_the_masks_come_back(tmp_path: Path, drawn: LabelSet, empty: LabelSet, example: str) -> None:
     format, folder = written(example, drawn, tmp_path / "source")

@@ -2,6 +2,9 @@
 
 import io
 import shutil
+import unicodedata
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +200,21 @@ def test_a_header_that_promises_more_than_the_file_has(tmp_path: Path, empty: La
     (tmp_path / "a.npy").write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match="cannot be read as an array"):
         import_values(empty, tmp_path, DEPTH)
+
+
+def test_a_zip_of_a_mac_with_capitals_and_another_unicode_form(tmp_path: Path, empty: LabelSet) -> None:
+    """Resource forks do not count; skipped files are called as they lie in the zip."""
+    labels = replace(empty, samples=(empty.samples[0]._replace(name="Zähler"), *empty.samples[1:]))
+    write(tmp_path / "source", "npy", "x", np.zeros((H, W), np.uint16))
+    content = (tmp_path / "source" / "x.npy").read_bytes()
+    with zipfile.ZipFile(tmp_path / "depth.zip", "w") as archive:
+        archive.writestr(f"depth/{unicodedata.normalize('NFD', 'Zähler')}.NPY", content)
+        archive.writestr("depth/stranger.npy", content)
+        archive.writestr("__MACOSX/depth/._a.npy", b"\0\5\26\7")
+        archive.writestr("depth/.DS_Store", b"\0")
+    result, report = import_values(labels, tmp_path / "depth.zip", DEPTH, skip_unmatched=True)
+    assert report.labelled == ["Zähler"]
+    assert report.skipped == [f"{tmp_path / 'depth.zip'}/depth/stranger.npy"]
+    assert result.samples[0].values is not None
+    with pytest.raises(InputError, match=r"depth.zip/depth/stranger.npy: no sample is called 'stranger'"):
+        import_values(labels, tmp_path / "depth.zip", DEPTH)

@@ -105,6 +105,8 @@ def _read_annotation(
 ) -> None:
     where = f"{where} ({label!r})"
     segmentation = entry.get("segmentation")
+    if segmentation == [[]]:  # some tools write it with boxes
+        segmentation = None
     keypoints = field(entry, "keypoints", list, where, [])
     if segmentation:
         drawing.shapes.append(

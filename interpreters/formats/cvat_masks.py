@@ -27,7 +27,7 @@ def read(source: Source) -> Iterator[Drawing]:
     colors = read_labelmap(table)
     if source.folder("SegmentationClass") is None:
         raise InputError(f"{source.path}: has no SegmentationClass folder; expected CVAT's 'Segmentation mask 1.1'")
-    for path in source.files(".png", under="SegmentationClass"):
+    for path in source.files(".png", under="SegmentationClass", deep=True):
         values, names = by_color(rgb(open_picture(path), path), colors)
         yield drawing_of(path, values, names)
 
@@ -39,7 +39,7 @@ def read_labelmap(path: Path) -> dict[Color, str]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, *rest = line.split(":")
+        name, *rest = line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":")
         try:
             r, g, b = (int(v) for v in rest[0].split(","))
         except (IndexError, ValueError):

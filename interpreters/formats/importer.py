@@ -15,6 +15,7 @@ from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import LabelClass, new_colors
 from labelfactory.interpreters.formats.drawing import BACKGROUND_LABEL, IGNORE_LABEL, Drawing, NoArea
+from labelfactory.interpreters.formats.names import sample_finder
 from labelfactory.interpreters.formats.points import keypoint_names, place_keypoints
 from labelfactory.interpreters.formats.source import opened
 from labelfactory.interpreters.formats.table import detect_format, open_format
@@ -128,12 +129,11 @@ def import_labels(
 
 def _match(drawings: list[Drawing], labels: LabelSet, report: ImportReport, skip: bool) -> dict[str, Drawing]:
     samples = {s.name: s for s in labels}
-    composed = {unicodedata.normalize("NFC", name): name for name in samples}  # macOS decomposes names of files
+    find = sample_finder(labels)
     found: dict[str, Drawing] = {}
     for drawing in drawings:
         report.notes += drawing.notes
-        names = (n if n in samples else composed.get(unicodedata.normalize("NFC", n)) for n in drawing.names)
-        name = next((n for n in names if n is not None), None)
+        name = find(drawing.names)
         if name is None:
             if not skip:
                 raise InputError(

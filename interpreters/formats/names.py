@@ -1,6 +1,8 @@
 """What an image may be called in a label set: tools add prefixes and endings to the names of files."""
 
 import re
+import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import PureWindowsPath
 
 from labelfactory.interpreters.labelset import LabelSet
@@ -34,3 +36,18 @@ def image_size(labels: LabelSet) -> tuple[int, int]:
     """(height, width) of a label set's images, which all have one size; what is in parts of it needs it."""
     first = next(iter(labels), None)
     return (1, 1) if first is None else (first.image.shape[0], first.image.shape[1])
+
+
+def sample_finder(labels: LabelSet) -> Callable[[Iterable[str]], str | None]:
+    """What finds the name of the sample that is called by one of several names; None where none is.
+
+    Unicode's forms count as the same: macOS decomposes names of files.
+    """
+    exact = {s.name for s in labels}
+    composed = {unicodedata.normalize("NFC", name): name for name in exact}
+
+    def find(names: Iterable[str]) -> str | None:
+        found = (n if n in exact else composed.get(unicodedata.normalize("NFC", n)) for n in names)
+        return next((n for n in found if n is not None), None)
+
+    return find

@@ -13,7 +13,8 @@ import numpy as np
 from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Bool, Float
 from labelfactory.interpreters.channels import ValueChannel, check_channels
-from labelfactory.interpreters.formats.source import opened
+from labelfactory.interpreters.formats.names import image_names, sample_finder
+from labelfactory.interpreters.formats.source import Source, opened
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.pictures import one_line, open_picture
 
@@ -103,8 +104,8 @@ def import_values(
     if len({w.name for w in wanted}) < len(wanted):
         raise InputError(f"channel: {', '.join(w.name for w in wanted)} are not all different")
     report = ValuesReport()
-    with opened(source) as unpacked:
-        found = _read(unpacked.path, wanted, reading or Reading(), labels, report, skip_unmatched)
+    with opened(source) as files:
+        found = _read(files, wanted, reading or Reading(), labels, report, skip_unmatched)
     for name, parts in found.items():
         if valid is not None:
             hole = ~_read_valid(valid, name)
@@ -135,7 +136,7 @@ def import_values(
 
 
 def _read(
-    root: Path,
+    source: Source,
     wanted: Sequence[WantedChannel],
     reading: Reading,
     labels: LabelSet,
@@ -143,34 +144,36 @@ def _read(
     skip: bool,
 ) -> dict[str, dict[str, Float[np.ndarray, "height width"]]]:
     """Values by sample and channel; NaN where not labelled."""
-    folders = {w.name: root / w.name for w in wanted if root.is_dir() and (root / w.name).is_dir()}
+    root, find = source.path, sample_finder(labels)
+    folders = [w.name for w in wanted if root.is_dir() and source.folder(w.name)]
     if folders and len(folders) < len(wanted):
         missing = next(w.name for w in wanted if w.name not in folders)
         raise InputError(f"{root / missing}: no such folder; expected one for each channel, or none at all")
     samples = {s.name: s for s in labels}
     found: dict[str, dict[str, np.ndarray]] = {}
-    for names, place in [([n], f) for n, f in folders.items()] or [([w.name for w in wanted], root)]:
-        paths = [place] if place.is_file() else sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not paths or paths[0].suffix.lower() not in SUFFIXES:
-            raise InputError(f"{place}: has no values in it; expected {', '.join(SUFFIXES)}")
+    for names, under in [([n], n) for n in folders] or [([w.name for w in wanted], "")]:
+        paths = source.files(*SUFFIXES, under=under)
+        if not paths:
+            raise InputError(f"{root / under}: has no values in it; expected {', '.join(SUFFIXES)}")
         for path in paths:
-            if path.stem not in samples:
+            name = find(image_names(path.name))
+            if name is None:
                 if not skip:
                     raise InputError(
                         f"{path}: no sample is called {path.stem!r}; rename it after its image or allow skipping of "
                         "unmatched files"
                     )
-                report.skipped.append(str(path))
+                report.skipped.append(source.said(str(path)))
                 continue
             values = _read_file(path, len(names), reading)
-            size = samples[path.stem].mask.shape
+            size = samples[name].mask.shape
             if values.shape[:2] != size:
                 raise InputError(
-                    f"{path}: is for an image of {_size(values)}; sample {path.stem!r} has {size[1]} x {size[0]}"
+                    f"{path}: is for an image of {_size(values)}; sample {name!r} has {size[1]} x {size[0]}"
                 )
-            parts = found.setdefault(path.stem, {})
+            parts = found.setdefault(name, {})
             if names[0] in parts:
-                raise InputError(f"{path}: sample {path.stem!r} has a file of another kind as well; leave one of them")
+                raise InputError(f"{path}: sample {name!r} has a file of another kind as well; leave one of them")
             parts |= {name: values[..., k].copy() for k, name in enumerate(names)}
     if not found:
         raise InputError(f"{root}: none of its files belongs to a sample; they have to be called like the images")
@@ -214,7 +217,7 @@ def _read_picture(path: Path) -> np.ndarray:
 
 
 def _read_valid(folder: Path, name: str) -> Bool[np.ndarray, "height width"]:
-    image = open_picture(folder / f"{name}.png")
+    image = open_picture(Source(folder).file(f"{name}.png") or folder / f"{name}.png")
     if image.mode not in ("1", "L", "P"):
         raise InputError(f"{folder / name}.png: a picture of mode {image.mode}; expected 8-bit grey, 0: not labelled")
     return np.array(image) != 0

@@ -49,7 +49,7 @@ class Voc(Format):
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a mask or, where there are no masks, an XML file."""
         boxes = [p for p in source.files(".xml", deep=True) if root_tag(p) == "annotation"]
-        masks = [p for folder in MASKS for p in source.files(".png", under=folder)]
+        masks = [p for folder in MASKS for p in source.files(".png", under=folder, deep=True)]
         if not masks:
             yield from (_read_annotation(path) for path in boxes)
             return

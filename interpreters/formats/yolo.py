@@ -36,7 +36,8 @@ class Yolo(Format):
             except InputError:
                 continue
         listed = [p for p in source.files(".txt", ".names", ".yaml", ".yml", deep=True) if _names_classes(p)]
-        return f"has text files and {listed[0].name}" if listed and _label_files(source) else None
+        empty = any(p.stat().st_size == 0 for p in _label_files(source))
+        return f"has text files and {listed[0].name}" if listed and empty else None
 
     def read(self, source: Source, labels: LabelSet, mapping: Mapping[str, str]) -> Iterator[Drawing]:
         """A drawing a text file; an empty one is of an image without objects."""
