@@ -1,11 +1,11 @@
 """Our exports, read by tools that are no dependencies of ours: is what they see what the store holds?
 
-    python benchmarks/exports.py [--ultralytics U/bin/python] [--datumaro D/bin/python] [--train]
+    python benchmarks/exports.py [--ultralytics U/bin/python] [--datumaro D/bin/python] [--supervision ...] [--train]
 
 The 16 masks of 64 px that people drew for the bundled generator, 48 masks of random blobs (holes, touching objects,
 single pixels) and random key points are exported. ultralytics' own ``YOLODataset`` opens yolo and yolo-pose from the
 root folder, without augmentation, masks at full size; ``--train`` also trains its smallest models for one epoch, from
-nothing. datumaro imports coco: instances, panoptic, key points.
+nothing. datumaro imports coco: instances, panoptic, key points. supervision opens yolo and coco.
 
 ultralytics is under the AGPL, datumaro pins other versions than ours: put each into an environment of its own (python
 -m venv; pip install) and name that environment's interpreter. What is not there is skipped with a word.
@@ -32,6 +32,7 @@ def make(folder: Path) -> None:
     from labelfactory.factory.bundled import builtin_path
     from labelfactory.storage import ClassInfo, DatasetSpec, create_store, finalize, open_dataset, sample_seeds
     from labelfactory.storage.exports import export
+    from labelfactory.storage.label_arrays import point_arrays
 
     rng = np.random.default_rng(0)
     masks = []
@@ -45,7 +46,8 @@ def make(folder: Path) -> None:
     classes = tuple(ClassInfo(name, (90 * i, 0, 0)) for i, name in enumerate(("background", "nucleus", "neighbour")))
     spec = DatasetSpec(
         count=count, shard_size=32, height=SIDE, width=SIDE, channels=3, latent_dim=2, classes=classes,
-        generator_sha256="0" * 64, interpreter_sha256="0" * 64, keypoints=("tip", "tail"), keep_quantile=1.0,
+        generator_sha256="0" * 64, interpreter_sha256="0" * 64, keep_quantile=1.0,
+        label_arrays=point_arrays(("tip", "tail"), uncertainty=False),
     )  # fmt: skip
     points = np.concatenate([rng.uniform(0, SIDE, (count, 2, 2)), np.ones((count, 2, 1))], -1).astype(np.float32)
     arrays = {
@@ -153,7 +155,39 @@ def judge_datumaro(folder: Path, train: bool) -> dict[str, object]:
     return result
 
 
-JUDGES = {"ultralytics": judge_ultralytics, "datumaro": judge_datumaro}
+def judge_supervision(folder: Path, train: bool) -> dict[str, object]:
+    """What supervision makes of the YOLO and COCO exports; nothing of ours is imported here."""
+    import supervision
+    from PIL import Image
+
+    names = ("background", "nucleus", "neighbour")
+    result: dict[str, object] = {"supervision": supervision.__version__}
+    opened = {
+        "yolo": supervision.DetectionDataset.from_yolo(
+            str(folder / "yolo/images/train"), str(folder / "yolo/labels/train"), str(folder / "yolo/data.yaml"),
+            force_masks=True,
+        ),
+        "coco": supervision.DetectionDataset.from_coco(
+            str(folder / "coco/images/train"), str(folder / "coco/annotations/instances_train.json"), force_masks=True
+        ),
+    }  # fmt: skip
+    for format, dataset in opened.items():
+        wrong = 0
+        for path, _, found in dataset:
+            with Image.open(folder / "png/masks" / Path(path).name) as picture:
+                mask = np.asarray(picture)
+            seen = np.zeros(mask.shape, np.uint8)
+            for pixels, number in zip(found.mask, found.class_id, strict=True):
+                seen[pixels] = names.index(dataset.classes[number])
+            wrong += int((seen != mask).sum())
+        result[f"{format}: pictures, equal pixels in %"] = [
+            len(dataset),
+            round(100 * (1 - wrong / mask.size / len(dataset)), 4),
+        ]
+    return result
+
+
+JUDGES = {"ultralytics": judge_ultralytics, "datumaro": judge_datumaro, "supervision": judge_supervision}
 
 
 def main() -> None:
