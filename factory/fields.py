@@ -26,5 +26,11 @@ CLASSES = Parameter(
     "Names of the classes, separated by commas; the first is what remains undrawn.",
     default="those of a bundled generator",
 )
+CONDITIONS = Parameter(
+    "Class of a conditional generator, as a number; of several, each sample's is drawn from its seed.",
+    at_least=0,
+    at_most=2**16 - 1,
+    option="class",
+)
 MEMBERS = Parameter("Members of the ensemble.", at_least=1, at_most=64)
 SEED = Parameter("Seed of everything random; equal seeds give equal results.", at_least=0, at_most=2**63 - 1)

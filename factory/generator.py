@@ -50,6 +50,7 @@ class ImageGenerator(ABC):
     metadata          what the checkpoint says of itself: licence, data, images seen …
     device            where it computes
     crop              part of the pictures that is used, None: all of it; ``cropped`` gives a generator with a crop
+    conditions        classes that samples are drawn of, where nobody names one; ``conditioned`` gives one with others
     default_truncation
                       psi where nothing is said; None: the family knows no truncation, and refuses any but 1
     """
@@ -64,6 +65,7 @@ class ImageGenerator(ABC):
     metadata: dict[str, Any]
     device: torch.device
     crop: Crop | None = None
+    _conditions: tuple[int, ...] = ()
     default_truncation: ClassVar[float | None] = 0.7
 
     @classmethod
@@ -116,6 +118,19 @@ class ImageGenerator(ABC):
             crop.check(*self.size)
         view = copy.copy(self)
         view.crop = crop
+        return view
+
+    @property
+    def conditions(self) -> tuple[int, ...]:
+        """All classes of a conditional generator, or those of ``conditioned``; of an unconditional one none."""
+        return self._conditions or tuple(range(self.num_classes))
+
+    def conditioned(self: AnyGenerator, classes: Sequence[int]) -> AnyGenerator:
+        """The same generator whose samples are of these classes; none: of all. InputError for one that is not there."""
+        if classes:
+            self._classes(tuple(classes), len(classes), True)
+        view = copy.copy(self)
+        view._conditions = tuple(sorted(set(classes)))
         return view
 
     def replayed(self: AnyGenerator) -> AnyGenerator:
@@ -240,6 +255,11 @@ class Invertible(ImageGenerator):
         """Whether ``perceive`` has features to give."""
         return False
 
+    def random_classes(self, count: int) -> Tensor | None:
+        """The generator's conditions in turn; None where it has none."""
+        known = self.conditions
+        return torch.tensor([known[i % len(known)] for i in range(count)], device=self.device) if known else None
+
     @torch.inference_mode()
     def map(
         self, z: Float[Tensor, "batch z_dim"] | np.ndarray, truncation: float | None = None, class_index: Classes = None
@@ -250,13 +270,11 @@ class Invertible(ImageGenerator):
             raise InputError(f"z of shape {tuple(z.shape)}: expected [batch, {self.latent_shape[0]}]")
         return self.styles(z, self._psi(truncation), self._classes(class_index, len(z), True))
 
-    def mean_latent(
-        self, seed: int = 0, class_index: Classes = None
-    ) -> tuple[Float[Tensor, "w_dim"], Float[Tensor, "w_dim"]]:
-        """Mean and standard deviation of w over random z, without truncation."""
+    def mean_latent(self, seed: int = 0) -> tuple[Float[Tensor, "w_dim"], Float[Tensor, "w_dim"]]:
+        """Mean and standard deviation of w over random z (and the generator's conditions), without truncation."""
         rng = np.random.default_rng(seed)
         z = rng.standard_normal((STATISTICS_SAMPLES, math.prod(self.latent_shape)), dtype=np.float32)
-        w = self.map(z, 1.0, class_index)[:, 0]
+        w = self.map(z, 1.0, self.random_classes(STATISTICS_SAMPLES))[:, 0]
         return w.mean(0).clone(), w.std(0).clamp_min(1e-6).clone()
 
 

@@ -1,10 +1,10 @@
-"""From a sample's seed to its latent z: the same numbers on every machine, today and in years."""
+"""From a sample's seed to its latent z and its class: the same numbers on every machine, today and in years."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from labelfactory.interpreters.array_types import Float
+from labelfactory.interpreters.array_types import Float, Int
 
 
 def latents(seeds: Iterable[int], shape: int | tuple[int, ...]) -> Float[np.ndarray, "samples ..."]:
@@ -20,3 +20,14 @@ def latents(seeds: Iterable[int], shape: int | tuple[int, ...]) -> Float[np.ndar
         for seed in seeds
     ]
     return np.stack(rows) if rows else np.empty((0, *shape), np.float32)
+
+
+def drawn_classes(seeds: Iterable[int], classes: Sequence[int]) -> Int[np.ndarray, "samples"] | None:
+    """Class of a conditional generator for each seed, all of ``classes`` equally likely; None where there are none.
+
+    The first raw 64-bit word of Philox(key=[seed, 2]), modulo the number of classes, is the place in ``classes``.
+    """
+    if not classes:
+        return None
+    words = [int(np.random.Philox(key=np.array([seed, 2], dtype=np.uint64)).random_raw()) for seed in seeds]
+    return np.array([classes[word % len(classes)] for word in words], np.int64)

@@ -37,7 +37,7 @@ def plain_name(name: str, suffix: str, where: str) -> str:
 
 
 def _check_sample(sample: Sample, labels: Contents, seen: set[str]) -> None:
-    name, image, mask, origin, keypoints, values = sample
+    name, image, mask, origin, keypoints, values, condition = sample
     where = f"{labels.where}: sample {name!r}"
     plain_name(f"{name}.png", ".png", where)
     if name.casefold() in seen:
@@ -75,6 +75,8 @@ def _check_sample(sample: Sample, labels: Contents, seen: set[str]) -> None:
             raise InputError(f"{where}: keypoint visibility has to be 0 (not labelled), 1 (hidden) or 2 (visible)")
     if values is not None:
         _check_values(values, labels, mask.shape, where)
+    if condition is not None and not 0 <= condition < 2**16:
+        raise InputError(f"{where}: condition {condition} is outside 0 to 65535")
     if isinstance(origin, np.ndarray):
         if origin.dtype != np.float32 or origin.ndim not in (1, 2, 3) or not np.isfinite(origin).all():
             raise InputError(

@@ -85,7 +85,8 @@ def _read_sample(root: Path, entry: Any, classes: tuple[LabelClass, ...], where:
         values = read_floats(root / "values" / plain_name(name, ".npy", f'{where}: "values"'))
         if values.ndim != 3:
             raise InputError(f"{where} ({file}): values of shape {values.shape}; expected (height, width, channels)")
-    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints, values)
+    condition = field(entry, "condition", int, where, None)
+    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints, values, condition)
 
 
 def read_floats(path: Path) -> Float[np.ndarray, "..."]:

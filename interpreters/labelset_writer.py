@@ -79,6 +79,8 @@ def _files(labels: Contents, root: Path) -> Iterator[tuple[str, bytes]]:
         else:
             entry["latent"] = f"{s.name}.npy"
             yield f"latents/{s.name}.npy", _array(s.latent)
+        if s.condition is not None:
+            entry["condition"] = s.condition
         if s.keypoints is not None:
             entry["keypoints"] = [[float(v) for v in point] for point in s.keypoints]
         if s.values is not None:

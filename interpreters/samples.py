@@ -24,6 +24,7 @@ class Sample(NamedTuple):
         keypoints: x, y in pixels (a pixel's centre is at + 0.5) and COCO's visibility (0 not labelled, 1 hidden,
             2 visible) of the set's keypoints, in their order; None: not labelled.
         values: the set's value channels in their order and units, NaN where not labelled; None: nowhere labelled.
+        condition: class that a conditional generator made the image of; None: of none, or the latent is w.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Sample(NamedTuple):
     origin: int | Float[np.ndarray, "..."]
     keypoints: Float[np.ndarray, "keypoints 3"] | None = None
     values: Float[np.ndarray, "height width values"] | None = None
+    condition: int | None = None
 
     @property
     def seed(self) -> int | None:

@@ -27,6 +27,7 @@ ROLES = {
     "score": "doubt of the whole picture, one number",
     "seed": "seed of the sample",
     "latent": "what the generator made the picture from",
+    "condition": "class of a conditional generator that the picture is of",
     "keep": "whether readers use the sample by default",
     **LABEL_ROLES,
 }

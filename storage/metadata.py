@@ -5,7 +5,7 @@ from typing import Any
 
 from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.documents import canonical
-from labelfactory.storage.seeds import SEED_RULE
+from labelfactory.storage.seeds import CONDITION_RULE, SEED_RULE
 from labelfactory.storage.spec import DatasetSpec
 
 SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
@@ -61,6 +61,7 @@ def root_attributes(spec: DatasetSpec, software: dict[str, str]) -> dict[str, An
         "class_names": [info.name for info in spec.classes],
         "palette": [list(info.color) for info in spec.classes],
         "seed_rule": SEED_RULE,
+        **({"condition_rule": CONDITION_RULE} if spec.conditions else {}),
         "spec_hash": spec.hash,
         "software": software,
     }

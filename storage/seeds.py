@@ -9,6 +9,9 @@ SEED_RULE = (
     "seed[i] = first raw 64-bit word of NumPy's Philox(key=[dataset_seed, i]); "
     "latent[i] = Generator(Philox(key=[seed[i], 0])).standard_normal(latent_dim, dtype=float32)"
 )
+CONDITION_RULE = (
+    "condition[i] = conditions[first raw 64-bit word of NumPy's Philox(key=[seed[i], 2]) modulo their number]"
+)
 
 # Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): multipliers and Weyl constants.
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

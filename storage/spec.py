@@ -17,7 +17,7 @@ from labelfactory.storage.label_arrays import ONLY_IF_ANY, arrays_in, fields_of
 SHARD_BYTES = 50e6
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
-ADDED = ("crop", "label_precision", "latent_dimension", *ONLY_IF_ANY)
+ADDED = ("crop", "conditions", "label_precision", "latent_dimension", *ONLY_IF_ANY)
 # Facts that no sample depends on: stores that differ in these alone have the same hash.
 UNHASHED = ("count", "generator", "latent_dimension")
 
@@ -51,7 +51,8 @@ class DatasetSpec:
     ``label_precision`` is that of the labels' products, or empty for what the device does by itself. ``label_arrays``
     are those that a store has beside the ones that every store has. ``latent_dimension`` is the name of ``latent``'s
     second dimension. A store keeps the one that it was created with: "" stands for that of the first releases,
-    "latent", which xarray takes for a coordinate.
+    "latent", which xarray takes for a coordinate. ``conditions`` are the classes that samples of a conditional
+    generator are drawn of; empty: the generator has none.
     """
 
     count: int
@@ -72,10 +73,11 @@ class DatasetSpec:
     crop: tuple[int, ...] = ()
     label_precision: str = ""
     latent_dimension: str = "latent_channel"
+    conditions: tuple[int, ...] = ()
     label_arrays: tuple[ArraySpec, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("classes", "crop"):
+        for name in ("classes", "crop", "conditions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         in_order = tuple(sorted(self.label_arrays, key=lambda array: array.name))  # however they were put together
         object.__setattr__(self, "label_arrays", in_order)
@@ -107,6 +109,9 @@ class DatasetSpec:
             _require(fits, f"size of {array.name}", sizes, f"{self.height} rows, {self.width} columns")
             others = {other.model for other in self.label_arrays if other.head == array.head}
             _require(len(others) == 1, f"models of {array.head}", sorted(others), "one for all its arrays")
+        fits = all(type(n) is int and 0 <= n < 2**16 for n in self.conditions)
+        distinct = len(set(self.conditions)) == len(self.conditions)
+        _require(fits and distinct, "conditions", self.conditions, "different numbers from 0 to 65535")
         if self.crop:
             top, bottom, left, right = self.crop if len(self.crop) == 4 else (-1,) * 4
             fits = min(top, left) >= 0 and (bottom - top, right - left) == (self.height, self.width)
@@ -148,6 +153,7 @@ class DatasetSpec:
             ArraySpec("uncertainty_score", "float32", sample, (), "NaN", False, "score"),
             ArraySpec("seed", "uint64", sample, (), 0, False, "seed"),
             ArraySpec("latent", "float32", latent, (self.latent_dim,), "NaN", False, "latent"),
+            *([ArraySpec("condition", "uint16", sample, (), 0, False, "condition")] if self.conditions else []),
             *self.label_arrays,
             ArraySpec("keep", "bool", sample, (), False, False, "keep", written_last=True),
         )
@@ -173,7 +179,7 @@ class DatasetSpec:
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del document["label_arrays"]
         document["classes"] = [dataclasses.asdict(info) | {"color": list(info.color)} for info in self.classes]
-        document["crop"] = list(self.crop)
+        document["crop"], document["conditions"] = list(self.crop), list(self.conditions)
         document |= fields_of(self.label_arrays, self.height, self.width)
         return {name: value for name, value in document.items() if value or name not in ADDED}
 
@@ -187,7 +193,8 @@ class DatasetSpec:
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
             )
-            values["crop"] = tuple(values.get("crop", ()))
+            for name in ("crop", "conditions"):
+                values[name] = tuple(values.get(name, ()))
             values["label_arrays"] = arrays_in(document, document["height"], document["width"])
             return cls(**values)
         except InputError:

@@ -127,7 +127,7 @@ class GeneratorContract:
         ws = opened.map(z, 0.5, **classes)
         assert tuple(ws.shape) == (2, *opened.style_shape)
         assert torch.equal(opened.generate(ws).images, opened.generate(z, 0.5, **classes).images)
-        mean, spread = opened.mean_latent(**classes)
+        mean, spread = opened.mean_latent()
         assert mean.shape == spread.shape == (opened.style_shape[1],)
         moving = ws.clone().requires_grad_(True)
         with opened.computing_in("float32"):

@@ -56,12 +56,12 @@ def train_encoder(
     mean, std = (s.clone() for s in generator.mean_latent())
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    rng = torch.Generator().manual_seed(seed)
+    rng, classes = torch.Generator().manual_seed(seed), generator.random_classes(batch)
     with Progress(total=steps, desc="encoder", unit="step", disable=not progress, leave=False) as bar:
         for _ in range(steps):
             z = torch.randn(batch, *generator.latent_shape, generator=rng).to(generator.device)
             with torch.no_grad():
-                ws = generator.styles(z, float(torch.empty(()).uniform_(0.6, 1.0, generator=rng)), None)
+                ws = generator.styles(z, float(torch.empty(()).uniform_(0.6, 1.0, generator=rng)), classes)
                 image = generator.synthesise(ws).clamp(-1, 1)
                 target = (ws[:, 0] - mean) / std
                 gain = torch.empty(batch, 1, 1, 1).uniform_(0.85, 1.15, generator=rng).to(image.device)
@@ -79,7 +79,8 @@ def train_encoder(
 
 def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progress: bool = True) -> LatentEncoder:
     """The generator's encoder from ``cache``, trained and kept there where it is missing or damaged."""
-    path = cache / "encoders" / f"{generator.sha256[:32]}-{steps}.safetensors"
+    of = "-".join(["", *map(str, generator.conditions)]) if len(generator.conditions) < generator.num_classes else ""
+    path = cache / "encoders" / f"{generator.sha256[:32]}-{steps}{of[:100]}.safetensors"
     if path.is_file():
         try:
             return load_encoder(path).to(generator.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN, builtin_path
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import Generated, ImageGenerator
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet, Sample
@@ -26,12 +26,17 @@ def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
     return np.asarray(sample.latent, dtype=np.float32)[None]
 
 
+def generated(generator: ImageGenerator, labels: LabelSet, sample: Sample) -> Generated:
+    """Image and feature maps of one sample, as its label set made it."""
+    return generator.generate(sample_latent(generator, sample), labels.truncation, sample.condition)
+
+
 def feature_maps(
     generator: ImageGenerator, labels: LabelSet, samples: Iterable[Sample], progress: bool = True
 ) -> Iterator[tuple[Sample, list[Tensor]]]:
     """Some of a label set's samples and their feature maps, one at a time."""
     for sample in Progress(samples, desc="feature maps", unit="image", disable=not progress, leave=False):
-        yield sample, generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+        yield sample, generated(generator, labels, sample).feature_maps
 
 
 def labelled_features(

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from labelfactory.factory.generator import ImageGenerator
-from labelfactory.factory.labels.feature_maps import sample_latent
+from labelfactory.factory.labels.feature_maps import generated
 from labelfactory.factory.labels.selection import candidate_seeds
-from labelfactory.factory.latents import latents
+from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.directions import strongest
 from labelfactory.interpreters.interpreter import StyleInterpreter
@@ -61,8 +61,7 @@ class FeatureStore:
     def maps(self, index: int) -> list[Float[Tensor, "1 channels height width"]]:
         """One sample's maps, float32 on the generator's device; made again where the budget did not hold them."""
         if index not in self._kept:
-            latent = sample_latent(self._generator, self._labels.samples[index])
-            made = self._generator.generate(latent, self._labels.truncation).feature_maps
+            made = generated(self._generator, self._labels, self._labels.samples[index]).feature_maps
             self._keep(index, [m.to("cpu", torch.float16, copy=True) for m in made])
         self._kept.move_to_end(index)
         return [m.to(self._generator.device, torch.float32) for m in self._kept[index]]
@@ -192,5 +191,6 @@ class Learner:
     def fresh(self, place: int) -> tuple[int, UInt8[np.ndarray, "height width channels"], Prediction]:
         """Seed, image and labels of a sample that nobody has seen: number ``place`` of the data set to come."""
         seed = self._seeds[place]
-        images, maps = self._generator.generate(latents([seed], self._generator.latent_shape), self._truncation)
+        z, classes = latents([seed], self._generator.latent_shape), drawn_classes([seed], self._generator.conditions)
+        images, maps = self._generator.generate(z, self._truncation, classes)
         return seed, images[0].cpu().numpy(), self.model.predict(maps, crop=self.crop)

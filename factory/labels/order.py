@@ -6,7 +6,7 @@ from typing import Annotated
 
 from labelfactory.errors import InputError
 from labelfactory.factory.amplify import TOLD
-from labelfactory.factory.fields import CLASSES, CROP, DEVICE, GENERATOR, LABELS, TRUNCATION
+from labelfactory.factory.fields import CLASSES, CONDITIONS, CROP, DEVICE, GENERATOR, LABELS, TRUNCATION
 from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.interpreters.formats.table import FORMATS, WRITERS
 
@@ -32,6 +32,7 @@ class SampleOrder:
     seed: Annotated[
         int, Parameter("Seed of the choice; another seed gives other images.", at_least=0, at_most=2**63 - 1)
     ] = 0
+    conditions: Annotated[tuple[int, ...], CONDITIONS] = ()
     crop: Annotated[str | None, CROP] = None
     truncation: Annotated[float | None, TRUNCATION] = None
     device: Annotated[str, DEVICE] = "auto"
@@ -103,6 +104,7 @@ class InversionOrder:
     encoder_steps: Annotated[
         int, Parameter("Steps of training of the encoder that makes the first guess; 0: none.", at_least=0)
     ] = 400
+    conditions: Annotated[tuple[int, ...], CONDITIONS] = ()
     crop: Annotated[str | None, CROP] = None
     truncation: Annotated[float | None, TRUNCATION] = None
     device: Annotated[str, DEVICE] = "auto"

@@ -6,7 +6,7 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.labels.feature_maps import load_labels, sample_latent
+from labelfactory.factory.labels.feature_maps import generated, load_labels
 from labelfactory.factory.labels.order import ExportLabelsOrder
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.formats import Work, export_labels
@@ -32,7 +32,7 @@ def predict_masks(
     masks, scores = {}, {}
     for sample in labels:
         if not sample.labelled:
-            maps = generator.generate(sample_latent(generator, sample), labels.truncation).feature_maps
+            maps = generated(generator, labels, sample).feature_maps
             prediction = interpreter.predict(maps, crop=labels.crop)
             masks[sample.name] = prediction.mask[0].cpu().numpy()
             scores[sample.name] = float(prediction.score[0])

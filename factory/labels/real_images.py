@@ -103,6 +103,7 @@ def invert_label_set(
     scratch.mkdir(parents=True, exist_ok=True)
     generator = generator.cropped(labels.crop)
     about = [asdict(settings), generator.sha256, encoder is not None, generator.perceptive]
+    about += [generator.conditions] if generator.conditions else []
     key = json.dumps(about + ([labels.crop.numbers] if labels.crop else []))
     paths = [scratch / f"{hashlib.sha256(key.encode() + s.image.tobytes()).hexdigest()[:32]}.npz" for s in labels]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
@@ -137,7 +138,7 @@ def invert_images(order: InversionOrder, tell: Callable[[str], Any] = print, pro
     Finished latents lie in ``order.scratch`` until then, so that an interrupted call goes on. ``tell`` gets lines for a
     person.
     """
-    network = invertible(open_generator(order.generator, order.device))
+    network = invertible(open_generator(order.generator, order.device)).conditioned(order.conditions)
     if order.crop is not None:
         network = network.cropped(Crop.parse(order.crop, *network.size))
     labels = _to_invert(order, network, tell)

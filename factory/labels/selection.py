@@ -14,7 +14,7 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.classes import classes_of, usual_truncation
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.labels.order import SampleOrder
-from labelfactory.factory.latents import latents
+from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.array_types import Float, Int
 from labelfactory.interpreters.classes import LabelClass
@@ -59,7 +59,8 @@ def describe_candidates(
         range(0, len(seeds), step), desc="candidates", unit="batch", disable=not progress, leave=False
     ):
         batch = seeds[start : start + step]
-        _, maps = generator.generate(latents(batch, generator.latent_shape), truncation)
+        classes = drawn_classes(batch, generator.conditions)
+        _, maps = generator.generate(latents(batch, generator.latent_shape), truncation, classes)
         means.append(torch.cat([pooled(f, generator.size, generator.crop) for f in maps], 1).cpu().numpy())
         if interpreter is not None:
             scores.append(interpreter.predict(maps, crop=generator.crop).score.cpu().numpy())
@@ -179,8 +180,11 @@ def blank_samples(generator: ImageGenerator, seeds: Sequence[int], truncation: f
     out = []
     for seed in seeds:
         # one at a time, as training will see it: another batch size may round another way
-        image = generator.generate(latents([seed], generator.latent_shape), truncation).images[0].cpu().numpy()
-        out.append(Sample(f"seed-{seed:016x}", image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), seed))
+        classes = drawn_classes([seed], generator.conditions)
+        z, condition = latents([seed], generator.latent_shape), None if classes is None else int(classes[0])
+        image = generator.generate(z, truncation, condition).images[0].cpu().numpy()
+        blank = np.full(image.shape[:2], IGNORE_INDEX, np.uint8)
+        out.append(Sample(f"seed-{seed:016x}", image, blank, seed, condition=condition))
     return out
 
 
@@ -188,7 +192,7 @@ def sample_images(order: SampleOrder, progress: bool = True) -> LabelSet:
     """Chooses the images that ``order`` asks for and writes them as a label set, with a contact sheet in its folder."""
     extends = None if order.labels is None else load_labels(order.labels)
     classes = extends.classes if extends is not None else classes_of(order.classes, order.generator)
-    network = open_generator(order.generator, order.device)
+    network = open_generator(order.generator, order.device).conditioned(order.conditions)
     result = sample_label_set(
         network,
         order.generator,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from labelfactory.errors import InputError
-from labelfactory.factory.fields import CROP, DEVICE, GENERATOR, PRECISION, TRUNCATION
+from labelfactory.factory.fields import CONDITIONS, CROP, DEVICE, GENERATOR, PRECISION, TRUNCATION
 from labelfactory.factory.heads.table import HEADS
 from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
@@ -70,6 +70,7 @@ class Order:
             "Numbers for the objects of thing classes (array instance); a class boundary keeps touching ones apart."
         ),
     ] = False
+    conditions: Annotated[tuple[int, ...], CONDITIONS] = ()
     crop: Annotated[str | None, CROP] = None
 
     def __post_init__(self) -> None:

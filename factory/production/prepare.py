@@ -12,6 +12,7 @@ from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import InterpreterSettings, ensure_interpreter
 from labelfactory.factory.heads.head import Head, load_head
 from labelfactory.factory.heads.table import head_of
+from labelfactory.factory.labels.classes import usual_truncation
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import check_interpreter, on_device, remember
@@ -34,7 +35,7 @@ def prepare(
 
     Raises InputError for an unknown generator, labels or an interpreter of another generator, or impossible numbers.
     """
-    generator = open_generator(order.generator, order.device)
+    generator = open_generator(order.generator, order.device).conditioned(order.conditions)
     truncation = order.truncation
     if order.labels is not None:
         labels = load_labels(order.labels)
@@ -50,7 +51,7 @@ def prepare(
     check_interpreter(interpreter, str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     generator = generator.cropped(_crop(order, generator, _learned_crop(interpreter, path)))
-    spec = _spec(order, generator, classes, sha256, 0.7 if truncation is None else truncation)
+    spec = _spec(order, generator, classes, sha256, usual_truncation(generator) if truncation is None else truncation)
     heads, arrays = _heads(order, generator)
     job = Job(
         out=order.out,
@@ -123,4 +124,5 @@ def _spec(
         shard_size=order.shard_size,
         licence=str(generator.metadata.get("licence", "unknown")),
         crop=generator.crop.numbers if generator.crop else (),
+        conditions=generator.conditions,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from labelfactory.factory.latents import latents
+from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, models_of
@@ -30,6 +30,9 @@ def render_shard(
     z = latents(seeds.tolist(), models.generator.latent_shape)
     size = models.generator.batch_size(BATCH)
     known = {"seed": seeds, "latent": z.reshape(len(z), -1)}
+    classes = drawn_classes(seeds.tolist(), job.spec.conditions)
+    if classes is not None:
+        known["condition"] = classes.astype(np.uint16)
     parts: dict[str, list[np.ndarray]] = {a.name: [] for a in job.spec.shard_arrays() if a.name not in known}
 
     def collect(copy: HostCopy) -> None:
@@ -42,7 +45,8 @@ def render_shard(
 
     before: HostCopy | None = None
     for first in range(0, len(z), size):
-        copy = HostCopy(_on_device(job.spec, models, z[first : first + size], size))
+        part = slice(first, first + size)
+        copy = HostCopy(_on_device(job.spec, models, z[part], None if classes is None else classes[part], size))
         if before is not None:
             collect(before)
         before = copy
@@ -51,14 +55,18 @@ def render_shard(
     return {name: np.concatenate(values) for name, values in parts.items()} | known
 
 
-def _on_device(spec: DatasetSpec, models: Models, z: np.ndarray, size: int) -> dict[str, Tensor]:
+def _on_device(
+    spec: DatasetSpec, models: Models, z: np.ndarray, classes: np.ndarray | None, size: int
+) -> dict[str, Tensor]:
     """What the models say of a batch, in the memory that they compute in."""
     generator, crop = models.generator, models.generator.crop
     # A short batch is filled up: arithmetic may round differently in another batch size.
-    filled = np.concatenate([z, np.repeat(z[:1], size - len(z), axis=0)])
+    short = size - len(z)
+    filled = np.concatenate([z, np.repeat(z[:1], short, axis=0)])
+    of = None if classes is None else np.concatenate([classes, np.repeat(classes[:1], short)])
     # on CUDA the next call overwrites these feature maps, so threads take turns
     with _ONE_AT_A_TIME if generator.device.type == "cuda" else nullcontext():
-        images, maps = generator.generate(filled, spec.truncation)
+        images, maps = generator.generate(filled, spec.truncation, of)
         label = models.interpreter.predict(maps, spec.label_precision or "auto", crop=crop)
         found = {
             "image": images,
