@@ -2,8 +2,8 @@
 
     python benchmarks/storage.py [--samples 512] [--rounds 3] [--side 256] [--pictures photographs|FOLDER]
 
-Everything happens in one run on the same RGB pictures (crops of the two photographs that scikit-learn brings, flipped, or
-of a folder's), with masks of six classes. Every stage is a process of its own on one core (two for the workers'); files
+Everything happens in one run on the same RGB pictures (crops of the two photographs that scikit-learn brings, flipped,
+or of a folder's), with masks of six classes. Every stage is a process of its own on one core (two for workers); files
 are warm in the page cache for all formats alike. Libraries are imported and files opened before the clock starts, but
 for the first batch. PNGs are what Pillow writes by default. The best of the rounds counts. CPU time is the fairer
 number on a machine that others use too.

@@ -72,6 +72,7 @@ class ArraySpec:
     model               sha256 of the file that made it, "" where no model of its own did
     channels            what the entries of ``channel_dim`` are; of an array without such a dimension one at most
     written_last        made by finalize, over the whole set
+    packing             a key of ``packing.PACKINGS``
     """
 
     name: str
@@ -85,6 +86,7 @@ class ArraySpec:
     model: str = ""
     channels: tuple[ValueInfo, ...] = ()
     written_last: bool = False
+    packing: str = ""
 
     def __post_init__(self) -> None:
         sound = {

@@ -5,6 +5,7 @@ from typing import Any
 
 from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.documents import canonical
+from labelfactory.storage.packing import PACKINGS
 from labelfactory.storage.seeds import CONDITION_RULE, SEED_RULE
 from labelfactory.storage.spec import DatasetSpec
 
@@ -17,7 +18,8 @@ _ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": True}}
 
 def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict[str, Any]:
     """The ``zarr.json`` of one array, as zarr-python writes it."""
-    codecs: list[dict[str, Any]] = [_BYTES if array.dtype not in ("uint8", "bool") else {"name": "bytes"}, _ZSTD]
+    to_bytes = _BYTES if array.dtype not in ("uint8", "bool") else {"name": "bytes"}
+    codecs: list[dict[str, Any]] = [*PACKINGS[array.packing].codecs, to_bytes, _ZSTD]
     if array.per_sample:
         configuration = {
             "chunk_shape": [1, *array.sample_shape],

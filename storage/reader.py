@@ -39,9 +39,21 @@ class Fetched:
         if self.values is not None:
             out[rows] = self.values[items]
             return
-        for item, row in zip(items, rows, strict=True):
+        first = 0
+        for last in (np.flatnonzero(np.diff(rows, append=-1) != 1) + 1).tolist():  # rows that follow each other
+            part = out[int(rows[first]) : int(rows[last - 1]) + 1]
             try:
-                decode_samples(self.array, [self.frames[item]], [out[row]])
+                decode_samples(self.array, [self.frames[item] for item in items[first:last]], part)
+            except WorkError:
+                self._name_damaged(items[first:last], part)
+                raise
+            first = last
+
+    def _name_damaged(self, items: Sequence[int] | Int[np.ndarray, "n"], out: Shaped[np.ndarray, "n ..."]) -> None:
+        """Decodes one by one, and says of the first that fails which shard it is in."""
+        for i, item in enumerate(items):
+            try:
+                decode_samples(self.array, [self.frames[item]], out[i : i + 1])
             except WorkError as error:
                 shard = int(self._samples[item]) // self._size
                 raise WorkError(f"shard {shard} of {self._where}: {error}") from error

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,12 @@ from labelfactory.masks import is_thing
 from labelfactory.storage.arrays import LABEL_ROLES, ArraySpec
 from labelfactory.storage.documents import canonical, sha256
 from labelfactory.storage.label_arrays import ONLY_IF_ANY, arrays_in, fields_of
+from labelfactory.storage.packing import PACKINGS
 
 SHARD_BYTES = 50e6
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
-ADDED = ("crop", "conditions", "label_precision", "latent_dimension", *ONLY_IF_ANY)
+ADDED = ("crop", "conditions", "label_precision", "latent_dimension", "image_packing", *ONLY_IF_ANY)
 # Facts that no sample depends on: stores that differ in these alone have the same hash.
 UNHASHED = ("count", "generator", "latent_dimension")
 
@@ -52,7 +53,8 @@ class DatasetSpec:
     are those that a store has beside the ones that every store has. ``latent_dimension`` is the name of ``latent``'s
     second dimension. A store keeps the one that it was created with: "" stands for that of the first releases,
     "latent", which xarray takes for a coordinate. ``conditions`` are the classes that samples of a conditional
-    generator are drawn of; empty: the generator has none.
+    generator are drawn of; empty: the generator has none. ``image_packing`` is how pictures are packed
+    (a key of ``packing.PACKINGS``).
     """
 
     count: int
@@ -75,6 +77,7 @@ class DatasetSpec:
     latent_dimension: str = "latent_channel"
     conditions: tuple[int, ...] = ()
     label_arrays: tuple[ArraySpec, ...] = ()
+    image_packing: str = ""
 
     def __post_init__(self) -> None:
         for name in ("classes", "crop", "conditions"):
@@ -100,6 +103,7 @@ class DatasetSpec:
             _require(re.fullmatch("[0-9a-f]{64}", value) is not None, name, repr(value), "64 hexadecimal digits")
         formats = ("", "float32", "bfloat16", "float16")
         _require(self.label_precision in formats, "label_precision", repr(self.label_precision), f"one of {formats}")
+        _require(self.image_packing in PACKINGS, "image_packing", repr(self.image_packing), f"one of {list(PACKINGS)}")
         names = [array.name for array in self.arrays()]
         _require(len(set(names)) == len(names), "arrays", names, "different names")
         for array in self.label_arrays:
@@ -146,8 +150,9 @@ class DatasetSpec:
         h, w = self.height, self.width
         pixels, sample = ("sample", "y", "x"), ("sample",)
         latent = ("sample", self.latent_dimension or "latent")
+        image = ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True, "image")
         return (
-            ArraySpec("image", "uint8", (*pixels, "channel"), (h, w, self.channels), 0, True, "image"),
+            replace(image, packing=self.image_packing),
             ArraySpec("mask", "uint8", pixels, (h, w), self.ignore_index, True, "mask"),
             ArraySpec("uncertainty", "float16", pixels, (h, w), "NaN", True, "uncertainty"),
             ArraySpec("uncertainty_score", "float32", sample, (), "NaN", False, "score"),

@@ -125,4 +125,5 @@ def _spec(
         licence=str(generator.metadata.get("licence", "unknown")),
         crop=generator.crop.numbers if generator.crop else (),
         conditions=generator.conditions,
+        image_packing="" if order.packing == "zstd" else order.packing,
     )

@@ -1,0 +1,57 @@
+"""Packing of pictures: undone exactly, smaller for photographs, and readable through zarr-python."""
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+from storage_data import fill, make_arrays, make_spec
+from zarr.registry import register_codec
+
+from labelfactory.storage import InputError, create_store, open_dataset, verify
+from labelfactory.storage.packing import PACKINGS, ROWS, row_differences
+from labelfactory.storage.shards import decode_shard, encode_shard
+from labelfactory.storage.zarr_codec import RowDifferences
+
+
+@settings(deadline=None)
+@given(samples=arrays_of.arrays(np.uint8, st.tuples(*[st.integers(1, n) for n in (3, 40, 5, 3)])))
+@pytest.mark.parametrize("name", PACKINGS)
+def test_what_is_packed_comes_back(name, samples):
+    packed = np.ascontiguousarray(PACKINGS[name].forward(samples))
+    PACKINGS[name].backward(packed)
+    assert np.array_equal(packed, samples)
+
+
+def test_rows_are_differences_to_the_row_above():
+    picture = np.array([[[5, 250], [7, 3]]], np.uint8)
+    assert row_differences(picture).tolist() == [[[5, 250], [2, 9]]]
+
+
+def test_photographs_become_smaller():
+    from sklearn.datasets import load_sample_images
+
+    photos = np.stack([photo[100:356, 200:456] for photo in load_sample_images().images])
+    sizes = {}
+    for name in PACKINGS:
+        array = make_spec(height=256, width=256, image_packing=name).arrays()[0]
+        data = encode_shard(array, 2, photos)
+        assert np.array_equal(decode_shard(array, 2, data, 2), photos)
+        sizes[name] = len(data)
+    assert sizes["rows"] < 0.85 * sizes[""]
+
+
+def test_a_packed_store_is_read_verified_and_opened_by_zarr(tmp_path):
+    spec = make_spec(image_packing="rows")
+    fill(create_store(str(tmp_path / "set"), spec))
+    assert verify(str(tmp_path / "set")).ok
+    truth = np.concatenate([make_arrays(spec, shard)["image"] for shard in range(spec.num_shards)])
+    assert np.array_equal(open_dataset(str(tmp_path / "set"), keep=False).read("image", range(10)), truth)
+    register_codec(ROWS, RowDifferences)  # as the installed package's entry point does
+    assert np.array_equal(zarr.open_group(str(tmp_path / "set"), mode="r")["image"][:], truth)
+    create_store(str(tmp_path / "other"), make_spec())
+    with pytest.raises(InputError, match="image_packing is None there, 'rows' here"):
+        create_store(str(tmp_path / "other"), spec)
+    with pytest.raises(InputError, match=r"image_packing is 'jpeg': expected one of \['', 'rows'\]"):
+        make_spec(image_packing="jpeg")
