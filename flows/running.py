@@ -4,12 +4,26 @@ import json
 import os
 from pathlib import Path
 
+from labelfactory.errors import InputError
+from labelfactory.factory.cache import home
+from labelfactory.factory.taking import try_output
+
 OWN = Path(__file__).with_name("prefect.yaml")  # the package's own deployments
 
 
+def prefect_home() -> Path:
+    """Prefect's folder. InputError where nothing can be written there: its own database would say so in pages."""
+    folder = Path(os.environ.get("PREFECT_HOME") or home() / ".prefect").expanduser()
+    try:
+        try_output("PREFECT_HOME", str(folder), "folder")
+    except InputError as error:
+        raise InputError(f"Prefect keeps its database in {error}: set PREFECT_HOME") from None
+    return folder
+
+
 def note_path() -> Path:
-    home = os.environ.get("PREFECT_HOME") or Path.home() / ".prefect"
-    return Path(home).expanduser() / "labelfactory-up.json"
+    folder = os.environ.get("PREFECT_HOME") or "~/.prefect"
+    return Path(os.path.expanduser(folder)) / "labelfactory-up.json"
 
 
 def leave_note(api_url: str) -> None:

@@ -20,9 +20,9 @@ import labelfactory.flows
 import labelfactory.flows.commands
 from labelfactory.errors import InputError
 from labelfactory.factory.parameter import parameters
+from labelfactory.factory.taking import take_order
 from labelfactory.flows.parameters import permitted_order
 
-BY_HAND = {"demo", "up"}  # a fixed run, and a program that serves
 NAMES = [module.name for module in pkgutil.iter_modules(labelfactory.flows.commands.__path__)]
 COMMANDS = {name: getattr(importlib.import_module(f"labelfactory.flows.commands.{name}"), name) for name in NAMES}
 DEPLOYED = yaml.safe_load(Path(labelfactory.flows.__path__[0], "prefect.yaml").read_text())["deployments"]
@@ -36,14 +36,11 @@ def flow_of(deployment: dict[str, Any]) -> Flow:
 
 
 FLOWS = {deployment["name"]: flow_of(deployment) for deployment in DEPLOYED}
-ORDERS = [
-    *(c.takes for c in COMMANDS.values() if hasattr(c, "takes")),
-    *(f.fn.takes for f in FLOWS.values() if hasattr(f.fn, "takes")),
-]
+ORDERS = [*(command.takes for command in COMMANDS.values()), *(flow.fn.takes for flow in FLOWS.values())]
 WORDS = {"classes", "map_values", "fill", "channel", "url_prefix", "axis_of", "options", "mapping"}
 
 
-@pytest.mark.parametrize("name", [n for n in COMMANDS if hasattr(COMMANDS[n], "takes")])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_field_is_an_option_with_its_help(name: str, factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     command = COMMANDS[name]
@@ -56,7 +53,7 @@ def test_every_field_is_an_option_with_its_help(name: str, factory: Factory, mon
             assert f"[default:{''.join(entry.about.default.split())}]" in shown, field
 
 
-@pytest.mark.parametrize("name", [n for n in FLOWS if hasattr(FLOWS[n].fn, "takes")])
+@pytest.mark.parametrize("name", FLOWS)
 def test_every_field_is_in_the_form_of_its_deployment(name: str) -> None:
     form = parameter_schema(FLOWS[name].fn).model_dump()
     json.dumps(form, allow_nan=False)
@@ -73,11 +70,9 @@ def test_every_field_is_in_the_form_of_its_deployment(name: str) -> None:
 
 def test_a_flow_knows_every_option_of_its_command() -> None:
     for name, flow in FLOWS.items():
-        if hasattr(flow.fn, "takes"):
-            options = {
-                f for c in COMMANDS.values() if getattr(c, "takes", None) is flow.fn.takes for f in parameters(c.takes)
-            }
-            assert options <= set(inspect.signature(flow.fn).parameters), name
+        for command in COMMANDS.values():
+            if command.takes is flow.fn.takes:
+                assert set(parameters(command.takes)) <= set(inspect.signature(flow.fn).parameters), name
 
 
 def test_helps_begin_with_a_noun_and_are_sentences() -> None:
@@ -129,3 +124,37 @@ def test_a_value_that_cannot_be_is_refused_by_name() -> None:
         for entry in parameters(order).values():
             if entry.default is not MISSING:
                 entry.about.check("default", entry.default)
+
+
+def least(order: type) -> dict[str, Any]:
+    """A value for everything that an order cannot do without."""
+    given: dict[str, Any] = {}
+    for name, entry in parameters(order).items():
+        about, many = entry.about, "tuple" in str(entry.kind)
+        if entry.default is MISSING:
+            value = about.words[0] if about.choices else 16 if entry.kind is int else "builtin:nuclei64"
+            given[name] = [value] if many else value
+    return given
+
+
+MODEL = {"generator": "builtin:nuclei64", "labels": "builtin:nuclei64"}  # where one of two has to be named
+WRITTEN = [(o, name) for o in dict.fromkeys(ORDERS) for name, e in parameters(o).items() if e.about.writes]
+
+
+@pytest.mark.parametrize(("order", "name"), WRITTEN, ids=[f"{o.__name__}-{name}" for o, name in WRITTEN])
+def test_an_output_is_tried_before_the_work(order: type, name: str) -> None:
+    """Whatever a command writes: a place where nothing can be written is refused when the order is taken."""
+    given = least(order) | {"InterpreterOrder": MODEL, "QualityOrder": {"generator": [MODEL["generator"]]}}.get(
+        order.__name__, {}
+    )
+    for place in ("/proc/nowhere/out", "/proc/version/out"):
+        with pytest.raises(InputError, match=r"cannot be written|does not exist"):
+            take_order(order, given | {name: place})
+
+
+def test_every_command_that_writes_says_so_of_its_output() -> None:
+    """An output without ``writes`` would be found unwritable after the work."""
+    for order in ORDERS:
+        for name, entry in parameters(order).items():
+            if name in ("out", "report", "html", "preview", "record", "json"):
+                assert entry.about.writes, (order.__name__, name)

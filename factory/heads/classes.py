@@ -9,8 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor
 
-from labelfactory.errors import InputError
-from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.cache import cache_dir, kept_in
 from labelfactory.factory.fields import MEMBERS, SEED
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import describe_labels, group_numbers, labelled_features
@@ -97,9 +96,6 @@ def ensure_interpreter(
             return Ensured(path, True, interpreter, hashlib.sha256(content).hexdigest())
         except ValueError:  # damaged: made again below
             path.unlink()
+    kept_in("interpreters", cache)  # before the minutes of training
     interpreter = train_interpreter(generator, labels, settings, progress)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); set LABELFACTORY_CACHE") from None
     return Ensured(path, False, interpreter, interpreter.save(path))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, mse_loss
 
 from labelfactory.errors import InputError
+from labelfactory.factory.cache import kept_in
 from labelfactory.factory.generator import Invertible
 from labelfactory.interpreters.array_types import Float
 from labelfactory.progress import Progress
@@ -86,8 +87,8 @@ def ensure_encoder(generator: Invertible, cache: Path, steps: int = 400, progres
             return load_encoder(path).to(generator.device)
         except InputError:
             path.unlink()
+    kept_in("encoders", cache)  # before the minutes of training
     encoder = train_encoder(generator, steps, progress=progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_encoder(encoder, path)
     return encoder
 

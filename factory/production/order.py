@@ -114,3 +114,20 @@ class PlanOrder:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True)
+class DemoOrder:
+    """The whole way on the bundled model."""
+
+    out: Annotated[Path, Parameter("Folder for the store and the contact sheet.", place=True, writes="folder")] = Path(
+        "demo"
+    )
+    count: Annotated[int, Parameter("Number of pairs.", at_least=1)] = 1000
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def store(self) -> str:
+        return str(self.out / "nuclei.zarr")

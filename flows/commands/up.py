@@ -1,25 +1,45 @@
 """``factory up``: server, work pool, deployments and worker with one command."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.flows.parameters import command_takes
 
-def up(
-    host: Annotated[str, typer.Option(help="Address that the server listens on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port that the server listens on.", min=1, max=65535)] = 4200,
+
+@dataclass(frozen=True)
+class UpOrder:
+    """A server with workers on this machine."""
+
+    host: Annotated[
+        str, Parameter("Address that the server listens on.", pattern=r"[0-9A-Za-z.:_-]+", form="a host's address")
+    ] = "127.0.0.1"
+    port: Annotated[int, Parameter("Port that the server listens on.", at_least=1, at_most=65535)] = 4200
     workspace: Annotated[
-        Path, typer.Option(help="Folder where deployed runs read and write; relative paths start here.")
-    ] = Path("datasets"),
+        Path,
+        Parameter("Folder where deployed runs read and write; relative paths start here.", place=True, writes="folder"),
+    ] = Path("datasets")
     allow: Annotated[
-        list[str] | None, typer.Option(help="Further folder or URL prefix that deployed runs may use; repeatable.")
-    ] = None,
+        tuple[str, ...],
+        Parameter("Further folder or URL prefix that deployed runs may use; repeatable.", place=True),
+    ] = ()
     workers: Annotated[
-        int | None, typer.Option(help="Runs at a time. [default: one a GPU, one without]", min=1, max=64)
-    ] = None,
-    deployments: Annotated[Path | None, typer.Option(help="Deployments to make. [default: the package's own]")] = None,
-) -> None:
+        int | None, Parameter("Runs at a time.", at_least=1, at_most=64, default="one a GPU, one without")
+    ] = None
+    deployments: Annotated[
+        Path | None,
+        Parameter("File of the deployments to make (prefect.yaml).", place=True, default="the package's own"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@command_takes(UpOrder, "nothing is left running; the same command starts it again")
+def up(order: UpOrder) -> None:
     """Start a Prefect server, deploy everything and work; Ctrl-C stops it all.
 
     A server that PREFECT_API_URL names is used instead of starting one.
@@ -28,17 +48,14 @@ def up(
     from types import FrameType
     from typing import NoReturn
 
-    from labelfactory.errors import InputError
-    from labelfactory.flows.running import leave_note, remove_note
+    from labelfactory.flows.running import leave_note, prefect_home, remove_note
     from labelfactory.flows.server import deployments_file
     from labelfactory.flows.supervision import Supervisor
     from labelfactory.flows.up import run
 
-    file = deployments_file(deployments)
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{workspace}: cannot be made ({error.strerror}); choose another folder") from None
+    file = deployments_file(order.deployments)
+    prefect_home()
+    order.workspace.mkdir(parents=True, exist_ok=True)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
@@ -48,7 +65,17 @@ def up(
     signal.signal(signal.SIGTERM, stop)
     supervisor = Supervisor(typer.echo)
     try:
-        run(supervisor, typer.echo, leave_note, host, port, workspace, allow or [], workers, file)
+        run(
+            supervisor,
+            typer.echo,
+            leave_note,
+            order.host,
+            order.port,
+            order.workspace,
+            order.allow,
+            order.workers,
+            file,
+        )
     except KeyboardInterrupt:
         typer.echo("stopping: worker, then server")
     finally:
