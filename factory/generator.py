@@ -278,6 +278,14 @@ class Invertible(ImageGenerator):
         return w.mean(0).clone(), w.std(0).clamp_min(1e-6).clone()
 
 
+class Seeing(ImageGenerator):
+    """A generator that has feature maps of real pictures too, without any latent that explains them."""
+
+    @abstractmethod
+    def see(self, images: Float[Tensor, "batch channels height width"], classes: Tensor | None = None) -> list[Tensor]:
+        """Feature maps, as ``generate`` gives them, of whole pictures in [-1, 1] on the device."""
+
+
 def invertible(generator: ImageGenerator) -> Invertible:
     """The generator; InputError where its family cannot explain real images by latents."""
     if not isinstance(generator, Invertible):

@@ -86,7 +86,7 @@ class Contents:
 def read_contents(uri: str | os.PathLike[str], sha256: str | None = None) -> Contents:
     """Reads a file or folder. ``InputError``, in one line that begins with the uri, where it cannot be read."""
     name = os.fspath(uri)
-    if not is_url(name) and (Path(name) / "model_index.json").is_file():
+    if not is_url(name) and any((Path(name) / f).is_file() for f in ("model_index.json", "config.json")):
         return _folder(Path(name), sha256)
     source = read_source(name, sha256)
     data = source.data

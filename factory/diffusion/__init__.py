@@ -1,0 +1,1 @@
+"""Diffusion models of the library diffusers as generators, and as eyes for real pictures (extra: diffusion)."""

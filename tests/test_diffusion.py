@@ -1,0 +1,159 @@
+"""Diffusion models of diffusers: pictures from noise, feature maps of noised pictures, of real ones too."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from generator_contract import GeneratorContract
+from torch import nn
+
+from labelfactory.errors import InputError
+from labelfactory.factory.diffusion.family import Diffusion
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.generator import ImageGenerator, invertible
+from labelfactory.factory.latents import latents
+
+diffusers = pytest.importorskip("diffusers")
+
+
+def save_model(folder: Path, latent: bool = False, **changes: Any) -> Path:
+    """A tiny model of random weights, as a pipeline's ``save_pretrained`` lays it out."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "sample_size": 16, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "norm_num_groups": 4,
+        "block_out_channels": (8, 16), "attention_head_dim": 8,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }  # fmt: skip
+    if latent:
+        settings |= {"sample_size": 8, "in_channels": 4, "out_channels": 4}
+        vae = diffusers.AutoencoderKL(
+            in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=4, block_out_channels=(8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        )  # fmt: skip
+        vae.save_pretrained(folder / "vae")
+    diffusers.UNet2DModel(**settings | changes).save_pretrained(folder / "unet")
+    diffusers.DDPMScheduler(num_train_timesteps=1000).save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "DDPMPipeline"}))
+    return folder
+
+
+class DiffusionContract(GeneratorContract):
+    family = "diffusion"
+    settings: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture(autouse=True)
+    def _few_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("labelfactory.factory.diffusion.family.STEPS", 3)
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return save_model(tmp_path / "model", **self.settings)
+
+    def layers(self, generator: ImageGenerator) -> list[nn.Module]:
+        return []  # maps do not make the picture here: alignment is tested by what a picture does to them
+
+    def test_a_spot_in_a_real_picture_is_seen_in_every_map_at_its_place(self, opened: ImageGenerator) -> None:
+        assert isinstance(opened, Diffusion)
+        height, width = opened.size
+        plain = torch.zeros(1, opened.image_channels, height, width)
+        places = np.random.default_rng(0).integers((height // 3, width // 3), (height // 2, width // 2), (4, 2))
+        spots = [*places, *(np.array([height - 1, width - 1]) - places)]  # what borders do to one, they do to the other
+        with torch.no_grad():
+            parts = [opened._unet, *([] if opened._vae is None else [opened._vae])]
+            for weight in [w for part in parts for w in part.parameters() if w.ndim == 4]:
+                weight.copy_((weight + weight.flip(2, 3)) / 2)  # random kernels lean to a side, trained ones do not
+        with torch.inference_mode():
+            before = opened.see(plain)
+            for k, m in enumerate(before):
+                offsets = []
+                for y, x in spots:
+                    spotted = plain.clone()
+                    spotted[:, :, y, x] = 1.0
+                    change = (opened.see(spotted)[k] - m).float().square().sum((0, 1))
+                    change = torch.where(change > 0.25 * change.max(), change, 0.0)  # attention sees it everywhere
+                    rows, columns = torch.arange(change.shape[0]) + 0.5, torch.arange(change.shape[1]) + 0.5
+                    at = (change.sum(1) * rows).sum() / change.sum(), (change.sum(0) * columns).sum() / change.sum()
+                    scale = change.shape[0] / height, change.shape[1] / width
+                    offsets.append([float(at[0]) - (y + 0.5) * scale[0], float(at[1]) - (x + 0.5) * scale[1]])
+                assert np.abs(np.mean(offsets, 0)).max() < 0.5, (k, np.mean(offsets, 0))
+
+
+class TestPixels(DiffusionContract):
+    def test_what_is_seen_of_a_made_picture_is_what_was_seen_while_making_it(self, opened: ImageGenerator) -> None:
+        assert isinstance(opened, Diffusion)
+        z = torch.from_numpy(latents([1, 2], opened.latent_shape))
+        with torch.inference_mode():
+            picture, maps = opened.render(z, 1.0, None)
+            again = opened.see(picture)
+        assert all(torch.equal(a, b) for a, b in zip(maps, again, strict=True))
+        with pytest.raises(InputError, match="cannot invert"):
+            invertible(opened)
+
+
+class TestClasses(DiffusionContract):
+    settings: ClassVar[dict[str, Any]] = {"num_class_embeds": 3}
+
+    def test_a_spot_in_a_real_picture_is_seen_in_every_map_at_its_place(self, opened: ImageGenerator) -> None:
+        pytest.skip("a real picture's class has to be named")
+
+
+class TestLatents(DiffusionContract):
+    settings: ClassVar[dict[str, Any]] = {"latent": True}
+
+
+def test_large_networks_are_read_where_the_paper_reads_them(tmp_path: Path) -> None:
+    blocks = {
+        "block_out_channels": (8,) * 6,
+        "layers_per_block": 2,
+        "sample_size": 32,
+        "in_channels": 3,
+        "out_channels": 3,
+    }
+    kinds = {"down_block_types": ("DownBlock2D",) * 6, "up_block_types": ("UpBlock2D",) * 6}
+    opened = open_generator(save_model(tmp_path / "m", **blocks, **kinds), "cpu")
+    assert len(opened.feature_channels) == 5 * 3
+    assert opened.feature_sizes[-1] == opened.size == (32, 32)
+
+
+def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "model")
+    assert open_generator(path / "unet", "cpu").size == (16, 16)  # without a scheduler: DDPM's usual one
+    weights = path / "unet" / "diffusion_pytorch_model.safetensors"
+
+    def edited(part: str, **changes: Any) -> Callable[[Path], None]:
+        return lambda folder: _edit(folder / part, **changes)
+
+    def cut(folder: Path) -> None:
+        (folder / "unet" / weights.name).write_bytes(weights.read_bytes()[:500])
+
+    unet, noise = "unet/config.json", "scheduler/scheduler_config.json"
+    faults: dict[str, tuple[Callable[[Path], Any], str]] = {
+        "class": (edited(unet, _class_name="FluxTransformer2DModel"), "FluxTransformer2DModel"),
+        "json": (lambda p: (p / unet).write_text("{"), "cannot be read"),
+        "pickle": (lambda p: (p / "unet" / weights.name).rename(p / "unet" / "m.bin"), "no weights in safetensors"),
+        "cut": (cut, "cannot be opened"),
+        "noise": (edited(noise, _class_name="os.system"), "is a os.system"),
+        "shape": (edited(unet, block_out_channels=[8, 32]), "cannot be opened"),
+        "vq": (lambda p: (p / "vqvae").mkdir(), "AutoencoderKL"),
+    }
+    for name, (spoil, line) in faults.items():
+        shutil.copytree(path, tmp_path / name)
+        spoil(tmp_path / name)
+        with pytest.raises(InputError, match=line) as error:
+            open_generator(tmp_path / name, "cpu")
+        assert str(error.value).startswith(str(tmp_path / name))
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="has none"):
+        open_generator(path, "cpu").generate(latents([1], (1, 16, 16)), 0.7)
+    digest = open_generator(path, "cpu").sha256
+    _edit(path / "scheduler" / "scheduler_config.json", beta_end=0.03)
+    assert open_generator(path, "cpu").sha256 != digest
+
+
+def _edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
