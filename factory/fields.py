@@ -1,5 +1,6 @@
 """What is said of fields that several orders have, so that each is said once."""
 
+from labelfactory import limits
 from labelfactory.factory.parameter import Parameter
 
 GENERATOR = Parameter("Generator: builtin:NAME, or a path or URL of a checkpoint (.pkl, .safetensors).", place=True)
@@ -20,7 +21,7 @@ TRUNCATION = Parameter(
     "Truncation psi: lower is more typical, 1 is everything.",
     at_least=0,
     at_most=2,
-    default="the label set's, or else the generator's, mostly 0.7",
+    default=f"the label set's, or else the generator's, mostly {limits.TRUNCATION}",
 )
 CLASSES = Parameter(
     "Names of the classes, separated by commas; the first is what remains undrawn.",

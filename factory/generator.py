@@ -20,6 +20,7 @@ from labelfactory.factory.pixels import to_uint8
 from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.limits import TRUNCATION
 
 MAPS_BUDGET = 2**30  # bytes of feature maps that a batch may have: two images of FFHQ's generator at 1024 px
 STATISTICS_SAMPLES = 4096
@@ -66,7 +67,7 @@ class ImageGenerator(ABC):
     device: torch.device
     crop: Crop | None = None
     _conditions: tuple[int, ...] = ()
-    default_truncation: ClassVar[float | None] = 0.7
+    default_truncation: ClassVar[float | None] = TRUNCATION
 
     @classmethod
     @abstractmethod

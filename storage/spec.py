@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from labelfactory.errors import InputError
-from labelfactory.limits import MAX_CLASSES
+from labelfactory.limits import MAX_CLASSES, TRUNCATION
 from labelfactory.masks import is_thing
 from labelfactory.storage.arrays import LABEL_ROLES, ArraySpec
 from labelfactory.storage.documents import canonical, sha256
@@ -67,7 +67,7 @@ class DatasetSpec:
     interpreter_sha256: str
     generator: str = ""
     seed: int = 0
-    truncation: float = 0.7
+    truncation: float = TRUNCATION
     shard_size: int | None = None
     ignore_index: int = 255
     keep_quantile: float = 0.9

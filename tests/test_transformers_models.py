@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_segmenters import TINY
 
 from labelfactory.errors import InputError
 from labelfactory.factory.segmenters.catalogue import load_segmenter, save_segmenter
@@ -17,35 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def overrides(architecture: str) -> dict[str, Any]:
-    from transformers import ConvNextConfig, SwinConfig
-
-    swin = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 4], "window_size": 4, "image_size": 64}
-    stages = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
-    return {
-        "segformer": {
-            "hidden_sizes": [8, 16, 16, 32],
-            "depths": [1, 1, 1, 1],
-            "num_attention_heads": [1, 1, 2, 2],
-            "decoder_hidden_size": 16,
-        },
-        "upernet": {
-            "backbone_config": ConvNextConfig(hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, 1], **stages),
-            "hidden_size": 16,
-            "use_auxiliary_head": False,
-        },
-        "mask2former": {
-            "backbone_config": SwinConfig(**swin, **stages),
-            "feature_size": 32,
-            "mask_feature_size": 32,
-            "hidden_dim": 32,
-            "num_attention_heads": 2,
-            "encoder_layers": 1,
-            "decoder_layers": 2,
-            "encoder_feedforward_dim": 16,
-            "dim_feedforward": 16,
-            "num_queries": 6,
-        },
-    }[architecture]
+    return TINY[architecture]["overrides"]
 
 
 @pytest.mark.parametrize("architecture", ["segformer", "upernet", "mask2former"])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from labelfactory.errors import InputError
 from labelfactory.factory.amplify import TOLD
-from labelfactory.factory.fields import CLASSES, CONDITIONS, CROP, DEVICE, GENERATOR, LABELS, TRUNCATION
+from labelfactory.factory.fields import CLASSES, CONDITIONS, CROP, DEVICE, GENERATOR, LABELS, PRECISION, TRUNCATION
 from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.interpreters.formats.table import FORMATS, WRITERS
 
@@ -69,7 +69,7 @@ class InversionSettings:
         Parameter(
             "Precision of convolutions.",
             choices={"auto": "bfloat16 where the device is faster in it", "bfloat16": "", "float32": ""},
-            spellings={"bf16": "bfloat16", "fp32": "float32"},
+            spellings=PRECISION.spellings,
         ),
     ] = "auto"
 

@@ -22,7 +22,7 @@ from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.lookup import pooled
 from labelfactory.interpreters.sheet import contact_sheet
-from labelfactory.limits import IGNORE_INDEX
+from labelfactory.limits import IGNORE_INDEX, TRUNCATION
 from labelfactory.progress import Progress
 
 Strategy = Literal["random", "kmeans", "uncertain"]
@@ -120,7 +120,7 @@ def sample_label_set(
     *,
     candidates: int = 512,
     seed: int = 0,
-    truncation: float = 0.7,
+    truncation: float = TRUNCATION,
     interpreter: StyleInterpreter | None = None,
     extends: LabelSet | None = None,
     crop: Crop | None = None,

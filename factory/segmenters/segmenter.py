@@ -16,7 +16,7 @@ class Segmenter(nn.Module):
     Output and input have the same height and width, except for networks with a ``margin``: those predict only the
     pixels that are at least ``margin`` away from the border (the original U-Net: 92). A line in ``architectures`` makes
     a segmenter known by name; those parameters of its ``__init__`` that are ``Annotated`` with a ``Parameter`` are its
-    options. Whatever is known by name passes tests/test_segmenter_contract.py.
+    options. Whatever is known by name passes tests/segmenter_contract.py.
     """
 
     margin: int = 0
