@@ -57,7 +57,12 @@ def inverted(generator: Invertible, split: str, count: int, seed: int, folder: P
     with np.load(path) as found:
         good = np.flatnonzero(found["fidelity"] >= 0.8)[:count]
         return [
-            Sample(Path(names[chosen[i]]).stem, images[chosen[i]], masks[chosen[i]], found["ws"][i].astype(np.float32))
+            Sample(
+                f"{split}-{Path(names[chosen[i]]).stem}",
+                images[chosen[i]],
+                masks[chosen[i]],
+                found["ws"][i].astype(np.float32),
+            )
             for i in good
         ]
 

@@ -76,13 +76,13 @@ class LabellingServer:
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def socket(self, **headers: Any) -> Any:
+    def socket(self, max_queue: int | None = 16, **headers: Any) -> Any:
         """A connected web socket of our page's origin; ``headers`` replace what it would send."""
         from websockets.sync.client import connect
 
         given = {"Cookie": self.cookie, **headers}
         origin = given.pop("Origin", self.origin)
-        return connect(f"ws://127.0.0.1:{self.port}/ws", origin=origin, additional_headers=given)
+        return connect(f"ws://127.0.0.1:{self.port}/ws", origin=origin, additional_headers=given, max_queue=max_queue)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -4,18 +4,22 @@ import hashlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from labelling_server import LabellingServer
 from PIL import Image
 from tiny_world import TinyWorld, make_tiny_world
 
+from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.storage import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,22 @@ def test_a_stroke_is_saved_proposed_from_accepted_and_finished(world: TinyWorld,
             hear(page, "gallery")
         status, _, body = server.ask("POST", "/api/finish", origin=server.origin)
         assert status == 200, body
+        for wanted in (
+            {"count": 12, "out": "../away.zarr"},
+            {"count": 0, "out": "a"},
+            {"out": "a"},
+            [],
+            {"count": "x"},
+        ):
+            refused, _, _ = server.ask("POST", "/api/generate", json.dumps(wanted).encode(), origin=server.origin)
+            assert refused == 400
+        with server.socket() as page:
+            order = json.dumps({"count": 12, "out": "pairs.zarr"}).encode()
+            assert server.ask("POST", "/api/generate", order, origin=server.origin)[0] == 200
+            assert hear(page, "progress", finished=True)["done"] == 12
+        made = open_dataset(str(tmp_path / "pairs.zarr"), keep=False)
+        interpreter = hashlib.sha256((labels / "interpreter.safetensors").read_bytes()).hexdigest()
+        assert made.spec.interpreter_sha256 == interpreter  # generating uses exactly the interpreter that was written
         assert "factory generate" in json.loads(body)["command"]
         finished = LabelSet.load(labels)
         np.testing.assert_array_equal(finished.samples[0].mask, shown["mask"])
@@ -140,6 +160,49 @@ def test_a_set_that_is_not_there_is_made_and_photographs_join_it(world: TinyWorl
         assert (layers(again, 4)["mask"] == 1).any()
     finally:
         again.kill()
+
+
+def test_an_interpreter_is_gone_on_from(world: TinyWorld, tmp_path: Path) -> None:
+    labels = blank_labels(world, tmp_path / "labels")
+    file = tmp_path / "mine.safetensors"
+    settings = InterpreterSettings(members=2)
+    train_interpreter(world.generator, LabelSet.load(world.labels), settings, progress=False).save(file)
+    server = LabellingServer(labels, world.checkpoint, tmp_path / "log.txt", 0, "--interpreter", str(file))
+    try:
+        server.log_in()
+        with server.socket() as page:
+            hear(page, "layers", sample=0)  # proposed before the first stroke
+            truth = LabelSet.load(world.labels).samples[0].mask
+            assert (layers(server, 0)["proposal"] == truth).mean() > 0.8
+            page.send(stroke(0, 1, (5, 5)))
+            hear(page, "saved")
+    finally:
+        server.kill()
+
+
+def test_a_thousand_strokes_on_sixteen_images_grow_neither_time_nor_memory(world: TinyWorld, tmp_path: Path) -> None:
+    labels = LabelSet.load(world.labels)
+    blank = np.full((16, 16), 255, np.uint8)
+    samples = tuple(labels.samples[k % 4]._replace(name=f"{k:02d}", mask=blank, origin=k) for k in range(16))
+    replace(labels, samples=samples).save(tmp_path / "labels")
+    server = LabellingServer(tmp_path / "labels", world.checkpoint, tmp_path / "log.txt")
+    process, rng = psutil.Process(server.process.pid), np.random.default_rng(0)
+    seconds, memory = [], []
+    try:
+        server.log_in()
+        with server.socket(max_queue=None) as page:
+            for k in range(1000):
+                points = [tuple(p) for p in rng.uniform(0, 16, (int(rng.integers(1, 30)), 2)).round(1).tolist()]
+                started = time.perf_counter()
+                page.send(stroke(int(rng.integers(16)), int(rng.integers(2)), *points, identity=f"m{k}"))
+                hear(page, "saved", id=f"m{k}")
+                seconds.append(time.perf_counter() - started)
+                memory.append(process.memory_info().rss)
+                time.sleep(0.002)
+    finally:
+        server.kill()
+    assert np.median(seconds[-200:]) < 3 * np.median(seconds[100:300]) + 0.02
+    assert memory[-1] - memory[200] < 40 * 2**20
 
 
 def test_a_second_tab_is_told_and_may_take_over(running: LabellingServer) -> None:

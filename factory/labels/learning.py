@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import generated
 from labelfactory.factory.labels.selection import candidate_seeds
@@ -45,6 +46,15 @@ class Progress:
     pixels: int
     loss: float
     seconds: float
+
+
+def check_interpreter(interpreter: StyleInterpreter, generator: ImageGenerator, labels: LabelSet) -> None:
+    """InputError unless an interpreter reads this generator's maps and names the label set's classes."""
+    if interpreter.generator_sha256 != generator.sha256:
+        raise InputError("the interpreter belongs to another generator; give one that was trained on the label set's")
+    names = [c["name"] for c in interpreter.classes]
+    if names != list(labels.class_names):
+        raise InputError(f"the interpreter's classes are {', '.join(names)}; expected {', '.join(labels.class_names)}")
 
 
 class FeatureStore:
@@ -79,6 +89,10 @@ class Learner:
 
     Arguments:
         seed: of everything random; equal calls in equal order give equal weights.
+        start: an interpreter to go on from, in place of a fresh one; its proposals are there before the first stroke.
+
+    Raises:
+        InputError: ``start`` belongs to another generator, or has other classes.
     """
 
     def __init__(
@@ -88,6 +102,7 @@ class Learner:
         members: int = MEMBERS,
         seed: int = 0,
         budget: int = CACHE_BYTES,
+        start: StyleInterpreter | None = None,
     ) -> None:
         self.features = FeatureStore(generator, labels, budget)
         self.crop, self.size = labels.crop, generator.size
@@ -96,15 +111,19 @@ class Learner:
         self._seeds = candidate_seeds(FRESH, seed + 1)  # of a stream of their own, as those of `factory sample`
         self._draws = torch.Generator().manual_seed(seed)
         channels = generator.feature_channels
-        self.model = StyleInterpreter(channels, max(2, len(labels.classes)), members=members)
-        self.model.reset(self._draws)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}  # sample to (inputs of its pixels, classes)
         self._known: dict[int, tuple[np.ndarray, Tensor]] = {}  # sample to (pixels, inputs): looked up once each
-        self._set_inputs(generator, channels)
+        if start is None:
+            self.model = StyleInterpreter(channels, max(2, len(labels.classes)), members=members)
+            self.model.reset(self._draws)
+            self._set_inputs(generator, channels)
+        else:
+            check_interpreter(start, generator, labels)
+            self.model = start.to(generator.device)
         self.model.requires_grad_(True)
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE)
         self.model.requires_grad_(False)
-        self.revision = 0
+        self.revision = 0 if start is None else 1
 
     def _set_inputs(self, generator: ImageGenerator, channels: Sequence[int]) -> None:
         """Standardises the inputs once, by pixels of all samples: labels are not needed for that."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class LearningProcess:
     """Hands drawn masks to the process and what it says to ``hear``, which is called in a thread of its own.
 
     ``hear`` gets ``Proposal``s, ``learning.Progress``, ``FreshSample``s (``gallery`` of them, made anew after the rest)
-    and, should the process fail, one WorkError.
+    and, should the process fail, one WorkError. ``interpreter``: a file to go on from.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class LearningProcess:
         hear: Callable[[Any], None],
         threads: int = 1,
         gallery: int = 0,
+        interpreter: Path | None = None,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._hear = hear
         self._process = context.Process(
             target=_main,
-            args=(there, labels, generator, device, threads, gallery),
+            args=(there, labels, generator, device, threads, gallery, interpreter),
             daemon=True,
             name="labelling: learning",
         )
@@ -103,7 +105,15 @@ class LearningProcess:
             self._hear(WorkError(message) if isinstance(message, str) else message)
 
 
-def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threads: int, gallery: int) -> None:
+def _main(
+    pipe: Connection,
+    labels: LabelSet,
+    generator: str,
+    device: str,
+    threads: int,
+    gallery: int,
+    interpreter: Path | None,
+) -> None:
     """The process: takes in what is drawn, learns, proposes; what is looked at comes first."""
     import signal
 
@@ -114,9 +124,11 @@ def _main(pipe: Connection, labels: LabelSet, generator: str, device: str, threa
 
         from labelfactory.factory.families import open_generator
         from labelfactory.factory.labels.learning import Learner
+        from labelfactory.interpreters import StyleInterpreter
 
         torch.set_num_threads(threads)
-        _learn(pipe, Learner(open_generator(generator, device), labels), len(labels), gallery)
+        start = None if interpreter is None else StyleInterpreter.load(interpreter)
+        _learn(pipe, Learner(open_generator(generator, device), labels, start=start), len(labels), gallery)
     except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
         with_reason = " ".join(str(error).split())[:300] or type(error).__name__
         pipe.send(f"proposals have stopped: {with_reason}")

@@ -129,6 +129,9 @@ class LabellingOrder:
     ] = None
     classes: Annotated[str, CLASSES] = ""
     count: Annotated[int, Parameter("Number of images of a new label set.", at_least=1)] = 16
+    interpreter: Annotated[
+        Path | None, Parameter("Interpreter to go on from: it proposes before the first stroke.", place=True)
+    ] = None
     images: Annotated[
         Path | None,
         Parameter("Folder of photographs of the generator's size: inverted meanwhile, they join.", place=True),

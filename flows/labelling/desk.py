@@ -1,9 +1,7 @@
 """The desk between page and factory: one label set, what is drawn on it, what is proposed, and who may draw."""
 
 import asyncio
-import json
-import math
-import struct
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.labels.generating import GeneratingProcess, Made
 from labelfactory.factory.labels.learning import Progress
 from labelfactory.factory.labels.learning_process import FreshSample, LearningProcess, Proposal, nothing_proposed
 from labelfactory.factory.labels.order import LabellingOrder, SampleOrder
 from labelfactory.factory.labels.photographs import PhotographProcess, Photographs
 from labelfactory.factory.labels.selection import sample_images
 from labelfactory.factory.labels.session import LabelSession
-from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
+from labelfactory.factory.labels.stopping import Stroke
 from labelfactory.factory.labels.strokes import Event, checked_point
+from labelfactory.factory.production.order import Order
+from labelfactory.flows.labelling.shown import Known
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.limits import IGNORE_INDEX
 
@@ -36,21 +37,15 @@ class Tab:
 
 
 @dataclass
-class Desk:
-    """Everything that the server knows. All methods run in the server's event loop."""
+class Desk(Known):
+    """Everything that the server knows and does. All methods run in the server's event loop."""
 
-    session: LabelSession
-    generator: str
-    device: str = "auto"
     tabs: list[Tab] = field(default_factory=list)
     editor: Tab | None = None
-    proposals: dict[int, Proposal] = field(default_factory=dict)
-    progress: list[Progress] = field(default_factory=list)
-    strokes: list[Stroke] = field(default_factory=list)
-    gallery: dict[int, FreshSample] = field(default_factory=dict)
     photographs: Path | None = None
+    interpreter: Path | None = None
+    generating: GeneratingProcess | None = None
     inverting: PhotographProcess | None = None
-    trouble: str = ""
 
     def start(self) -> None:
         """Begins to learn, in a process of its own, from what is drawn already."""
@@ -68,116 +63,19 @@ class Desk:
 
     def _learn(self) -> None:
         labels = self.session.labels
-        self.learning = LearningProcess(labels, self.generator, self.device, self._hear, gallery=GALLERY)
+        self.learning = LearningProcess(
+            labels, self.generator, self.device, self._hear, gallery=GALLERY, interpreter=self.interpreter
+        )
         for index, name in enumerate(self.session.names):
             mask = self.session.canvas(name).mask
             if (mask != IGNORE_INDEX).any():
                 self.learning.drawn(index, mask)
 
     def stop(self) -> None:
-        if self.inverting is not None:
-            self.inverting.stop()
-        self.learning.stop()
+        for process in (self.inverting, self.generating, self.learning):
+            if process is not None:
+                process.stop()
         self.session.close()
-
-    # ---- what the page asks for
-
-    def state(self, tab: Tab | None = None) -> dict[str, Any]:
-        """The label set as the page shows it."""
-        labels, latest = self.session.labels, self.progress[-1] if self.progress else None
-        return {
-            "name": self.session.folder.name,
-            "classes": [
-                {"id": i, "name": c.name, "color": list(c.color), "thing": c.is_thing}
-                for i, c in enumerate(labels.classes)
-            ],
-            "size": list(self.session.size),
-            "channels": int(labels.samples[0].image.shape[2]),
-            "truncation": labels.truncation,
-            "keypoints": list(labels.keypoints),
-            "samples": [self._sample(i) for i in range(len(labels))],
-            "next": self.next_sample(),
-            "revision": self.session.log.revision,
-            "model": None if latest is None else self._model(latest),
-            "editor": tab is None or tab is self.editor,
-            "command": self.command(),
-            "note": self.session.note or self.trouble,
-        }
-
-    def _sample(self, index: int) -> dict[str, Any]:
-        history, proposal = self.session.histories[self.session.names[index]], self.proposals.get(index)
-        return {
-            "index": index,
-            "name": self.session.names[index],
-            "state": history.state,
-            "strokes": history.strokes,
-            "uncertainty": None if proposal is None else proposal.score,
-            "fidelity": self.session.fidelities.get(self.session.names[index]),
-        }
-
-    @staticmethod
-    def _model(progress: Progress) -> dict[str, Any]:
-        return {"revision": progress.revision, "pixels": progress.pixels, "loss": _number(progress.loss)}
-
-    def next_sample(self) -> int:
-        """Where to look next: of the samples that are not finished the one whose proposal is least sure."""
-        open_ = [i for i, n in enumerate(self.session.names) if self.session.histories[n].state != "done"]
-        scored = [i for i in open_ if i in self.proposals]
-        if scored:
-            return max(scored, key=lambda i: self.proposals[i].score)
-        return open_[0] if open_ else 0
-
-    def command(self) -> str:
-        """What generates pairs from this label set."""
-        folder = self.session.folder
-        return f"factory generate --generator {self.generator} --labels {folder} --count 10000 --out {folder.name}.zarr"
-
-    def layers(self, index: int) -> bytes:
-        """A sample's labels and proposal: a JSON header's length (4 bytes, little-endian), the header, the arrays."""
-        canvas, proposal = self.session.canvas(self.name(index)), self.proposals.get(index)
-        height, width = self.session.size
-        arrays: dict[str, np.ndarray] = {"mask": canvas.mask, "instance": canvas.instance.astype("<u2")}
-        arrays["proposal"] = nothing_proposed(height, width) if proposal is None else proposal.mask
-        arrays["uncertainty"] = np.zeros_like(canvas.mask) if proposal is None else proposal.uncertainty
-        offset, entries = 0, []
-        for name, array in arrays.items():
-            entries.append({"name": name, "dtype": str(array.dtype), "offset": offset, "length": array.nbytes})
-            offset += array.nbytes
-        points = [{"name": n, "x": x, "y": y, "visible": v} for n, (x, y, v) in canvas.keypoints.items()]
-        header = {
-            "height": height, "width": width, "revision": self.session.log.revision,
-            "model_revision": 0 if proposal is None else proposal.revision, "keypoints": points, "arrays": entries,
-        }  # fmt: skip
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)  # arrays begin where a typed array may
-        return struct.pack("<I", len(text)) + b"\0" * 4 + text + b"".join(a.tobytes() for a in arrays.values())
-
-    def curve(self) -> dict[str, Any]:
-        """How well proposals agreed with what was drawn next, and whether more strokes would change much."""
-        signal: StopSignal = stop_signal(self.strokes)
-        points = [{"stroke": i + 1, "agreement": s.agreement, "pixels": s.pixels} for i, s in enumerate(self.strokes)]
-        losses = [{"revision": p.revision, "loss": _number(p.loss)} for p in self.progress[-200:]]
-        return {"points": points, "losses": losses, "stop": {k: _number(v) for k, v in vars(signal).items()}}
-
-    def shown_gallery(self) -> dict[str, Any]:
-        """The data set to come, as far as it has been made."""
-        fresh = [self.gallery[k] for k in sorted(self.gallery)]
-        classes = len(self.session.labels.classes)
-        counts = sum((np.bincount(f.mask.ravel(), minlength=256)[:classes] for f in fresh), np.zeros(classes))
-        return {
-            "samples": [
-                {"place": f.place, "seed": str(f.seed), "revision": f.revision, "score": f.score} for f in fresh
-            ],
-            "class_shares": (counts / max(1, counts.sum())).tolist(),
-            "mean_uncertainty": float(np.mean([f.score for f in fresh])) if fresh else None,
-        }
-
-    def name(self, index: Any) -> str:
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(self.session.names):
-            raise InputError(f"sample {str(index)[:20]}: expected 0 to {len(self.session.names) - 1}")
-        return self.session.names[index]
-
-    # ---- what the page does
 
     async def joined(self, tab: Tab) -> None:
         self.tabs.append(tab)
@@ -222,22 +120,22 @@ class Desk:
         self._remember(index, event, before)
         await tab.say({"type": "saved", "id": identity, "sample": index, "revision": revision})
         self.learning.drawn(index, self.session.canvas(name).mask)
-        await self.tell({"type": "sample", **self._sample(index), "revision": revision})
+        await self.tell({"type": "sample", **self.sample(index), "revision": revision})
         await self.tell({"type": "layers", "sample": index})
 
     def _event(self, kind: str, name: str, index: int, message: dict[str, Any]) -> Event:
         proposal = self.proposals.get(index)
-        shown = nothing_proposed(*self.session.size) if proposal is None else proposal.mask
+        seen = nothing_proposed(*self.session.size) if proposal is None else proposal.mask
         point = message.get("point")
         place = None if point is None else checked_point(point)
         if kind == "accept":
             what = message.get("what", "all")
             if what not in ("all", "class", "region"):
                 raise InputError(f"accept {str(what)[:20]!r}: expected all, class or region")
-            return self.session.accepted(name, shown, what, _whole(message.get("value", 0)), place)
+            return self.session.accepted(name, seen, what, _whole(message.get("value", 0)), place)
         if kind == "fill":
             value, instance = _whole(message.get("value", 0)), _whole(message.get("instance", 0), 65535)
-            return self.session.filled(name, shown, value, place or (-1.0, -1.0), instance)
+            return self.session.filled(name, seen, value, place or (-1.0, -1.0), instance)
         given = message.get("event")
         if not isinstance(given, dict):
             raise InputError("a stroke without an event")
@@ -260,6 +158,22 @@ class Desk:
         async with self._order:
             return await asyncio.to_thread(finish, self.session, self.generator, self.device, self.curve())
 
+    def generate(self, count: Any, out: Any) -> None:
+        """Begins to make pairs from the label set as it was finished; ``out``: a new name beside the set's folder.
+
+        InputError for another place, a number out of range, or while others are being made.
+        """
+        if self.generating is not None and self.generating.alive:
+            raise InputError("pairs are being made already; wait until they are")
+        if not isinstance(out, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", out):
+            raise InputError(f"store {str(out)[:40]!r}: expected a name of letters, digits, dots and dashes")
+        place = self.session.folder.absolute().parent / out
+        order = Order(
+            generator=self.generator, labels=str(self.session.folder), out=str(place),
+            count=_whole(count, 10**9), device=self.device,
+        )  # fmt: skip
+        self.generating = GeneratingProcess(order, self._hear)
+
     async def _join(self, ready: Photographs) -> None:
         """Photographs become samples; whoever learns begins anew with them."""
         async with self._order:
@@ -280,10 +194,12 @@ class Desk:
             told = {"type": "layers", "sample": message.index, "score": message.score, "next": self.next_sample()}
         elif isinstance(message, Progress):
             self.progress.append(message)
-            told = {"type": "model", **self._model(message), "seconds": message.seconds}
+            told = {"type": "model", **self.model(message), "seconds": message.seconds}
         elif isinstance(message, FreshSample):
             self.gallery[message.place] = message
             told = {"type": "gallery", "place": message.place, "revision": message.revision}
+        elif isinstance(message, Made):
+            told = {"type": "progress", **vars(message)}
         elif isinstance(message, Photographs):
             self._joining = self._loop.create_task(self._join(message))
         elif isinstance(message, WorkError):
@@ -291,10 +207,6 @@ class Desk:
             told = {"type": "error", "text": str(message)}
         if told is not None:
             self._told = self._loop.create_task(self.tell(told))  # kept, or it might be collected before it ran
-
-
-def _number(value: float) -> float | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole(value: Any, most: int = 254) -> int:
@@ -308,6 +220,8 @@ def open_desk(order: LabellingOrder) -> Desk:
 
     InputError for photographs that are no folder, or where neither the order nor the set names a generator.
     """
+    if order.interpreter is not None and not order.interpreter.is_file():
+        raise InputError(f"{order.interpreter}: no such file; expected an interpreter")
     if order.images is not None and not order.images.is_dir():
         raise InputError(f"{order.images}: no such folder; expected one of photographs")
     if not (order.labels / "labelset.json").is_file():
@@ -317,4 +231,5 @@ def open_desk(order: LabellingOrder) -> Desk:
         new = SampleOrder(order.generator, order.labels, order.count, classes=order.classes, candidates=candidates)
         sample_images(replace(new, device=order.device))
     session = LabelSession(order.labels)
-    return Desk(session, order.generator or session.labels.generator_uri, order.device, photographs=order.images)
+    generator = order.generator or session.labels.generator_uri
+    return Desk(session, generator, order.device, photographs=order.images, interpreter=order.interpreter)

@@ -72,6 +72,16 @@ def make_app(desk: Desk, port: int) -> tuple[Starlette, Guard]:
     async def finish(request: Request) -> Response:
         return JSONResponse({"files": await desk.finish(), "command": desk.command()})
 
+    async def generate(request: Request) -> Response:
+        try:
+            wanted = await request.json()
+        except ValueError:
+            raise InputError("a body that is no JSON") from None
+        if not isinstance(wanted, dict):
+            raise InputError("a body that is no object")
+        desk.generate(wanted.get("count"), wanted.get("out"))
+        return JSONResponse({"begun": True})
+
     async def socket(websocket: WebSocket) -> None:
         if len(desk.tabs) >= MAX_SOCKETS:
             log.warning("refused WS: more than %d tabs", MAX_SOCKETS)
@@ -104,6 +114,7 @@ def make_app(desk: Desk, port: int) -> tuple[Starlette, Guard]:
         Route("/api/gallery/{index:int}.png", gallery_image),
         Route("/api/curve", curve),
         Route("/api/finish", finish, methods=["POST"]),
+        Route("/api/generate", generate, methods=["POST"]),
         WebSocketRoute("/ws", socket),
         Route("/{path:path}", file),
     ]

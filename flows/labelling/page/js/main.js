@@ -67,11 +67,21 @@ async function refresh(opened = false) {
 
 async function refreshPanels() {
   const [curve, gallery] = await Promise.all([fetchJson("/api/curve"), fetchJson("/api/gallery")]);
-  drawCurve($("curve"), curve.points);
+  drawCurve($("curve"), curve.points, curve.losses);
+  $("loss").textContent = toldQuality(curve);
   $("stop").textContent = toldStop(curve.stop);
   showGallery($("gallery"), gallery);
   const shares = gallery.class_shares.map((share, i) => `${state.classes[i].name} ${(100 * share).toFixed(1)} %`);
   $("shares").textContent = gallery.samples.length ? `${shares.join(", ")}; mean uncertainty ${gallery.mean_uncertainty.toFixed(3)} nats` : "";
+}
+
+function toldQuality({ points, losses }) {
+  const recent = points.slice(-10);
+  const agreement = recent.reduce((sum, p) => sum + p.agreement, 0) / Math.max(1, recent.length);
+  const loss = losses.at(-1)?.loss;
+  const parts = recent.length ? [`agreement of the last ${recent.length} strokes ${(100 * agreement).toFixed(0)} % (blue)`] : [];
+  if (loss !== undefined && loss !== null) parts.push(`loss ${loss.toFixed(3)} nats (orange)`);
+  return parts.join(", ");
 }
 
 const panelsSoon = debounced(refreshPanels, 400);
@@ -98,6 +108,7 @@ function hear(message) {
   else if (message.type === "model") state.model = message;
   else if (message.type === "gallery") panelsSoon();
   else if (message.type === "samples") samplesJoined(message);
+  else if (message.type === "progress") pairsMade(message);
   else if (message.type === "editor") setEditor(message.editor);
   else if (message.type === "error") tellTrouble(message.text);
   else if (message.type === "disconnected") tellTrouble("The server does not answer; strokes wait here until it does.");
@@ -137,6 +148,24 @@ function sampleChanged(changed) {
   state.samples[changed.index] = { ...state.samples[changed.index], ...changed };
   strip.update(state.samples[changed.index]);
   if (changed.index === state.sample) tellStatus();
+}
+
+function pairsMade({ done, total, out, finished }) {
+  $("made").value = done / total;
+  $("made-shown").textContent = finished ? `${total} pairs in ${out}` : `${done} of ${total} pairs`;
+  $("generate").disabled = !finished;
+}
+
+async function generate() {
+  $("generate").disabled = true;
+  const body = JSON.stringify({ count: Number($("pairs").value), out: $("store").value });
+  try {
+    await fetchJson("/api/generate", { method: "POST", body });
+    $("made-shown").textContent = "begun";
+  } catch (error) {
+    $("made-shown").textContent = error.message;
+    $("generate").disabled = false;
+  }
 }
 
 // Photographs that have been inverted meanwhile.
@@ -328,6 +357,7 @@ $("new-object").onclick = newObject;
 $("take-over").onclick = () => socket.say({ type: "take_over" });
 $("help-button").onclick = () => $("help").showModal();
 $("finish").onclick = finish;
+$("generate").onclick = generate;
 $("keys").replaceChildren(...KEYS.flatMap(([key, , told]) => [element("dt", {}, element("kbd", {}, key.replace("^", "Ctrl+"))), element("dd", {}, told)]), element("dt", {}, "1 … 9"), element("dd", {}, "Class"), element("dt", {}, "Arrows, space"), element("dd", {}, "Move the cursor on the image (with Shift by 8 pixels), draw there; space and drag, or the right button: move the image"));
 
 start().catch((error) => tellTrouble(error.message));

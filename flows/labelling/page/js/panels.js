@@ -80,13 +80,14 @@ function swatch(color) {
   return made;
 }
 
-// Agreement of each stroke with the proposal before it, and its running mean.
-export function drawCurve(canvas, points) {
+// Agreement of each stroke with the proposal before it with its running mean, and the loss of learning (orange).
+export function drawCurve(canvas, points, losses) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   context.strokeStyle = "#c4c4c4";
   context.strokeRect(0, 0, width, height);
+  drawLosses(context, width, height, losses.map(({ loss }) => loss).filter((loss) => loss !== null));
   if (!points.length) return;
   const x = (i) => 4 + ((width - 8) * i) / Math.max(1, points.length - 1);
   const y = (share) => height - 4 - (height - 8) * share;
@@ -100,6 +101,20 @@ export function drawCurve(canvas, points) {
     mean += (agreement - mean) * Math.max(0.15, 1 / (i + 1));
     if (i) context.lineTo(x(i), y(mean));
     else context.moveTo(x(i), y(mean));
+  });
+  context.stroke();
+}
+
+function drawLosses(context, width, height, losses) {
+  if (losses.length < 2) return;
+  const [low, high] = [0, Math.max(...losses)];
+  context.strokeStyle = "#d55e00";
+  context.lineWidth = 1;
+  context.beginPath();
+  losses.forEach((loss, i) => {
+    const place = [4 + ((width - 8) * i) / (losses.length - 1), height - 4 - ((height - 8) * (loss - low)) / (high - low || 1)];
+    if (i) context.lineTo(...place);
+    else context.moveTo(...place);
   });
   context.stroke();
 }
