@@ -1,23 +1,26 @@
 """An order becomes a store: the same one every time, whoever makes it and however often it is interrupted."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import xarray
 import zarr
 from tiny_world import TinyWorld
 
-from labelfactory.errors import InputError
+from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.latents import latents
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.line import make_shards, open_output, produce
 from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
-from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.production.prepare import prepare, try_store
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.storage import InputError as StoreError
 from labelfactory.storage import finalize, open_dataset, open_store, sample_seeds
@@ -201,3 +204,17 @@ def test_no_shard_is_made_with_another_interpreter(
     with pytest.raises(InputError, match="not the interpreter of this dataset"):
         make_shards(job, [0])
     assert open_store(job.out).missing() == [0, 1, 2]
+
+
+def test_a_store_far_away_is_tried_before_the_training(tiny_world: TinyWorld, tmp_path: Path) -> None:
+    """On a server that only reads the interpreter is not trained in vain; where all is well nothing is left behind."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        out = f"http://127.0.0.1:{server.server_port}/nowhere/a.zarr"
+        far = Order(generator=str(tiny_world.checkpoint), out=out, count=5, labels=str(tiny_world.labels))
+        with pytest.raises(WorkError, match=r"a\.zarr"):
+            prepare(far, cache=tmp_path / "cache", progress=False)
+        server.shutdown()
+    assert not (tmp_path / "cache").exists()
+    try_store("memory://tried/a.zarr", {})
+    assert fsspec.filesystem("memory").find("/tried") == []

@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
@@ -21,6 +23,8 @@ from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec
+from labelfactory.storage.backends.opening import open_backend
+from labelfactory.storage.records import MANIFEST
 
 
 def prepare(
@@ -41,6 +45,7 @@ def prepare(
         labels = load_labels(order.labels)
         truncation = labels.truncation if truncation is None else truncation
         _check_spec(order, generator.cropped(_crop(order, generator, labels.crop)), labels.classes, truncation)
+        try_store(order.out, order.storage_options)
         made = ensure_interpreter(generator, labels, InterpreterSettings(), cache, progress)
         path, interpreter, sha256 = made.path, made.interpreter, made.sha256
         tell(f"interpreter {'reused' if made.reused else 'trained'}: {path}")
@@ -127,3 +132,16 @@ def _spec(
         conditions=generator.conditions,
         image_packing="" if order.packing == "zstd" else order.packing,
     )
+
+
+def try_store(out: str, storage_options: dict[str, Any]) -> None:
+    """WorkError where a new store at a URL could not be written, before minutes of training; paths were tried already.
+
+    An empty object is put there and removed.
+    """
+    if "://" not in out:
+        return
+    backend, trial = open_backend(out, storage_options or None), f".trial-{uuid4().hex}"
+    if backend.read_many([MANIFEST]) == [None]:
+        backend.write({trial: b""})
+        backend.delete([trial])
