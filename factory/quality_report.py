@@ -20,6 +20,7 @@ from labelfactory.factory.training.feature_encoder import Features, load_encoder
 from labelfactory.factory.training.order import QualityOrder
 from labelfactory.factory.training.quality import HEADING, Quality, Yardstick, all_images, generate_images, table_row
 from labelfactory.interpreters.array_types import Float
+from labelfactory.ownership import claimed
 from labelfactory.whole_files import whole_file
 
 
@@ -143,6 +144,7 @@ def evaluate_generators(order: QualityOrder, tell: Callable[[str], Any] = print,
         for name, quality in report.add(source, progress):
             tell(table_row(name, quality.generated, quality.real))
     if picture is not None and len(report.placed()) > 1:
+        picture = claimed(picture.parent, picture.name)
         log = order.run / LOG if order.run else None
         draw_curves(picture, [log] if log and log.exists() else [], out)
         tell(f"{out}: the figures; {picture}: their curves")

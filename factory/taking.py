@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from labelfactory.errors import InputError
 from labelfactory.factory.parameter import Entry, Part, Wishes, parameters, values_of
+from labelfactory.ownership import claim, refuse, says_so
 
 Kind = TypeVar("Kind")
 
@@ -27,6 +28,15 @@ def take_order(order: type[Kind], given: Mapping[str, Any]) -> Kind:
         if known[name].about.writes and value is not None:
             try_output(name, str(value), known[name].about.writes)
     return taken
+
+
+def list_outputs(order: Any) -> None:
+    """List the files that the work wrote as the factory's, so that the same command may replace them."""
+    for name, value in values_of(order).items():
+        if parameters(type(order))[name].about.writes == "file" and value is not None and "://" not in str(value):
+            path = Path(value)
+            if path.is_file() and not says_so(path):
+                claim(path.parent, [path.name], written=True)
 
 
 def _built(order: type[Kind], values: Mapping[str, Any], default: Any = None) -> Kind:
@@ -120,6 +130,7 @@ def try_output(name: str, place: str, kind: str) -> None:
             raise InputError(f"{name} is {place}: that is a folder; name a file")
         if not path.parent.is_dir():
             raise InputError(f"{place}: its folder does not exist; make it first")
+        refuse(path)
     elif kind == "new folder" and os.path.lexists(path):
         raise InputError(f"{place}: exists already; name a new folder")
     above = path if path.exists() and kind != "file" else path.parent

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from labelfactory.factory.parameter import Entry, parameters
-from labelfactory.factory.taking import take_order
+from labelfactory.factory.taking import list_outputs, take_order
 from labelfactory.flows.access import permitted_path
 from labelfactory.flows.interruption import said_when_interrupted
 
@@ -31,7 +31,10 @@ def command_takes(
         def command(**given: Any) -> None:
             taken = take_order(order, {name: given.pop(name) for name in entries})
             with said_when_interrupted(lambda: kept if isinstance(kept, str) else kept(taken)):
-                function(taken, **given)
+                try:
+                    function(taken, **given)
+                finally:
+                    list_outputs(taken)
 
         _sign(command, entries, defaults, _option, list(inspect.signature(function).parameters.values())[1:])
         command.takes = order  # type: ignore[attr-defined]

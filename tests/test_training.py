@@ -223,7 +223,7 @@ def test_an_interrupt_ends_in_a_snapshot_and_a_line(
     with pytest.raises(WorkError, match=r"interrupted after 32 images; the same command goes on from .*snapshot\.pt"):
         run(trainer, tmp_path, kimg=1.0, progress=False)
     assert read_snapshot(tmp_path / SNAPSHOT)["step"] == 4
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("tensor")) == [
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(("tensor", "."))) == [
         "curves.png",
         "generator.safetensors",
         "log.jsonl",

@@ -9,6 +9,7 @@ from typing import Any
 
 from labelfactory.factory.evaluation.evaluation import Evaluation, Score
 from labelfactory.factory.evaluation.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
+from labelfactory.ownership import claim
 from labelfactory.whole_files import whole_file
 
 NAMES = {
@@ -48,11 +49,15 @@ img { max-width: 100%; } .wide { overflow-x: auto; }
 """
 
 
+PICTURES = ("confusion", "image_scores", "average_precision", "training", "worst", "best")
+FILES = ("report.html", "report.json", *(f"{name}.png" for name in PICTURES))
+
+
 def write_report(
     evaluation: Evaluation, folder: Path, title: str, about: str = "", history: list[dict[str, Any]] | None = None
 ) -> dict[str, Path]:
     """Write ``report.html`` (self-contained), ``report.json`` and the PNGs; returns what was written by name."""
-    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder, FILES)
     pictures = {
         "confusion": confusion_png(evaluation.confusion, [c.name for c in evaluation.classes]),
         "image_scores": image_scores_png(evaluation),

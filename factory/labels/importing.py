@@ -5,6 +5,7 @@ from labelfactory.factory.taking import try_output
 from labelfactory.interpreters.formats import Reading, WantedChannel, import_labels, import_values
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.sheet import contact_sheet, value_sheet
+from labelfactory.ownership import claimed
 
 
 def import_drawings(order: ImportOrder) -> list[str]:
@@ -23,7 +24,7 @@ def import_drawings(order: ImportOrder) -> list[str]:
     )
     folder = order.target.out or order.target.labels
     result.save(folder, overwrite=order.target.out is None)
-    picture = order.preview or folder / "preview.png"
+    picture = order.preview or claimed(folder, "preview.png")
     contact_sheet(result.samples, result.classes).save(picture)
     done = f"{folder}: {len(result.labelled)} of {len(result)} samples labelled; {picture}: look at them"
     return [*report.lines(), done]
@@ -37,7 +38,7 @@ def import_measurements(order: ImportValuesOrder) -> list[str]:
     result, report = import_values(labels, order.source, wanted, reading, valid=order.valid, skip_unmatched=skip)
     folder = order.target.out or order.target.labels
     result.save(folder, overwrite=order.target.out is None)
-    picture = order.preview or folder / "values.png"
+    picture = order.preview or claimed(folder, "values.png")
     value_sheet(result.samples, result.values).save(picture)
     return [*report.lines(), f"{picture}: look at it"]
 

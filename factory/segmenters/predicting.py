@@ -10,7 +10,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
 from labelfactory.factory.evaluation.figures import overlay
-from labelfactory.factory.evaluation.report import write_report
+from labelfactory.factory.evaluation.report import FILES, write_report
 from labelfactory.factory.pairs.labelled import FolderOrZip, LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.segmenters.catalogue import load_segmenter
@@ -19,11 +19,13 @@ from labelfactory.factory.segmenters.order import EvaluationOrder, PredictionOrd
 from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.pictures import read_image, save_mask
+from labelfactory.ownership import claim
 from labelfactory.progress import Progress
 
 
 def evaluate_segmenter(order: EvaluationOrder, progress: bool = True) -> tuple[Evaluation, dict[str, Path]]:
     """Score a segmenter on what people labelled and write the report into the folder ``order.out``."""
+    claim(order.out, FILES)  # a stranger's report in its place is said before the work
     labels, images = order.labels, order.labels.images
     if labels.numbered and labels.map_values is None:
         raise InputError("numbered masks need map values, which say of what class an object number is")
@@ -55,7 +57,9 @@ def predict_files(order: PredictionOrder, progress: bool = True) -> int:
         read, names = files.read, files.images()
     where = resolve_device(order.device)
     model.to(where)
-    for folder in ("masks", "overlays") if order.overlays else ("masks",):
+    folders = ("masks", "overlays") if order.overlays else ("masks",)
+    claim(out, [f"{folder}/{stem}.png" for folder in folders for stem in names])
+    for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
     bf16 = uses_bf16(order.precision, where)
     for stem, name in Progress(sorted(names.items()), unit="image", disable=not progress):

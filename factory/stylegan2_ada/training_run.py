@@ -27,8 +27,10 @@ from labelfactory.factory.training.dataset import ImageDataset
 from labelfactory.factory.training.parallel import join, leave
 from labelfactory.factory.training.precision import best_precision
 from labelfactory.interpreters.array_types import Float
+from labelfactory.ownership import claim
 from labelfactory.progress import Progress
 
+MADE = "generator.safetensors"
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 
 
@@ -52,6 +54,8 @@ def run(
     hand, with a snapshot); the message says what to go on from.
     """
     if trainer.world.rank == 0:
+        if not ((out / SNAPSHOT).is_file() and (out / LOG).is_file()):  # a run of an earlier version goes on
+            claim(out, (SNAPSHOT, LOG, PICTURE, MADE, "samples"))
         try:
             (out / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -118,7 +122,7 @@ def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, p
             tell(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
         kimg, about = order.kimg or chosen.kimg, {"preset": order.preset}
         run(trainer, order.out, kimg, order.snapshot_minutes, order.keep_kimg, about, progress)
-        made = order.out / "generator.safetensors"
+        made = order.out / MADE
         if first:
             tell(f"{made}: {trainer.images_seen} images seen; look at {order.out / 'samples'}")
         return made
@@ -140,9 +144,7 @@ def _times(trainer: Trainer, kimg: float | None) -> int:
     return int(trainer.images_seen / (kimg * 1000)) if kimg else 0
 
 
-def save(
-    trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = "generator.safetensors"
-) -> None:
+def save(trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = MADE) -> None:
     """Snapshot, generator with its discriminator, a sheet of samples and, where matplotlib is installed, the run's
     curves. Only the first process writes."""
     if trainer.world.rank:

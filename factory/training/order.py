@@ -42,7 +42,9 @@ class QualityOrder:
     seed: Annotated[int, Parameter("Seed of the samples and of the split.", at_least=0, at_most=2**63 - 1)] = 0
     out: Annotated[
         Path | None,
-        Parameter("File for the figures as JSON.", place=True, writes="file", default="quality.json of the run"),
+        Parameter(
+            "File for the figures as JSON.", place=True, writes="missing file", default="quality.json of the run"
+        ),
     ] = None
 
     def __post_init__(self) -> None:

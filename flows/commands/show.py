@@ -6,6 +6,7 @@ from labelfactory.factory.production.store_order import ShowOrder
 from labelfactory.factory.taking import try_output
 from labelfactory.flows.interruption import NOTHING
 from labelfactory.flows.parameters import command_takes
+from labelfactory.ownership import claim
 
 
 @command_takes(ShowOrder, NOTHING)
@@ -16,5 +17,6 @@ def show(order: ShowOrder) -> None:
     try_output("out", str(order.sheet), "file")
     dataset = open_dataset(order.store)
     typer.echo(f"{contact_sheet(dataset, order.sheet, order.n)}: look at it")
+    claim(order.sheet.parent, [order.sheet.name], written=True)
     if order.html is not None:
         typer.echo(f"{html_report(dataset, order.html, order.n)}: open it in a browser")
