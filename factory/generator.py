@@ -286,6 +286,27 @@ class Seeing(ImageGenerator):
     def see(self, images: Float[Tensor, "batch channels height width"], classes: Tensor | None = None) -> list[Tensor]:
         """Feature maps, as ``generate`` gives them, of whole pictures in [-1, 1] on the device."""
 
+    @torch.inference_mode()
+    def see_images(
+        self, images: UInt8[Tensor, "batch height width channels"], class_index: Classes = None
+    ) -> list[Tensor]:
+        """Feature maps of real pictures of the generator's size; no part of one, because maps are of whole pictures.
+
+        InputError for pictures of another size, or without a class where the generator is conditional.
+        """
+        if self.crop is not None or tuple(images.shape[1:]) != (*self.size, self.image_channels):
+            expected = f"[batch, {self.size[0]}, {self.size[1]}, {self.image_channels}], and no crop"
+            raise InputError(f"pictures of shape {tuple(images.shape)}: expected {expected}")
+        pixels = images.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self.see(pixels, self._classes(class_index, len(images), True))
+
+
+def seeing(generator: ImageGenerator, where: str) -> Seeing:
+    """The generator; InputError where its family has no features of photographs."""
+    if not isinstance(generator, Seeing):
+        raise InputError(f"{where}: this kind of generator cannot look at photographs; invert them (factory invert)")
+    return generator
+
 
 def invertible(generator: ImageGenerator) -> Invertible:
     """The generator; InputError where its family cannot explain real images by latents."""

@@ -65,6 +65,8 @@ class LabelSet(Contents):
                 digest.update(b"keypoints" + np.ascontiguousarray(s.keypoints, dtype="<f4").tobytes())
             if s.latent is not None:
                 digest.update(np.ascontiguousarray(s.latent, dtype="<f4").tobytes())
+            if s.origin is None:
+                digest.update(b"photograph" + np.ascontiguousarray(s.image).tobytes())
             if s.condition is not None:
                 digest.update(b"condition" + str(s.condition).encode())
         return digest.hexdigest()

@@ -82,7 +82,7 @@ def _check_sample(sample: Sample, labels: Contents, seen: set[str]) -> None:
             raise InputError(
                 f"{where}: latent is {origin.dtype} {origin.shape}; expected finite float32 of 1 to 3 axes"
             )
-    elif not 0 <= origin < 2**64:
+    elif origin is not None and not 0 <= origin < 2**64:
         raise InputError(f"{where}: seed {origin} is outside 0 to 2^64 - 1")
 
 

@@ -62,12 +62,14 @@ def read_label_set(folder: str | os.PathLike[str]) -> Contents:
 def _read_sample(root: Path, entry: Any, classes: tuple[LabelClass, ...], where: str) -> Sample:
     file = plain_name(field(entry, "file", str, where), ".png", f'{where}: "file"')
     has_seed, has_latent = entry.get("seed") is not None, entry.get("latent") is not None
-    if has_seed == has_latent:
-        raise InputError(
-            f'{where} ({file}): expected either "seed" or "latent", found {"both" if has_seed else "neither"}'
-        )
-    origin: int | np.ndarray
-    if has_seed:
+    photograph = field(entry, "photograph", bool, where, False)
+    if has_seed + has_latent + photograph != 1:
+        found = "neither" if not has_seed + has_latent + photograph else "both" if has_seed and has_latent else "more"
+        raise InputError(f'{where} ({file}): expected either "seed" or "latent" (or "photograph"), found {found}')
+    origin: int | np.ndarray | None = None
+    if photograph:
+        pass
+    elif has_seed:
         origin = field(entry, "seed", int, where)
     else:
         path = root / "latents" / plain_name(field(entry, "latent", str, where), ".npy", f'{where}: "latent"')

@@ -74,7 +74,9 @@ def _files(labels: Contents, root: Path) -> Iterator[tuple[str, bytes]]:
         mask = io.BytesIO()
         save_mask(mask, s.mask, labels.classes)
         yield f"masks/{s.name}.png", mask.getvalue()
-        if s.latent is None:
+        if s.origin is None:
+            entry["photograph"] = True
+        elif s.latent is None:
             entry["seed"] = s.seed
         else:
             entry["latent"] = f"{s.name}.npy"

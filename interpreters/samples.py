@@ -20,7 +20,8 @@ class Sample(NamedTuple):
         image: what the person saw, 1 or 3 channels.
         mask: class ids; 255 where nothing was labelled.
         origin: the seed (0 to 2^64 - 1) that the generator made the image from, or a latent: float32 of the
-            generator's ``latent_shape`` (z), or ``[layers, w_dim]`` (W+, used as it is, without truncation).
+            generator's ``latent_shape`` (z), or ``[layers, w_dim]`` (W+, used as it is, without truncation);
+            None: it is a photograph, which the generator looks at itself (``Seeing``).
         keypoints: x, y in pixels (a pixel's centre is at + 0.5) and COCO's visibility (0 not labelled, 1 hidden,
             2 visible) of the set's keypoints, in their order; None: not labelled.
         values: the set's value channels in their order and units, NaN where not labelled; None: nowhere labelled.
@@ -30,14 +31,14 @@ class Sample(NamedTuple):
     name: str
     image: UInt8[np.ndarray, "height width channels"]
     mask: UInt8[np.ndarray, "height width"]
-    origin: int | Float[np.ndarray, "..."]
+    origin: int | Float[np.ndarray, "..."] | None
     keypoints: Float[np.ndarray, "keypoints 3"] | None = None
     values: Float[np.ndarray, "height width values"] | None = None
     condition: int | None = None
 
     @property
     def seed(self) -> int | None:
-        return None if isinstance(self.origin, np.ndarray) else int(self.origin)
+        return None if self.origin is None or isinstance(self.origin, np.ndarray) else int(self.origin)
 
     @property
     def latent(self) -> np.ndarray | None:

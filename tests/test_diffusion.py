@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from command_line import Factory
 from generator_contract import GeneratorContract
+from PIL import Image
 from torch import nn
 
 from labelfactory.errors import InputError
@@ -17,6 +19,7 @@ from labelfactory.factory.diffusion.family import Diffusion
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator, invertible
 from labelfactory.factory.latents import latents
+from labelfactory.interpreters.labelset import LabelSet
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -157,3 +160,44 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
 
 def _edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_photographs_teach_and_are_labelled_without_a_data_set(
+    tmp_path: Path, factory: Factory, tiny_checkpoint: Path
+) -> None:
+    """Bright discs: the interpreter learns from the photographs' own noised features and labels other photographs."""
+    rng, (y, x) = np.random.default_rng(0), np.indices((16, 16))
+    for part, count in (("learn", 6), ("test", 3)):
+        for kind in ("images", "masks"):
+            (tmp_path / part / kind).mkdir(parents=True)
+        for i in range(count):
+            disc = np.hypot(y - rng.uniform(5, 11), x - rng.uniform(5, 11)) < 4
+            picture = (60 + 120 * disc + rng.normal(0, 8, disc.shape)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / part / "images" / f"{i}.png")
+            Image.fromarray(disc.astype(np.uint8)).save(tmp_path / part / "masks" / f"{i}.png")
+    model, learn = save_model(tmp_path / "model"), tmp_path / "learn"
+    call = ["invert", "--images", learn / "images", "--masks", learn / "masks", "--classes", "ground,disc"]
+    made = factory(*call, "--generator", model, "--out", tmp_path / "set", "--amplify", "mirror")
+    assert made.code == 0, made.err
+    assert "nothing is inverted" in made.out
+    labels = LabelSet.load(tmp_path / "set")
+    assert [s.origin for s in labels] == [None] * 12
+    trained = ["train-interpreter", "--labels", tmp_path / "set", "--out", tmp_path / "i.safetensors"]
+    done = factory(*trained, "--generator", model)
+    assert done.code == 0, done.err
+    ask = ["predict", "--interpreter", tmp_path / "i.safetensors", "--images", tmp_path / "test" / "images"]
+    done = factory(*ask, "--generator", model, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    overlaps = []
+    for i in range(3):
+        mask, truth = (np.array(Image.open(tmp_path / f / "masks" / f"{i}.png")) for f in ("out", "test"))
+        overlaps.append((mask & truth).sum() / (mask | truth).sum())
+    assert np.mean(overlaps) > 0.7
+    for wrong, line in [
+        ([*ask, "--generator", tiny_checkpoint, "--out", tmp_path / "x"], "cannot look at photographs"),
+        ([*ask, "--out", tmp_path / "x"], "generator"),
+        ([*trained[:3], "--out", tmp_path / "j.safetensors", "--generator", tiny_checkpoint], "belong to generator"),
+    ]:
+        refused = factory(*wrong)
+        assert refused.code == 2
+        assert line in refused.err

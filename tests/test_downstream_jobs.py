@@ -127,10 +127,12 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
     assert evaluation.classes[1].thing  # people's classes.json says that discs are objects
     assert written["html"].is_file()
 
-    assert predict_files(PredictionOrder(path, world / "real", tmp_path / "out"), progress=False) == 8
+    assert (
+        predict_files(PredictionOrder(segmenter=path, images=world / "real", out=tmp_path / "out"), progress=False) == 8
+    )
     mask = np.array(Image.open(tmp_path / "out" / "masks" / "disc0.png"))
     assert (mask == np.array(Image.open(world / "real" / "masks" / "disc0.png"))).mean() > 0.9
-    one = PredictionOrder(path, world / "real/images/disc1.png", tmp_path / "one", overlays=False)
+    one = PredictionOrder(segmenter=path, images=world / "real/images/disc1.png", out=tmp_path / "one", overlays=False)
     assert predict_files(one, progress=False) == 1
     assert not (tmp_path / "one" / "overlays").exists()
 

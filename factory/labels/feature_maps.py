@@ -11,7 +11,7 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.bundled import BUILTIN, builtin_path
-from labelfactory.factory.generator import Generated, ImageGenerator
+from labelfactory.factory.generator import Generated, ImageGenerator, seeing
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet, Sample
@@ -27,7 +27,10 @@ def sample_latent(generator: ImageGenerator, sample: Sample) -> np.ndarray:
 
 
 def generated(generator: ImageGenerator, labels: LabelSet, sample: Sample) -> Generated:
-    """Image and feature maps of one sample, as its label set made it."""
+    """Image and feature maps of one sample. InputError for a photograph that the generator cannot look at."""
+    if sample.origin is None:
+        images = torch.from_numpy(sample.image[None].copy())
+        return Generated(images, seeing(generator, labels.where).see_images(images, sample.condition))
     return generator.generate(sample_latent(generator, sample), labels.truncation, sample.condition)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.generator import ImageGenerator, Invertible, invertible
+from labelfactory.factory.generator import ImageGenerator, Invertible, Seeing, invertible
 from labelfactory.factory.labels.classes import classes_of, usual_truncation
 from labelfactory.factory.labels.encoder import LatentEncoder, ensure_encoder
 from labelfactory.factory.labels.inversion import invert
@@ -138,7 +138,10 @@ def invert_images(order: InversionOrder, tell: Callable[[str], Any] = print, pro
     Finished latents lie in ``order.scratch`` until then, so that an interrupted call goes on. ``tell`` gets lines for a
     person.
     """
-    network = invertible(open_generator(order.generator, order.device)).conditioned(order.conditions)
+    opened = open_generator(order.generator, order.device).conditioned(order.conditions)
+    if isinstance(opened, Seeing):
+        return _as_photographs(order, opened, tell)
+    network = invertible(opened)
     if order.crop is not None:
         network = network.cropped(Crop.parse(order.crop, *network.size))
     labels = _to_invert(order, network, tell)
@@ -171,7 +174,22 @@ def invert_images(order: InversionOrder, tell: Callable[[str], Any] = print, pro
     return result
 
 
-def _to_invert(order: InversionOrder, network: Invertible, tell: Callable[[str], Any]) -> LabelSet:
+def _as_photographs(order: InversionOrder, network: Seeing, tell: Callable[[str], Any]) -> LabelSet:
+    """The label set of a generator that looks at photographs itself: there is nothing to invert."""
+    if order.crop is not None:
+        raise InputError("crop: this kind of generator looks at whole pictures; leave it out")
+    if len(network.conditions) > 1:
+        raise InputError(f"class: name the one that the pictures are of, 0 to {network.num_classes - 1}")
+    condition = network.conditions[0] if network.conditions else None
+    labels = with_views(_to_invert(order, network, tell), order.amplify, order.light)
+    samples = tuple(s._replace(origin=None, condition=condition) for s in labels)
+    result = replace(labels, samples=samples)
+    result.save(order.out)
+    tell(f"{order.out}: {len(result)} pictures; this generator looks at them itself, nothing is inverted")
+    return result
+
+
+def _to_invert(order: InversionOrder, network: ImageGenerator, tell: Callable[[str], Any]) -> LabelSet:
     """The pictures with their masks: those of a label set that has some, or of a folder and another of labels."""
     if (order.images / "labelset.json").is_file():
         if order.masks is not None or order.amplify == order.light == "none" or order.crop is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from labelfactory.errors import InputError
 from labelfactory.factory.fields import DEVICE, PRECISION
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.parameter import Parameter, Part, check_fields
@@ -86,11 +87,17 @@ class SegmenterOrder:
 
 @dataclass(frozen=True)
 class PredictionOrder:
-    """Masks for pictures of any size."""
+    """Masks for pictures: of any size by a segmenter, of a generator's size by an interpreter on its features."""
 
-    segmenter: Annotated[Path, SEGMENTER]
     images: Annotated[Path, Parameter("Picture, or a folder or zip of pictures.", place=True)]
     out: Annotated[Path, Parameter("Folder for masks/ and overlays/.", place=True, writes="folder")]
+    segmenter: Annotated[Path | None, SEGMENTER] = None
+    interpreter: Annotated[
+        Path | None, Parameter("Trained interpreter, in place of a segmenter; needs the generator.", place=True)
+    ] = None
+    generator: Annotated[
+        str | None, Parameter("Generator of the interpreter, of a family that looks at photographs.", place=True)
+    ] = None
     overlays: Annotated[bool, Parameter("Overlays: the classes drawn over the pictures.")] = True
     tile: Annotated[int, TILE] = 512
     precision: Annotated[str, PRECISION] = "auto"
@@ -98,6 +105,10 @@ class PredictionOrder:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if (self.segmenter is None) == (self.interpreter is None):
+            raise InputError("give either a segmenter or an interpreter, not both and not neither")
+        if self.interpreter is not None and self.generator is None:
+            raise InputError("generator: an interpreter reads the features of one; name it")
 
 
 @dataclass(frozen=True)
