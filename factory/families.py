@@ -19,6 +19,7 @@ from labelfactory.factory.generator import ImageGenerator
 FAMILIES = {
     "stylegan2": "labelfactory.factory.stylegan2_ada.family:StyleGAN2",
     "stylegan3": "labelfactory.factory.stylegan3.family:StyleGAN3",
+    "wrapped": "labelfactory.factory.wrapped.family:Wrapped",
     "diffusion": "labelfactory.factory.diffusion.family:Diffusion",
 }
 # Networks that people have and that no family here runs, by a class or a tensor's name that gives them away.

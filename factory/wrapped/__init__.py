@@ -1,0 +1,1 @@
+"""Any torch module that a Python function gives, as a generator."""
