@@ -1,5 +1,6 @@
 """A finished store as a reader sees it: what the manifest vouches for, and of that what passes the thresholds."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,12 +11,14 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend
 from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.metadata import ROOT
-from labelfactory.storage.reader import SampleReader
+from labelfactory.storage.reader import SampleReader, remember
 from labelfactory.storage.records import MANIFEST, CommitRecord, Manifest, commit_path
 from labelfactory.storage.selection import Selection
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
-from labelfactory.storage.store import read_spec
+from labelfactory.storage.store import RECORDS_AT_ONCE, read_spec
+
+CACHED_SHARDS = 256  # whose ``keep`` stays in memory, where it is not read as a whole
 
 
 class Dataset:
@@ -29,7 +32,8 @@ class Dataset:
         self.backend, self.spec, self.manifest, self.uri = backend, spec, manifest, backend.uri
         self.reader = SampleReader(backend, spec)
         self.fields: tuple[str, ...] = ("image", "mask")
-        self.selection = Selection(np.ones(spec.count, dtype=bool), spec.samples_per_shard)
+        self._kept: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
+        self.selection = Selection.everything(spec.count, spec.samples_per_shard)
 
     def __len__(self) -> int:
         return len(self.selection)
@@ -76,15 +80,30 @@ class Dataset:
 
     def keep(self) -> Bool[np.ndarray, "sample"]:
         """``keep`` of every sample of the store, each chunk checked against the manifest."""
-        array, spec = self.reader.array("keep"), self.spec
-        paths = [array.chunk_path(shard) for shard in range(spec.num_shards)]
-        parts = []
-        for shard, (path, data) in enumerate(zip(paths, self.backend.read_many(paths), strict=True)):
+        spec, parts = self.spec, []
+        for first in range(0, spec.num_shards, RECORDS_AT_ONCE):
+            shards = range(first, min(first + RECORDS_AT_ONCE, spec.num_shards))
+            parts += self._keep_of(shards)
+        return np.concatenate(parts)
+
+    def keep_in(self, shard: int) -> Bool[np.ndarray, "n"]:
+        """``keep`` of one shard's samples, checked against the manifest."""
+        key = "keep", shard
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._keep_of([shard])[0]
+            remember(self._kept, key, kept, CACHED_SHARDS)
+        return kept
+
+    def _keep_of(self, shards: Sequence[int]) -> list[Bool[np.ndarray, "n"]]:
+        array, spec, parts = self.reader.array("keep"), self.spec, []
+        paths = [array.chunk_path(shard) for shard in shards]
+        for shard, path, data in zip(shards, paths, self.backend.read_many(paths), strict=True):
             if data is None or not self.manifest.files[path].matches(data):
                 raise WorkError(f"shard {shard} of {self.uri}: {path} is not what the manifest states")
             start, stop = spec.shard_range(shard)
             parts.append(decode_shard(array, spec.samples_per_shard, data, stop - start))
-        return np.concatenate(parts)
+        return parts
 
     def scores(self) -> Float32[np.ndarray, "sample"]:
         """``uncertainty_score`` of every sample of the store (nats, 0 to ln of the number of classes)."""
@@ -126,8 +145,12 @@ def open_dataset(
         from labelfactory.storage.cache import CachedSource
 
         dataset.reader = SampleReader(CachedSource(backend, cache, dataset.records()), spec)
-    chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)
-    if max_uncertainty is not None:
-        chosen &= dataset.scores() <= max_uncertainty
-    dataset.selection = Selection(chosen, spec.samples_per_shard)
+    counts = manifest.kept_in_shards
+    if keep and max_uncertainty is None and counts:
+        dataset.selection = Selection(np.array(counts), spec.samples_per_shard, dataset.keep_in)
+    elif keep or max_uncertainty is not None:
+        chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)
+        if max_uncertainty is not None:
+            chosen &= dataset.scores() <= max_uncertainty
+        dataset.selection = Selection.of(chosen, spec.samples_per_shard)
     return dataset

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float32
 
 from labelfactory.errors import WorkError
 from labelfactory.storage.metadata import metadata_documents, model_paths, root_attributes
-from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest
+from labelfactory.storage.records import COUNTED_FROM, MANIFEST, FileInfo, Manifest
 from labelfactory.storage.shards import decode_shard, encode_shard
 from labelfactory.storage.spec import DatasetSpec
-from labelfactory.storage.store import Store, read_software, wait_for_claim
+from labelfactory.storage.store import RECORDS_AT_ONCE, Store, read_software, wait_for_claim
 
 
 def keep_mask(scores: Float32[np.ndarray, "sample"], quantile: float) -> Bool[np.ndarray, "sample"]:
@@ -21,25 +21,36 @@ def keep_mask(scores: Float32[np.ndarray, "sample"], quantile: float) -> Bool[np
     """
     # As a decimal fraction: 0.9 of 1,000 is exactly 900, whatever binary floating point makes of 0.9.
     kept = math.ceil(Fraction(repr(quantile)) * len(scores))
-    keep = np.zeros(len(scores), dtype=bool)
-    keep[np.argsort(scores, kind="stable")[:kept]] = True
+    if kept == len(scores):
+        return np.ones(len(scores), dtype=bool)
+    limit = np.partition(scores, kept - 1)[kept - 1] if kept else np.float32(-np.inf)
+    keep = scores < limit
+    equal = np.flatnonzero(scores == limit)[: kept - int(keep.sum())]
+    keep[equal] = True
     return keep
 
 
-def read_scores(store: Store, records: list[CommitRecord]) -> Float32[np.ndarray, "sample"]:
-    """``uncertainty_score`` of the whole set, every file checked against its record."""
-    spec = store.spec
-    array = next(array for array in spec.arrays() if array.name == "uncertainty_score")
-    scores = []
-    for record in records:
-        path = array.chunk_path(record.shard)
-        data = store.backend.read_many([path])[0]
-        if data is None or not record.files[path].matches(data):
-            raise WorkError(
-                f"shard {record.shard}: {path} is not as committed: run `factory verify --repair {store.uri}`"
-            )
-        scores.append(decode_shard(array, spec.samples_per_shard, data, record.stop - record.start))
-    return np.concatenate(scores)
+def read_committed(store: Store) -> tuple[tuple[str, ...], Float32[np.ndarray, "sample"]]:
+    """Hash of every commit record, and ``uncertainty_score`` of the whole set, each file checked against its record."""
+    spec, hashes = store.spec, []
+    array = next(array for array in spec.arrays() if array.role == "score")
+    scores = np.empty(spec.count, np.float32)
+    for first in range(0, spec.num_shards, RECORDS_AT_ONCE):
+        shards = range(first, min(first + RECORDS_AT_ONCE, spec.num_shards))
+        found = store.backend.read_many([array.chunk_path(shard) for shard in shards])
+        for shard, record, data in zip(shards, store.records(shards), found, strict=True):
+            if record is None:
+                missing = store.missing()
+                raise WorkError(
+                    f"{len(missing)} of {spec.num_shards} shards are missing (first: {missing[:1]}): make them first"
+                )
+            path = array.chunk_path(shard)
+            if data is None or not record.files[path].matches(data):
+                raise WorkError(f"shard {shard}: {path} is not as committed: run `factory verify --repair {store.uri}`")
+            hashes.append(Manifest.hash_of(record))
+            size = record.stop - record.start
+            scores[record.start : record.stop] = decode_shard(array, spec.samples_per_shard, data, size)
+    return tuple(hashes), scores
 
 
 def keep_files(spec: DatasetSpec, keep: Bool[np.ndarray, "sample"]) -> dict[str, bytes]:
@@ -50,6 +61,14 @@ def keep_files(spec: DatasetSpec, keep: Bool[np.ndarray, "sample"]) -> dict[str,
         array.chunk_path(k): encode_shard(array, size, keep[slice(*spec.shard_range(k))])
         for k in range(spec.num_shards)
     }
+
+
+def _kept_in_shards(spec: DatasetSpec, keep: Bool[np.ndarray, "sample"]) -> tuple[int, ...]:
+    """Samples that ``keep`` marks in each shard, for stores of so many shards that readers should not open them all."""
+    if spec.num_shards < COUNTED_FROM:
+        return ()
+    ends = np.arange(0, spec.count, spec.samples_per_shard)
+    return tuple(np.add.reduceat(keep, ends, dtype=np.int64).tolist())
 
 
 def finalize(store: Store, rewrite: bool = False) -> Manifest:
@@ -63,17 +82,12 @@ def finalize(store: Store, rewrite: bool = False) -> Manifest:
     claim = wait_for_claim(backend, "create")
     try:
         store.refuse_if_changed()
-        records = [record for record in store.records() if record is not None]
-        if len(records) < spec.num_shards:
-            missing = store.missing()
-            raise WorkError(
-                f"{len(missing)} of {spec.num_shards} shards are missing (first: {missing[:1]}): make them first"
-            )
         software = read_software(backend)
         documents = metadata_documents(spec, software)
         if backend.read_many(list(documents)) != list(documents.values()):
             raise WorkError(f"{store.uri}: its metadata is not what its spec says: run the command that made it again")
-        keep = keep_mask(read_scores(store, records), spec.keep_quantile)
+        hashes, scores = read_committed(store)
+        keep = keep_mask(scores, spec.keep_quantile)
         files = keep_files(spec, keep)
         wanted = model_paths(spec)
         stored = zip(wanted, backend.read_many(list(wanted)), strict=True)
@@ -88,12 +102,14 @@ def finalize(store: Store, rewrite: bool = False) -> Manifest:
             kept=int(keep.sum()),
             attributes=root_attributes(spec, software),
             files={path: FileInfo.of(data) for path, data in {**documents, **files}.items()} | models,
-            commits=tuple(Manifest.hash_of(record) for record in records),
+            commits=hashes,
+            kept_in_shards=_kept_in_shards(spec, keep),
         )
         if store.manifest() == manifest and not rewrite:
             return manifest
         backend.delete([MANIFEST])  # before keep changes: an old manifest must not vouch for new bytes
-        backend.write(files)
+        stored = zip(files, backend.read_many(list(files)), strict=True)
+        backend.write(files if rewrite else {path: files[path] for path, data in stored if data != files[path]})
         backend.write({MANIFEST: manifest.to_bytes()})
         backend.remove_strays([f"{shard:06d}" for shard in range(spec.num_shards)])
         return manifest

@@ -159,7 +159,7 @@ class SampleReader:
         if index is None:
             tail = self.backend.read_ranges(array.chunk_path(shard), [(-index_bytes(size), 0)])[0]
             index = decode_index(tail, size)
-            _remember(self._indexes, key, index, CACHED_INDEXES)
+            remember(self._indexes, key, index, CACHED_INDEXES)
         return index
 
     def _chunk(self, array: ArraySpec, shard: int) -> Shaped[np.ndarray, "slots ..."]:
@@ -167,11 +167,12 @@ class SampleReader:
         chunk = self._chunks.get(key)
         if chunk is None:
             chunk = decode_shard(array, size, self.backend.read(array.chunk_path(shard)), size)
-            _remember(self._chunks, key, chunk, CACHED_CHUNKS)
+            remember(self._chunks, key, chunk, CACHED_CHUNKS)
         return chunk
 
 
-def _remember(cache: OrderedDict, key: tuple[str, int], value: np.ndarray, limit: int) -> None:
+def remember(cache: OrderedDict, key: tuple[str, int], value: np.ndarray, limit: int) -> None:
+    """Keeps a value, and drops the oldest ones beyond the limit."""
     cache[key] = value
     while len(cache) > limit:
         cache.popitem(last=False)

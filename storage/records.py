@@ -8,6 +8,7 @@ from labelfactory.storage.documents import seal, sha256, unseal
 
 COMMIT_KIND, MANIFEST_KIND = "labelfactory.commit", "labelfactory.manifest"
 MANIFEST = "manifest.json"
+COUNTED_FROM = 4096  # shards from which on a manifest says how many samples each keeps
 
 
 def commit_path(shard: int) -> str:
@@ -95,6 +96,7 @@ class Manifest:
     attributes: dict[str, Any]  # the root document's, once more: either can be rebuilt from the other
     files: dict[str, FileInfo]  # metadata documents and the chunks of ``keep``
     commits: tuple[str, ...]  # sha256 of every commit record, in order
+    kept_in_shards: tuple[int, ...] = ()  # samples that each shard keeps, in stores of ``COUNTED_FROM`` shards or more
 
     @staticmethod
     def hash_of(record: CommitRecord) -> str:
@@ -112,6 +114,7 @@ class Manifest:
                 "attributes": self.attributes,
                 "files": _files_to_json(self.files),
                 "commits": list(self.commits),
+                **({"kept_in_shards": list(self.kept_in_shards)} if self.kept_in_shards else {}),
             }
         )
 
@@ -130,6 +133,7 @@ class Manifest:
                 attributes=document["attributes"],
                 files=_files_from_json(document["files"]),
                 commits=tuple(document["commits"]),
+                kept_in_shards=tuple(document.get("kept_in_shards", ())),
             )
         except (KeyError, TypeError, ValueError):  # whole, but not written by this version
             return None

@@ -207,7 +207,7 @@ class DatasetSpec:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"the store's root attributes do not describe a dataset: {error!r}") from error
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """sha256 of everything that a sample's content depends on; two specs with the same hash share their shards."""
         return sha256(canonical({name: value for name, value in self.to_json().items() if name not in UNHASHED}))

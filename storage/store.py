@@ -23,6 +23,7 @@ from labelfactory.storage.shards import encode_shard
 from labelfactory.storage.spec import DatasetSpec
 
 POLL_S, LONGEST_POLL_S = 0.05, 2.0
+RECORDS_AT_ONCE = 1024  # commit records that lie in memory together
 _LOCK_WAIT_S = 120.0
 
 
@@ -67,8 +68,12 @@ class Store:
     def missing(self, shards: Sequence[int] | None = None) -> list[int]:
         """Shards (of these, or of all) without a valid commit record. Looks at the records alone, not at the data."""
         shards = range(self.num_shards) if shards is None else shards
-        found = self.records(shards)
-        return [shard for shard, record in zip(shards, found, strict=True) if record is None]
+        lacking: list[int] = []
+        for first in range(0, len(shards), RECORDS_AT_ONCE):
+            part = shards[first : first + RECORDS_AT_ONCE]
+            found = self.records(part)
+            lacking += [shard for shard, record in zip(part, found, strict=True) if record is None]
+        return lacking
 
     def manifest(self) -> Manifest | None:
         """The manifest, None where the store is not finished."""

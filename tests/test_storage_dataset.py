@@ -42,6 +42,24 @@ def test_keep_and_threshold_choose_the_samples(uri):
     assert len(open_dataset(uri, keep=False)) == 30
 
 
+def test_a_store_of_many_shards_is_opened_without_reading_them(tmp_path, monkeypatch):
+    from labelfactory.storage import records
+
+    monkeypatch.setattr("labelfactory.storage.finalizing.COUNTED_FROM", 3)
+    fill(create_store(str(tmp_path / "set"), make_spec(count=30, shard_size=8)))
+    counts = records.Manifest.from_bytes((tmp_path / "set/manifest.json").read_bytes()).kept_in_shards
+    assert sum(counts) == 27
+    (tmp_path / "set/keep/c/1").rename(tmp_path / "away")
+    dataset = open_dataset(str(tmp_path / "set"), fields=("image", "seed"))
+    assert len(dataset) == 27
+    with pytest.raises(WorkError, match=r"shard 1 of .*keep/c/1 is not what the manifest states"):
+        dataset[counts[0]]
+    (tmp_path / "away").rename(tmp_path / "set/keep/c/1")
+    assert dataset.samples.tolist() == np.flatnonzero(dataset.keep()).tolist()
+    copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes, as DataLoader workers get them
+    assert np.array_equal(copy[26]["image"], dataset[26]["image"])
+
+
 def test_a_sample_a_batch_and_blocks_agree(uri):
     dataset = open_dataset(uri, fields=("image", "mask", "seed"))
     batch = dataset.batch([3, 1])

@@ -10,7 +10,7 @@ from labelfactory.storage.selection import Selection
 @settings(deadline=None)
 @given(chosen=st.lists(st.booleans(), min_size=1, max_size=100), shard_size=st.integers(1, 30))
 def test_any_places_give_the_samples_that_pass(chosen, shard_size):
-    selection = Selection(np.array(chosen), shard_size)
+    selection = Selection.of(np.array(chosen), shard_size)
     truth = np.flatnonzero(chosen)
     assert len(selection) == len(truth)
     assert selection.all().tolist() == truth.tolist()
