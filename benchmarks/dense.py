@@ -26,14 +26,18 @@ from labelfactory.factory.heads.centres import train_centres
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.heads.values import train_values
 from labelfactory.factory.labels.encoder import ensure_encoder
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.labels.inversion import InversionSettings
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
-from labelfactory.interpreters.instances import BOUNDARY, label_instances
+from labelfactory.interpreters.classes import LabelClass
+from labelfactory.interpreters.instances import label_instances
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.sheet import heat
 from labelfactory.interpreters.values import predict_values
+from labelfactory.masks import BOUNDARY
+
+NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes
 
 THINGS = (1, 2)
 COUNTS = ("iou_sum", "true_positives", "false_positives", "false_negatives")

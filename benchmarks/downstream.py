@@ -50,6 +50,7 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.classes import train_interpreter
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
@@ -64,7 +65,6 @@ from labelfactory.factory.segmenters.relabel import relabel
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig
 from labelfactory.factory.segmenters.training import train_segmenter, uses_bf16
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.whole_files import whole_file
 
@@ -231,7 +231,7 @@ def inverted_crops(
 
     options, crops = study.options, study.chosen(n, seed)
     samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n))
-    labels = LabelSet(NUCLEI_CLASSES, samples, options.generator, generator.sha256)
+    labels = LabelSet(load_labels("builtin:nuclei64").classes, samples, options.generator, generator.sha256)
     views = with_views(labels, options.amplify, "all" if n <= options.all_lights else "one")
     inverted, fared, made = invert_label_set(
         generator,

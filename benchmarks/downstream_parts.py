@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
@@ -17,8 +18,9 @@ from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import uses_bf16
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.whole_files import whole_file
+
+NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes
 
 
 def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:

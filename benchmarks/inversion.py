@@ -22,10 +22,10 @@ from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.labels.encoder import ensure_encoder
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.labels.inversion import InversionSettings, invert
 from labelfactory.factory.labels.real_images import invert_label_set, unlabelled
 from labelfactory.factory.labels.views import with_views
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.keypoints import (
     AXIS_KEYPOINTS,
     axis_keypoints,
@@ -37,6 +37,8 @@ from labelfactory.interpreters.keypoints import (
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.interpreters.sheet import comparison_sheet
+
+NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes
 
 TRAIN, TEST = 16, 48
 THRESHOLDS = (1.0, 2.0, 3.0, 5.0)

@@ -20,6 +20,7 @@ from nuclei import load_nuclei
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.labels.selection import (
     blank_samples,
     candidate_seeds,
@@ -33,8 +34,9 @@ from labelfactory.factory.segmenters.inference import predict as segment
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet
+
+NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes
 
 TEST_IMAGES, CANDIDATES, TRUNCATION = 200, 512, 0.8
 BUDGETS, SEEDS = (4, 8, 16), range(5)

@@ -33,14 +33,6 @@ class LabelClass:
         return is_thing(self.name, self.thing)
 
 
-NUCLEI_CLASSES = (
-    LabelClass("background", OKABE_ITO[0], thing=False),
-    LabelClass("nucleus", OKABE_ITO[1], thing=True),
-    LabelClass("neighbour", OKABE_ITO[2], thing=True),
-)
-"""The classes of the bundled nuclei64 generator's label set."""
-
-
 def name_classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
     """Classes of these names, in colours that differ."""
     called = tuple(names)

@@ -14,11 +14,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import roifile
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 from pycocotools import mask as coco_api
 from scipy import ndimage
 
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass, palette
+from labelfactory.interpreters.classes import LabelClass, palette
 from labelfactory.interpreters.formats.drawing import Drawing
 from labelfactory.interpreters.formats.label_studio_tasks import brushes, task
 from labelfactory.interpreters.formats.labelme_files import document, polygons

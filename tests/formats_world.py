@@ -1,8 +1,8 @@
 """A label set of two blank pictures and the masks that the files of ``data/labels`` hold."""
 
 import numpy as np
+from nuclei_world import NUCLEI_CLASSES
 
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 H, W = 20, 24

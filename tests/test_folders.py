@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters import folders
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.folders import updated_folder
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.whole_files import whole_folder

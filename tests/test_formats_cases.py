@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import Factory
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.pictures import save_mask
 

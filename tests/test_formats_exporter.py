@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, name_classes
+from labelfactory.interpreters.classes import name_classes
 from labelfactory.interpreters.formats import WantedChannel, Work, export_labels, import_labels, import_values
 from labelfactory.interpreters.formats.table import WRITERS
 from labelfactory.interpreters.labelset import LabelSet, Sample

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 from pycocotools import mask as coco_api
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, palette
+from labelfactory.interpreters.classes import palette
 from labelfactory.interpreters.formats import FORMATS, detect_format, import_labels, label_studio_tasks
 from labelfactory.interpreters.formats.label_studio_tasks import brushes
 from labelfactory.interpreters.formats.labelme_files import document, polygons

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from format_examples import read
 from formats_world import blank
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.formats import label_studio_tasks
 
 BASE = {"original_width": 10, "original_height": 8, "image_rotation": 0, "from_name": "x", "to_name": "image"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from nuclei_world import NUCLEI_CLASSES
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import labelme
 from labelfactory.interpreters.formats.labelme_files import document, polygons
 

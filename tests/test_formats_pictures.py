@@ -10,10 +10,11 @@ from format_examples import pixels, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, name_classes, palette
+from labelfactory.interpreters.classes import name_classes, palette
 from labelfactory.interpreters.formats.cvat_masks import read as read_cvat
 from labelfactory.interpreters.formats.cvat_masks import read_labelmap
 from labelfactory.interpreters.formats.drawing import Drawing

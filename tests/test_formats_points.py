@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nuclei_world import NUCLEI_CLASSES
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import import_labels
 from labelfactory.interpreters.labelset import LabelSet, Sample
 

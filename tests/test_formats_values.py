@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.formats import Reading, WantedChannel, import_values
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.sheet import value_sheet

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.interpreters.channels import ValueChannel
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, LabelClass
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.labelset import LabelSet, Sample
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.pictures import open_picture, read_image, read_mask, read_object_numbers, save_mask
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,7 +19,6 @@ from labelfactory.factory.labels.order import InversionOrder, InversionSettings
 from labelfactory.factory.labels.real_images import invert_images, invert_label_set, read_images, unlabelled
 from labelfactory.factory.latents import latents
 from labelfactory.flows.commands.invert import invert
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nuclei_world import NUCLEI_CLASSES
 
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
@@ -21,7 +22,6 @@ from labelfactory.factory.labels.selection import (
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters import InputError as InterpreterInputError
 from labelfactory.interpreters import StyleInterpreter
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet
 
 

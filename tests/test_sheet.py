@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from nuclei_world import NUCLEI_CLASSES
 
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import Sample
 from labelfactory.interpreters.sheet import contact_sheet, overlay
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from nuclei_world import NUCLEI_CLASSES
 from typer.testing import CliRunner
 
 from labelfactory.errors import InputError
@@ -16,7 +17,6 @@ from labelfactory.factory.labels.views import VIEWS, view, with_views
 from labelfactory.factory.latents import latents
 from labelfactory.flows.commands.invert import invert
 from labelfactory.interpreters import Recipe, StyleInterpreter
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.interpreters.training import split
 

@@ -29,12 +29,17 @@ from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
-from labelfactory.interpreters.classes import NUCLEI_CLASSES
+from labelfactory.interpreters.classes import OKABE_ITO, LabelClass
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.interpreters.sheet import contact_sheet
 
 MODEL = Path("factory/models/nuclei64")
 TRUNCATION = 0.8
+CLASSES = (
+    LabelClass("background", OKABE_ITO[0], thing=False),
+    LabelClass("nucleus", OKABE_ITO[1], thing=True),
+    LabelClass("neighbour", OKABE_ITO[2], thing=True),
+)
 SMALLEST = 6  # pixels; smaller specks of a proposal are noise
 
 
@@ -114,7 +119,7 @@ def bundle_labels(assistant: Path) -> None:
     network.eval()
     generator = open_generator("builtin:nuclei64", "cpu")
     blank = sample_label_set(
-        generator, "builtin:nuclei64", 16, NUCLEI_CLASSES, "kmeans", candidates=1024, truncation=TRUNCATION
+        generator, "builtin:nuclei64", 16, CLASSES, "kmeans", candidates=1024, truncation=TRUNCATION
     )
     file = MODEL / "corrections.json"
     corrections = json.loads(file.read_text()) if file.exists() else []
