@@ -46,7 +46,8 @@ class ClassInfo:
 class DatasetSpec:
     """Identity of a dataset. ``count`` may grow and ``generator`` may move; everything else is fixed for good.
 
-    ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB.
+    ``shard_size`` is in samples; None takes the power of two that brings the largest array's shard nearest 50 MB, label
+    arrays left aside.
     ``truncation`` is StyleGAN's psi; ``keep_quantile`` the share of samples with the lowest uncertainty that readers
     keep. ``crop`` is which part of the generator's pictures the images are: top, bottom, left, right, or empty for all.
     ``label_precision`` is that of the labels' products, or empty for what the device does by itself. ``label_arrays``
@@ -121,7 +122,8 @@ class DatasetSpec:
             fits = min(top, left) >= 0 and (bottom - top, right - left) == (self.height, self.width)
             _require(fits, "crop", self.crop, f"top, bottom, left, right of {self.height} rows, {self.width} columns")
         if self.shard_size is None:
-            largest = max(array.sample_bytes for array in self.arrays())
+            # Label arrays do not count: with another rule, stores of the first releases could not be ordered larger.
+            largest = max(array.sample_bytes for array in self.arrays() if not array.head)
             object.__setattr__(self, "shard_size", 2 ** max(0, round(math.log2(SHARD_BYTES / largest))))
         _require(self.samples_per_shard >= 1, "shard_size", self.shard_size, "1 or more samples")
 

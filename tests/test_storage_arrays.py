@@ -132,6 +132,12 @@ def test_damaged_lists_of_arrays_are_one_line() -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_label_arrays_do_not_change_how_many_samples_a_shard_has() -> None:
+    """A store with values that was ordered without a shard size has to take the same order with a larger count."""
+    plain, valued = make_spec(shard_size=None), make_spec(shard_size=None, values=VALUES, instance=True)
+    assert plain.shard_size == valued.shard_size == 2**18  # image: 144 bytes a sample
+
+
 def test_roles_are_told() -> None:
     assert set(LABEL_ROLES) < set(ROLES)
-    assert {array.role for array in make_spec().arrays()} == set(ROLES) - set(LABEL_ROLES)
+    assert {array.role for array in make_spec(conditions=(0, 1)).arrays()} == set(ROLES) - set(LABEL_ROLES)

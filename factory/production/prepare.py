@@ -60,7 +60,7 @@ def prepare(
     heads, arrays = _heads(order, generator)
     job = Job(
         out=order.out,
-        spec=replace(spec, label_arrays=arrays, shard_size=order.shard_size),
+        spec=replace(spec, label_arrays=arrays),
         interpreter=str(path),
         device=order.device,
         storage_options=dict(order.storage_options),
