@@ -1,13 +1,12 @@
 """Pairs made from a label set while its page stays open: ``factory generate`` in a process of its own."""
 
-import multiprocessing
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.labels.child_process import ChildProcess
 from labelfactory.factory.production.order import Order
 
 LOOK_S = 0.5  # between two looks at how far it is
@@ -23,50 +22,14 @@ class Made:
     finished: bool = False
 
 
-class GeneratingProcess:
+class GeneratingProcess(ChildProcess):
     """Makes the pairs of an order; ``hear`` gets ``Made``, or one WorkError. It is called in a thread of its own.
 
     Stopping it leaves a store that the same order continues.
     """
 
     def __init__(self, order: Order, hear: Callable[[Any], None]) -> None:
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe(duplex=False)
-        self._process = context.Process(target=_main, args=(there, order), daemon=True, name="labelling: generating")
-        self._process.start()
-        there.close()
-        self._listener = threading.Thread(target=_listen, args=(here, hear), name="labelling: generating", daemon=True)
-        self._listener.start()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.is_alive()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self._listener.join(5)
-
-
-def _listen(pipe: Connection, hear: Callable[[Any], None]) -> None:
-    while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            return
-        hear(WorkError(message) if isinstance(message, str) else message)
-
-
-def _main(pipe: Connection, order: Order) -> None:
-    import os
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(5)
-    try:
-        _produce(pipe, order)
-    except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
-        pipe.send(f"generating: {' '.join(str(error).split())[:300]}")
+        super().__init__(_produce, (order,), hear, "generating", "generating")
 
 
 def _produce(pipe: Connection, order: Order) -> None:

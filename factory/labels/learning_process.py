@@ -1,8 +1,5 @@
 """Learning in a process of its own, so that who draws never waits for it."""
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -11,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.labels.child_process import ChildProcess
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet
 from labelfactory.limits import IGNORE_INDEX
@@ -43,7 +40,7 @@ class FreshSample:
     score: float
 
 
-class LearningProcess:
+class LearningProcess(ChildProcess):
     """Hands drawn masks to the process and what it says to ``hear``, which is called in a thread of its own.
 
     ``hear`` gets ``Proposal``s, ``learning.Progress``, ``FreshSample``s (``gallery`` of them, made anew after the rest)
@@ -60,52 +57,24 @@ class LearningProcess:
         gallery: int = 0,
         interpreter: Path | None = None,
     ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._hear = hear
-        self._process = context.Process(
-            target=_main,
-            args=(there, labels, generator, device, threads, gallery, interpreter),
-            daemon=True,
-            name="labelling: learning",
-        )
-        self._process.start()
-        there.close()
-        self._listener = threading.Thread(target=self._listen, name="labelling: hearing", daemon=True)
-        self._listener.start()
+        arguments = (labels, generator, device, threads, gallery, interpreter)
+        super().__init__(_work, arguments, hear, "learning", "proposals have stopped")
 
     def drawn(self, index: int, mask: UInt8[np.ndarray, "height width"]) -> None:
         """What is drawn on a sample now."""
-        self._send(("drawn", index, mask.copy()))
+        self.send(("drawn", index, mask.copy()))
 
     def looked_at(self, index: int) -> None:
         """The sample that is on the screen: its proposal comes first."""
-        self._send(("looked_at", index))
+        self.send(("looked_at", index))
 
-    def stop(self) -> None:
-        self._send(("stop",))
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._listener.join(5)
-
-    def _send(self, message: tuple[Any, ...]) -> None:
-        try:
-            self._here.send(message)
-        except OSError:  # it is gone: the listener has said so
-            return
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                message = self._here.recv()
-            except (EOFError, OSError):
-                return
-            self._hear(WorkError(message) if isinstance(message, str) else message)
+    def stop(self, patience_s: float = 5.0) -> None:
+        """Ends the learning, after the burst at hand where that is soon."""
+        self.send(("stop",))
+        super().stop(patience_s)
 
 
-def _main(
+def _work(
     pipe: Connection,
     labels: LabelSet,
     generator: str,
@@ -115,23 +84,15 @@ def _main(
     interpreter: Path | None,
 ) -> None:
     """The process: takes in what is drawn, learns, proposes; what is looked at comes first."""
-    import signal
+    import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which stops us
-    os.nice(5)
-    try:
-        import torch
+    from labelfactory.factory.families import open_generator
+    from labelfactory.factory.labels.learning import Learner
+    from labelfactory.interpreters import StyleInterpreter
 
-        from labelfactory.factory.families import open_generator
-        from labelfactory.factory.labels.learning import Learner
-        from labelfactory.interpreters import StyleInterpreter
-
-        torch.set_num_threads(threads)
-        start = None if interpreter is None else StyleInterpreter.load(interpreter)
-        _learn(pipe, Learner(open_generator(generator, device), labels, start=start), len(labels), gallery)
-    except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
-        with_reason = " ".join(str(error).split())[:300] or type(error).__name__
-        pipe.send(f"proposals have stopped: {with_reason}")
+    torch.set_num_threads(threads)
+    start = None if interpreter is None else StyleInterpreter.load(interpreter)
+    _learn(pipe, Learner(open_generator(generator, device), labels, start=start), len(labels), gallery)
 
 
 def _learn(pipe: Connection, learner: Any, count: int, gallery: int) -> None:

@@ -1,15 +1,12 @@
 """Photographs that become samples while somebody draws: inverted a few at a time, in a process of its own."""
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.factory.labels.child_process import ChildProcess
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 BATCH = 4  # photographs at a time: the first ones are there soon
@@ -24,7 +21,7 @@ class Photographs:
     left: int
 
 
-class PhotographProcess:
+class PhotographProcess(ChildProcess):
     """Inverts the pictures of a folder that a label set lacks; ``hear`` gets ``Photographs``, or one WorkError.
 
     It is called in a thread of its own.
@@ -33,40 +30,9 @@ class PhotographProcess:
     def __init__(
         self, folder: Path, labels: LabelSet, generator: str, device: str, hear: Callable[[Any], None]
     ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe(duplex=False)
-        bare = replace(labels, samples=())
-        arguments = (there, folder, bare, [s.name for s in labels], generator, device)
-        self._process = context.Process(target=_main, args=arguments, daemon=True, name="labelling: photographs")
-        self._process.start()
-        there.close()
-        self._hear = hear
-        self._listener = threading.Thread(target=self._listen, name="labelling: photographs", daemon=True)
-        self._listener.start()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self._listener.join(5)
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                message = self._here.recv()
-            except (EOFError, OSError):
-                return
-            self._hear(WorkError(message) if isinstance(message, str) else message)
-
-
-def _main(pipe: Connection, folder: Path, labels: LabelSet, known: Sequence[str], generator: str, device: str) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)  # the proposals come first
-    try:
-        _invert(pipe, folder, labels, known, generator, device)
-    except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
-        pipe.send(f"photographs: {' '.join(str(error).split())[:300]}")
+        arguments = (folder, replace(labels, samples=()), [s.name for s in labels], generator, device)
+        # the proposals come first
+        super().__init__(_invert, arguments, hear, "photographs", "photographs", niceness=10)
 
 
 def _invert(
