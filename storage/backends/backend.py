@@ -62,6 +62,10 @@ class Backend(Source):
         """Takes ownership of ``name``, None where a living worker has it."""
 
     @abstractmethod
+    def holder(self, name: str) -> str | None:
+        """What is known of the living worker that has claimed ``name`` (where, since when); None where none has."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Makes the place where a new store goes; InputError where a folder holds something else already."""
 

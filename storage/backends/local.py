@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,23 @@ class LocalBackend(Backend):
                 os.close(descriptor)
                 if not removed:
                     return None
+
+    def holder(self, name: str) -> str | None:
+        import fcntl
+
+        path = self.root / CLAIMS / f"{name}.lock"
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            since = datetime.fromtimestamp(os.fstat(descriptor).st_mtime).isoformat(" ", "seconds")
+            return f"on this machine or one that shares its disk, since {since}"
+        finally:
+            os.close(descriptor)
+        return None
 
     def prepare(self) -> None:
         try:

@@ -160,6 +160,15 @@ class RemoteBackend(Backend):
     def claim(self, name: str) -> Claim | None:
         return _Lease.take(self, f"_claims/{name}.json")
 
+    def holder(self, name: str) -> str | None:
+        found = self.read_many([f"_claims/{name}.json"])[0]
+        try:
+            document = json.loads(found or b"")
+            silent = time.time() - float(document["renewed"])
+            return None if silent > LEASE_S else f"on {document['host']}, last heard of {max(0.0, silent):.0f} s ago"
+        except (ValueError, KeyError, TypeError):
+            return None
+
     def prepare(self) -> None:
         """Nothing to make: an object store has no folders, and whether ours is there is asked by its root document."""
 
