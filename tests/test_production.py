@@ -81,7 +81,7 @@ def test_labels_in_another_precision_are_other_data_and_nearly_the_same(order: O
     assert (exact["uncertainty"][:] != rounded["uncertainty"][:]).any()
     with pytest.raises(StoreError, match="label_precision"):
         made(replace(order, precision="float16"))
-    with pytest.raises(InputError, match="precision is half"):
+    with pytest.raises(InputError, match="precision 'half': expected one of"):
         replace(order, precision="half")
 
 
