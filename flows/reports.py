@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 
 from labelfactory.factory.production.job import Job
+from labelfactory.ownership import claimed
 from labelfactory.storage import contact_sheet, open_store
 
 ROWS = 200  # of the table of shards; the rest is summed up
@@ -31,6 +32,8 @@ def publish_report(job: Job, made: int, kept: int) -> str:
     store = open_store(job.out, job.storage_options or None)
     records = [record for record in store.records() if record is not None]
     place = sheet_place(job.out)
+    if "://" not in place:  # where somebody has a picture of that name, ours gets another
+        place = str(claimed(Path(place).parent, Path(place).name))
     with tempfile.TemporaryDirectory() as folder:
         picture = contact_sheet(job.out, Path(folder) / "sheet.png", storage_options=job.storage_options or None)
         with fsspec.open(place, "wb", **job.storage_options) as file:

@@ -131,3 +131,18 @@ def test_regions_touch_at_corners() -> None:
     np.testing.assert_array_equal(region_at(mask, (0.5, 0.5)), mask == 1)
     with pytest.raises(InputError, match="outside"):
         region_at(mask, (4.0, 0.0))
+
+
+@pytest.mark.parametrize("name", ["objects/0001.png", LOG])
+@pytest.mark.parametrize("content", [b"mine", b"mine\n", b'{"a": 1}\n{"a": 2}\n'])
+def test_somebodys_files_of_our_names_stay(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    before = files(folder)
+    with pytest.raises(InputError, match="exists already and is not the factory's"):
+        LabelSession(folder)
+    after = files(folder)
+    assert {path: after[path] for path in before} == before
+    (folder / name).unlink()
+    with LabelSession(folder) as session:
+        session.save()

@@ -16,6 +16,7 @@ from labelfactory.interpreters.array_types import Bool, UInt8
 from labelfactory.interpreters.checked_json import field, read_json
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.limits import IGNORE_INDEX
+from labelfactory.ownership import claim
 from labelfactory.whole_files import whole_file
 
 OBJECTS, FIDELITIES = "objects", "inversion.json"
@@ -33,6 +34,7 @@ class LabelSession:
         if not len(self.labels):
             raise InputError(f"{folder}: has no images; `factory sample` chooses some")
         self.names = [s.name for s in self.labels]
+        claim(folder, [f"{OBJECTS}/{name}.png" for name in self.names])
         self.log = StrokeLog.open(folder)
         try:
             if not self.log.events:

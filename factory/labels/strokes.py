@@ -18,6 +18,7 @@ from typing import Any
 from labelfactory.errors import InputError, WorkError
 
 LOG, LOCK = "annotation.jsonl", ".annotation.lock"
+BEGIN = b'{"n": 0, "time": '  # of the first line; a crash may have left zeros in its place
 TOOLS = ("brush", "eraser", "polygon", "pixels", "keypoint", "merge", "split", "undo", "redo", "done")
 MAX_POINTS = 10_000  # of one stroke: minutes of drawing without lifting the pen
 FAR = 1e5  # pixels; no picture reaches further
@@ -210,7 +211,10 @@ class StrokeLog:
         """Takes in the whole lines; the number of bytes that they have."""
         if not self.path.exists():
             return 0
-        kept, lines = 0, self.path.read_bytes().split(b"\n")
+        data = self.path.read_bytes()
+        if data[: len(BEGIN)] not in (BEGIN, BEGIN[: len(data)], bytes(len(data[: len(BEGIN)]))):
+            raise InputError(f"{self.path}: exists already and is not the factory's; move it")
+        kept, lines = 0, data.split(b"\n")
         torn = lines.pop()
         for number, line in enumerate(lines, 1):
             try:
