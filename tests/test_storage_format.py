@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,9 @@ def test_every_array_is_in_the_table_as_it_is(folder):
         row[0]: row
         for row in re.findall(r"^\| `(\w+)`[^|]*\| (\w+) \| ([^|]+) \| ([^|]+) \| (\w+)", PAGE, re.MULTILINE)
     }
-    assert set(rows) == {array.name for array in SPEC.arrays()}
-    for array in SPEC.arrays():
+    arrays = replace(SPEC, conditions=(0, 1)).arrays()  # of a conditional generator: it has one more
+    assert set(rows) == {array.name for array in arrays}
+    for array in arrays:
         _, dtype, dims, fill_value, layout = rows[array.name]
         assert dtype == array.dtype
         assert [re.match(r" *(\w+)", word)[1] for word in re.sub(r"\(.*\)", "", dims).split(",")] == list(array.dims)
