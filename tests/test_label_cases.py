@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import Factory
+from nuclei_world import NUCLEI_CLASSES
 from PIL import Image
 
-from labelfactory.interpreters.classes import NUCLEI_CLASSES, OKABE_ITO, LabelClass, new_colors
+from labelfactory.interpreters.classes import OKABE_ITO, LabelClass, new_colors
 from labelfactory.interpreters.labelset import LabelSet, Sample
 
 H, W = 48, 64
