@@ -56,6 +56,16 @@ class ShowOrder:
 
 
 @dataclass(frozen=True)
+class StatusOrder:
+    """What there is of a store that is being made."""
+
+    store: Annotated[str, Parameter("Path or URL of a store, finished or not.", place=True, positional=True)]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class VerifyOrder:
     """Whether every byte of a store is as it was committed; with ``repair``, until it is."""
 
