@@ -150,7 +150,11 @@ def _field(name: str, entry: Entry) -> Any:
     limits: dict[str, Any] = {"ge": about.at_least, "gt": about.more_than, "min_length": 1 if about.place else None}
     limits["le"] = about.at_most if about.at_most != float("inf") else None
     limits["pattern"] = None if about.pattern is None else f"^({about.pattern})$"
-    if list in (get_origin(kind), *map(get_origin, get_args(kind))):
+    if list in (get_origin(kind), *map(get_origin, get_args(kind))):  # the range is that of each entry
+        whole = kind if get_origin(kind) is list else next(one for one in get_args(kind) if get_origin(one) is list)
+        ranges = {name: limits[name] for name in ("ge", "gt", "le") if limits[name] is not None}
+        each = list[Annotated[get_args(whole)[0], Field(**ranges)]] if ranges else whole  # type: ignore[misc]
+        kind = each if get_origin(kind) is list else each | None
         limits = {"min_length": 1 if entry.default is inspect.Parameter.empty else None}
     return Annotated[kind, Field(**{name: limit for name, limit in limits.items() if limit is not None})]
 

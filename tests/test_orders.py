@@ -144,9 +144,12 @@ WRITTEN = [(o, name) for o in dict.fromkeys(ORDERS) for name, e in parameters(o)
 @pytest.mark.parametrize(("order", "name"), WRITTEN, ids=[f"{o.__name__}-{name}" for o, name in WRITTEN])
 def test_an_output_is_tried_before_the_work(order: type, name: str) -> None:
     """Whatever a command writes: a place where nothing can be written is refused when the order is taken."""
-    given = least(order) | {"InterpreterOrder": MODEL, "QualityOrder": {"generator": [MODEL["generator"]]}}.get(
-        order.__name__, {}
-    )
+    chosen = {
+        "InterpreterOrder": MODEL,
+        "QualityOrder": {"generator": [MODEL["generator"]]},
+        "PredictionOrder": {"segmenter": "a.safetensors"},
+    }
+    given = least(order) | chosen.get(order.__name__, {})
     for place in ("/proc/nowhere/out", "/proc/version/out"):
         with pytest.raises(InputError, match=r"cannot be written|does not exist"):
             take_order(order, given | {name: place})
