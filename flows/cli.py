@@ -10,6 +10,7 @@ import os
 import pkgutil
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,8 +97,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text} (LABELFACTORY_DEBUG=1 shows where)"
 
 
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a line for a person: where in the code it was raised is no matter of theirs."""
+    print(f"factory: note: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def main() -> None:
     """Runs the command line and turns every error into one line and an exit code."""
+    warnings.showwarning = _say_warning
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:  # nothing above could turn it into a line

@@ -27,6 +27,23 @@ def test_a_folder_and_its_zip_are_the_same(tmp_path: Path) -> None:
             assert np.array_equal(a.mask, b.mask)
 
 
+def test_binary_pictures_have_objects(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "real")
+    plain = LabelledPairs(folder)
+    plain.settle_white(2)
+    wanted = [pair.mask for pair in plain]
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(np.array(Image.open(path)).astype(bool).astype(np.uint8) * 255).save(path)
+    binary = LabelledPairs(folder)
+    with pytest.warns(UserWarning, match="255 is read as class 1"):
+        binary.settle_white(2)
+    for pair, mask in zip(binary, wanted, strict=True):
+        np.testing.assert_array_equal(pair.mask, mask)
+    three = LabelledPairs(folder)
+    three.settle_white(3)  # of more classes nobody knows which is meant
+    assert set(np.unique(three[0].mask)) <= {0, 255}
+
+
 def test_masks_elsewhere_with_numbered_objects_and_groups(tmp_path: Path) -> None:
     numbers = np.array([[0, 1, 2, 7]], np.uint8)
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:

@@ -6,6 +6,7 @@ list of classes) names the classes; ``groups.json`` or ``source.json`` (file nam
 """
 
 import json
+import warnings
 import zipfile
 import zlib
 from abc import abstractmethod
@@ -129,6 +130,25 @@ class LabelledPairs(FilePairs):
         self.stems = sorted(images)
         self.images, self.masks = images, found
         self.classes = read_classes(self.files)
+
+    def settle_white(self, num_classes: int) -> None:
+        """Reads 255 as class 1 where there are two classes and masks hold nothing but 0 and 255; warns of it.
+
+        Such masks are binary pictures; else 255 would mean "not labelled" everywhere, and no object would be left.
+        In a label set of ours 255 always means that.
+        """
+        own = self.files.json("labelset.json") is not None
+        if own or num_classes != 2 or self.mapping is not None or self.numbered:
+            return
+        white = False
+        for stem in self.stems:
+            values = np.unique(self._read(stem).mask)
+            if not np.isin(values, (0, IGNORE_INDEX)).all():
+                return
+            white = white or IGNORE_INDEX in values
+        if white:
+            warnings.warn(f"{self.mask_files.path}: masks hold 0 and 255 alone: 255 is read as class 1", stacklevel=3)
+            self.mapping = np.where(np.arange(256) == IGNORE_INDEX, 1, np.arange(256)).astype(np.uint8)
 
     def _read(self, stem: str) -> Pair:
         image = read_image(self.files.read(self.images[stem]), self.images[stem])

@@ -24,6 +24,7 @@ def open_source(
                 f'{uri} names no classes: put classes.json beside images/, like [{{"name": "background"}}, '
                 '{"name": "nucleus", "thing": true}]'
             )
+        labelled.settle_white(len(labelled.classes))
         return labelled, labelled.classes
     if "://" not in uri and not (path / "zarr.json").is_file():
         raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")

@@ -40,6 +40,7 @@ def evaluate_segmenter(order: EvaluationOrder, progress: bool = True) -> tuple[E
     pairs = LabelledPairs(images, labels.masks, mapping, labels.numbered)
     if pairs.classes is not None and mapping is None:
         check_same_classes(str(order.segmenter), classes, str(images), pairs.classes)
+    pairs.settle_white(len(classes))
     if pairs.classes is not None and len(pairs.classes) == len(classes):
         classes = pairs.classes  # people's own colours, and which classes are objects
     where = resolve_device(order.device)
