@@ -17,7 +17,7 @@ from labelfactory.factory.labels.order import LabellingOrder, SampleOrder
 from labelfactory.factory.labels.photographs import PhotographProcess, Photographs
 from labelfactory.factory.labels.selection import sample_images
 from labelfactory.factory.labels.session import LabelSession
-from labelfactory.factory.labels.stopping import Stroke
+from labelfactory.factory.labels.stopping import EVERY, Stroke
 from labelfactory.factory.labels.strokes import Event, checked_point
 from labelfactory.factory.production.order import Order
 from labelfactory.flows.labelling.shown import Known
@@ -42,6 +42,7 @@ class Desk(Known):
 
     tabs: list[Tab] = field(default_factory=list)
     editor: Tab | None = None
+    looked: dict[int, UInt8[np.ndarray, "height width"]] = field(default_factory=dict)
     photographs: Path | None = None
     interpreter: Path | None = None
     generating: GeneratingProcess | None = None
@@ -150,6 +151,16 @@ class Desk(Known):
             return
         agreed = float((proposal.mask[changed] == after[changed]).mean())
         self.strokes.append(Stroke(agreed, int(changed.sum()), proposal.score))
+        if len(self.strokes) % EVERY == 0:
+            self._look()
+
+    def _look(self) -> None:
+        """How much the proposals have changed since the last look, on the images that both have."""
+        now = {index: proposal.mask for index, proposal in self.proposals.items()}
+        both = [index for index in now if index in self.looked]
+        if both:
+            self.changes.append(float(np.mean([now[index] != self.looked[index] for index in both])))
+        self.looked = now
 
     async def finish(self) -> list[str]:
         """Writes masks, the interpreter that ``factory generate`` will use, and a report; gives the files."""

@@ -17,7 +17,10 @@ from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
 
 @dataclass
 class Known:
-    """proposals: by sample; gallery: by place; strokes: how the proposals before them fared; trouble: for a person."""
+    """proposals: by sample; gallery: by place; strokes: how the proposals before them fared; trouble: for a person.
+
+    changes: share of the proposed pixels that each ten strokes changed.
+    """
 
     session: LabelSession
     generator: str
@@ -25,6 +28,7 @@ class Known:
     proposals: dict[int, Proposal] = field(default_factory=dict)
     progress: list[Progress] = field(default_factory=list)
     strokes: list[Stroke] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
     gallery: dict[int, FreshSample] = field(default_factory=dict)
     trouble: str = ""
 
@@ -105,7 +109,7 @@ class Known:
 
     def curve(self) -> dict[str, Any]:
         """How well proposals agreed with what was drawn next, and whether more strokes would change much."""
-        signal: StopSignal = stop_signal(self.strokes)
+        signal: StopSignal = stop_signal(self.changes)
         points = [{"stroke": i + 1, "agreement": s.agreement, "pixels": s.pixels} for i, s in enumerate(self.strokes)]
         losses = [{"revision": p.revision, "loss": _number(p.loss)} for p in self.progress[-200:]]
         return {"points": points, "losses": losses, "stop": {k: _number(v) for k, v in vars(signal).items()}}
