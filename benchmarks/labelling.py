@@ -38,7 +38,7 @@ from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.labels.inversion import invert
 from labelfactory.factory.labels.learning import Learner
 from labelfactory.factory.labels.painting import stroke_pixels
-from labelfactory.factory.labels.stopping import stop_signal
+from labelfactory.factory.labels.stopping import LEAST, recent_change, stop_signal
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.labelset import LabelSet, Sample
@@ -132,10 +132,19 @@ def held(tens: list[dict]) -> list[bool]:
     """For every ten strokes whose gain the signal spoke of, whether its interval held it."""
     found = []
     for now, later in pairwise(tens):
-        low, high = now["signal"]["low"], now["signal"]["high"]
-        if np.isfinite(low):
-            found.append(low - 1e-9 <= now["wrong"] - later["wrong"] <= high + 1e-9)
+        signal = stop_signal(now["changes"])
+        if np.isfinite(signal.low):
+            found.append(signal.low <= now["wrong"] - later["wrong"] <= signal.high)
     return found
+
+
+def ratios(tens: list[dict]) -> list[float]:
+    """What the next ten strokes gained over what the last ones had changed: the stop signal is calibrated by it."""
+    return [
+        (now["wrong"] - later["wrong"]) / recent_change(now["changes"])
+        for now, later in pairwise(tens)
+        if len(now["changes"]) >= LEAST
+    ]
 
 
 def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int, out: Path) -> dict:
@@ -169,8 +178,7 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
             wrong = float(np.mean([a != b for a, b in zip(now, truth, strict=True)]))
             if n > 10:
                 changes.append(float(np.mean([a != b for a, b in zip(now, then, strict=True)])))
-            signal = stop_signal(changes)
-            tens.append({"strokes": n, "wrong": wrong, "changes": list(changes), "signal": vars(signal)})
+            tens.append({"strokes": n, "wrong": wrong, "changes": list(changes)})
             then = now
         if n in STEPS:
             ours = miou([learner.propose(count + i).mask[0].numpy() for i in range(len(tests))], wanted)
@@ -198,7 +206,7 @@ def main() -> None:
     classes = load_labels("builtin:nuclei64").classes
     tests = inverted(generator, "val", TESTED, 1000, options.out)
     reached: dict[str, list[float]] = {"page": [], "finished": [], "forest": []}
-    fulls, clicks, right = [], [], []
+    fulls, clicks, forests, right = [], [], [], []
     table: dict[int, list[list[float]]] = {n: [] for n in STEPS}
     for seed in range(options.seeds):
         samples = inverted(generator, "train", LABELLED, seed, options.out)
@@ -207,11 +215,15 @@ def main() -> None:
         if not path.exists():
             interpreter = train_interpreter(generator, labels, InterpreterSettings(), progress=False)
             full = miou(masks_of(interpreter, generator, tests), [s.mask for s in tests])
-            path.write_text(json.dumps({"miou": full, "corners": sum(corners(s.mask) for s in samples)}))
+            filtered = [filters(s.image) for s in samples]
+            others = forest([s.mask for s in samples], filtered, [filters(s.image) for s in tests])
+            known = {"miou": full, "corners": sum(corners(s.mask) for s in samples)}
+            path.write_text(json.dumps(known | {"forest": miou(others, [s.mask for s in tests])}))
         whole = json.loads(path.read_text())
         found = run(generator, labels, tests, seed, options.out)
         fulls.append(whole["miou"])
         clicks.append(whole["corners"])
+        forests.append(whole["forest"])
         right += held(found["tens"])
         for row in found["rows"]:
             table[row["strokes"]].append([row[method] for method in reached])
@@ -221,15 +233,20 @@ def main() -> None:
     print(f"16 whole masks: mIoU {100 * np.mean(fulls):.1f}, {np.mean(clicks):.0f} corners")
     print("| strokes | page | finished | forest |\n|---:|---:|---:|---:|")
     for n, values in table.items():
-        mean, low, high = (100 * f(values, 0) for f in (np.mean, np.min, np.max))
-        print(
-            f"| {n} | {mean[0]:.1f} ({low[0]:.1f} to {high[0]:.1f}) | {mean[1]:.1f} ({low[1]:.1f} to {high[1]:.1f}) |"
-        )
+        columns = [100 * np.array(column) for column in zip(*values, strict=True)]
+        cells = [f"{c.mean():.1f} ({c.min():.1f} to {c.max():.1f})" for c in columns]
+        print(f"| {n} | {' | '.join(cells)} |")
+    print(f"forest on the 16 whole masks: {100 * np.mean(forests):.1f}")
     for method, counts in reached.items():
         print(f"{method}: 95 % of that after {counts} strokes (median {np.median(counts):g})")
-    print(
-        f"stop signal: the interval held the gain of the next ten strokes in {np.mean(right):.0%} of {len(right)} cases"
-    )
+    print(f"stop signal: its interval held the gain of ten more strokes in {np.mean(right):.0%} of {len(right)} cases")
+    everything = [ratios(json.loads((options.out / f"run-{s}.json").read_text())["tens"]) for s in range(options.seeds)]
+    shares = np.quantile(np.concatenate(everything), [0.5, 0.025, 0.975]).round(2).tolist()
+    print(f"gain over change: median and 95 % interval {shares}")
+    for k, own in enumerate(everything):
+        low, high = np.quantile(np.concatenate(everything[:k] + everything[k + 1 :]), [0.025, 0.975])
+        inside = np.mean([low <= r <= high for r in own])
+        print(f"  with the interval of the other choices of crops, choice {k}: {inside:.0%} held")
 
 
 if __name__ == "__main__":

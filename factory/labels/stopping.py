@@ -14,7 +14,7 @@ LEAST = 2  # looks before anything is said
 ENOUGH = 0.01  # a gain that is hardly above this is not worth ten strokes
 # Gain of the next ten strokes over the change of the last ones (geometric mean of two looks): median and the quantiles
 # 0.025 and 0.975, by benchmarks/labelling.py.
-SHARE, LOW, HIGH = 0.1, -0.5, 0.6
+SHARE, LOW, HIGH = 0.06, -0.23, 0.56
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,10 @@ def stop_signal(changes: Sequence[float]) -> StopSignal:
     """
     if len(changes) < LEAST:
         return StopSignal(float("nan"), float("nan"), float("nan"), False)
-    change = float(np.sqrt(max(changes[-1], 1e-6) * max(changes[-2], 1e-6)))
+    change = recent_change(changes)
     return StopSignal(SHARE * change, LOW * change, HIGH * change, HIGH * change < ENOUGH)
+
+
+def recent_change(changes: Sequence[float]) -> float:
+    """Geometric mean of the last two looks, 0 to 1; one in which nothing moved counts as one pixel in a million."""
+    return float(np.sqrt(max(changes[-1], 1e-6) * max(changes[-2], 1e-6)))
