@@ -44,6 +44,8 @@ def run(
     deployments: Path,
 ) -> None:
     """Returns never; KeyboardInterrupt ends it. The caller stops the supervisor whatever happens."""
+    from prefect.settings import get_current_settings
+
     api_url = ensure_server(supervisor, tell, host, port)
     gpus = devices()
     count = workers or max(1, len(gpus))
@@ -60,7 +62,9 @@ def run(
             Child(f"worker {name}", command, environment(api_url, TQDM_DISABLE="1", **permissions, **visible))
         )
     tell(f"UI: {api_url.removesuffix('/api')}")
-    tell(f"runs write into {workspace.absolute()}; make a dataset: prefect deployment run generate-dataset")
+    short = get_current_settings().plugins.enabled  # in a clone; elsewhere PREFECT_PLUGINS_ENABLED=true does it
+    name = "generate-dataset" if short else "generate-dataset/generate-dataset"
+    tell(f"runs write into {workspace.absolute()}; make a dataset: prefect deployment run {name}")
     while True:
         supervisor.watch()
         time.sleep(0.5)
