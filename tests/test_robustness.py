@@ -93,7 +93,9 @@ def test_a_cache_that_cannot_be_written_is_said_before_the_training(tiny_world: 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     call = ["generate", "--generator", f"http://127.0.0.1:{free_port()}/g.safetensors", "--labels", "x", "--count", 5]
     began = time.monotonic()
-    refused(run(*call, "--out", tmp_path / "a.zarr"), "127.0.0.1")
+    done = run(*call, "--out", tmp_path / "a.zarr")
+    refused(done, "127.0.0.1")
+    assert "cannot be reached" in done.stderr
     assert time.monotonic() - began < 60
 
 

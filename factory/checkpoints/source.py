@@ -47,7 +47,11 @@ def _read(name: str) -> bytes:
                 data = file.read()
         else:
             data = Path(name).expanduser().read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+            # fsspec says "not found" of a server that does not answer, too
+            detail = " ".join(str(error.__cause__).split())[:200]
+            raise InputError(f"{name}: cannot be reached ({detail}); try again when its server answers") from None
         raise InputError(f"{name}: no such file; {EXPECTED}") from None
     except IsADirectoryError:
         raise InputError(f"{name}: is a folder; {EXPECTED}") from None
