@@ -91,7 +91,7 @@ def main() -> None:
                     break
                 except Exception:  # the server is about to listen
                     time.sleep(0.1)
-            page.wait_for_selector("#strip button")
+            page.wait_for_selector("body[data-revision]")
             box = page.locator("#canvas").bounding_box()
             side = 0.95 * min(box["width"], box["height"])
             left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2

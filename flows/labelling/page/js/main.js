@@ -42,6 +42,7 @@ async function start() {
 
 async function open(index) {
   state.sample = index;
+  view.clear();
   strip.current(index);
   socket.say({ type: "open", sample: index });
   hand.drop();
@@ -51,6 +52,7 @@ async function open(index) {
     await image.decode();
     images.set(index, image);
   }
+  if (index !== state.sample) return; // another image has been opened meanwhile
   await refresh(true);
   tellStatus();
 }
@@ -59,7 +61,7 @@ async function refresh(opened = false) {
   const [number, sample] = [++loading, state.sample];
   const layers = await fetchLayers(sample);
   if (number !== loading || sample !== state.sample) return;
-  if (opened) view.show(images.get(sample), layers);
+  if (opened || !view.layers) view.show(images.get(sample), layers);
   else if (state.unsaved === 0) view.update(layers);
   document.body.dataset.revision = layers.revision;
   document.body.dataset.model = layers.model_revision;
@@ -115,7 +117,7 @@ function hear(message) {
   else if (message.type === "connected") {
     tellTrouble("");
     socket.say({ type: "open", sample: state.sample });
-    if (view.layers) refresh();
+    if (view.layers) refresh(); // what came while there was no connection
   }
 }
 
@@ -185,6 +187,7 @@ function setEditor(editor) {
 // ---- what the person does
 
 function act(message) {
+  if (!view.layers) return; // the image is on its way
   if (!state.editor) {
     tellTrouble("Another tab is drawing; choose “Draw here” to draw in this one.");
     return;
@@ -231,7 +234,8 @@ function chooseKeypoint(index) {
 }
 
 function newObject() {
-  state.object = Math.max(0, ...view.layers.instance, state.object) + 1;
+  const numbers = view.layers ? view.layers.instance : [];
+  state.object = numbers.reduce((most, number) => Math.max(most, number), state.object) + 1;
   $("object-shown").textContent = `object ${state.object}`;
 }
 

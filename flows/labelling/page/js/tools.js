@@ -61,6 +61,7 @@ export class Hand {
   }
 
   begin(point) {
+    if (!this.view.layers) return;
     const { tool, value } = this.state;
     this.spot = point;
     if (["brush", "eraser", "subtract", "split"].includes(tool)) this.points = [point];
@@ -102,7 +103,7 @@ export class Hand {
   }
 
   closePolygon() {
-    if (this.state.tool !== "polygon" || !this.points || this.points.length < 3) return;
+    if (!this.view.layers || this.state.tool !== "polygon" || !this.points || this.points.length < 3) return;
     const points = this.points;
     this.drop();
     this.stroke({ tool: "polygon", value: this.state.value, points, instance: this.state.object });

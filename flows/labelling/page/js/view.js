@@ -24,10 +24,17 @@ export class View {
   }
 
   show(image, layers) {
-    const first = !this.image;
+    const first = !this.fitted;
     this.image = image;
     this.update(layers);
     if (first) this.fit();
+    this.fitted = true;
+  }
+
+  // Nothing, until the next image has come: what is drawn meanwhile would be meant for the image before.
+  clear() {
+    this.image = this.layers = null;
+    this.redraw();
   }
 
   // New labels or a new proposal for the image that is shown.
