@@ -23,6 +23,7 @@ from labelfactory.factory.segmenters.losses import segmentation_loss
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
+from labelfactory.factory.training.precision import cpu_has_bfloat16
 from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
@@ -46,7 +47,7 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_amx_tile_supported())
+    return cpu_has_bfloat16()
 
 
 def train_segmenter(
