@@ -1,25 +1,11 @@
 """The labelling page in a real browser: what a person does there, by pointer and by keyboard."""
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import pytest
-from labelling_server import LabellingServer
-from tiny_world import make_tiny_world
+from labelling_desk import Desk, at, browser, data, desk, drag, drawn, settled, wait
 
 from labelfactory.interpreters.labelset import LabelSet
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)", allow_module_level=True)
-
+__all__ = ["browser", "desk"]  # fixtures
 
 # Contrast of every text with what is behind it (WCAG 2.1, relative luminance); AA asks for 4.5.
 CONTRASTS = """() => {
@@ -33,96 +19,6 @@ CONTRASTS = """() => {
     return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
   });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-class Desk:
-    """A server, the label set that it serves, and a page of it."""
-
-    def __init__(self, folder: Path, browser: Any) -> None:
-        world = make_tiny_world(folder)
-        labels = LabelSet.load(world.labels)
-        blank = np.full((16, 16), 255, np.uint8)
-        self.truth = [s.mask for s in labels]
-        self.labels, self.checkpoint, self.folder = folder / "set", world.checkpoint, folder
-        samples = tuple(s._replace(mask=blank) for s in labels)
-        replace(labels, samples=samples, keypoints=("tip",)).save(self.labels)
-        self.browser = browser
-        self.errors: list[str] = []
-        self.start()
-
-    def start(self, port: int = 0) -> None:
-        self.server = LabellingServer(self.labels, self.checkpoint, self.folder / f"{time.monotonic_ns()}.txt", port)
-
-    def open(self) -> Any:
-        """A page of a fresh browser session, 1280 x 720."""
-        context = self.browser.new_context(viewport={"width": 1280, "height": 720})
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(self.server.address)
-        page.wait_for_selector("#strip button")
-        wait(lambda: data(page, "revision") is not None)
-        return page
-
-    def log(self) -> list[dict[str, Any]]:
-        path = self.labels / "annotation.jsonl"
-        return [json.loads(line)["event"] for line in path.read_text().splitlines()] if path.exists() else []
-
-
-@pytest.fixture
-def desk(tmp_path: Path, browser: Any) -> Iterator[Desk]:
-    made = Desk(tmp_path, browser)
-    yield made
-    made.server.kill()
-    assert made.errors == []
-
-
-def wait(question: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def data(page: Any, name: str) -> str | None:
-    found: str | None = page.evaluate("(name) => document.body.dataset[name] ?? null", name)
-    return found
-
-
-def settled(page: Any) -> None:
-    """Every stroke is on the server's disk."""
-    wait(lambda: data(page, "unsaved") == "0")
-
-
-def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a point of the 16 px image lies on the screen."""
-    box = page.locator("#canvas").bounding_box()
-    zoom = 0.95 * min(box["width"], box["height"]) / 16
-    return box["x"] + (box["width"] - 16 * zoom) / 2 + x * zoom, box["y"] + (box["height"] - 16 * zoom) / 2 + y * zoom
-
-
-def drag(page: Any, *points: tuple[float, float]) -> None:
-    page.mouse.move(*at(page, *points[0]))
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*at(page, *point), steps=4)
-    page.mouse.up()
-    settled(page)
-
-
-def drawn(page: Any) -> np.ndarray:
-    """The labels that the page shows."""
-    answer = page.evaluate(
-        "async () => { const m = await import('/static/js/api.js'); return Array.from((await m.fetchLayers(0)).mask) }"
-    )
-    return np.array(answer, np.uint8).reshape(16, 16)
 
 
 def test_brush_eraser_subtract_undo_and_redo(desk: Desk) -> None:
@@ -227,7 +123,7 @@ def test_reload_second_tab_and_a_killed_server_lose_nothing(desk: Desk) -> None:
     drag(page, (3, 3), (6, 3))
     before = drawn(page)
     page.reload()
-    page.wait_for_selector("#strip button")
+    page.wait_for_selector("body[data-revision]")
     np.testing.assert_array_equal(drawn(page), before)
     second = page.context.new_page()
     second.goto(desk.server.origin)

@@ -23,11 +23,18 @@ class TinyWorld(NamedTuple):
     generator: ImageGenerator
 
 
-def make_tiny_world(folder: Path, samples: int = 4, seed: int = 0) -> TinyWorld:
+def make_tiny_world(folder: Path, samples: int = 4, seed: int = 0, pixels: int = 16) -> TinyWorld:
     """Pixels brighter than their image's median are the class "bright": a rule that an interpreter can learn."""
     torch.manual_seed(seed)
     network = Generator(
-        z_dim=8, c_dim=0, w_dim=8, img_resolution=16, img_channels=1, mapping_layers=2, channel_base=128, channel_max=16
+        z_dim=8,
+        c_dim=0,
+        w_dim=8,
+        img_resolution=pixels,
+        img_channels=1,
+        mapping_layers=2,
+        channel_base=max(128, pixels),
+        channel_max=16,
     )
     checkpoint = folder / "tiny.safetensors"
     save_safetensors(checkpoint, network.eval(), metadata={"licence": "CC0-1.0"})

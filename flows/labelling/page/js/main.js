@@ -63,6 +63,7 @@ async function refresh(opened = false) {
   if (number !== loading || sample !== state.sample) return;
   if (opened || !view.layers) view.show(images.get(sample), layers);
   else if (state.unsaved === 0) view.update(layers);
+  document.body.dataset.sample = sample;
   document.body.dataset.revision = layers.revision;
   document.body.dataset.model = layers.model_revision;
 }
