@@ -165,7 +165,7 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
             index = next(i for i, m in enumerate(truth) if (m == n - 1).any())
             unsure = (truth[index] == n - 1).astype(np.float32)
         else:
-            guesses = [learner.propose(i) for i in range(count)]
+            guesses = [learner.predict(i) for i in range(count)]
             index = int(np.argmax([float(g.score[0]) for g in guesses]))
             unsure = guesses[index].uncertainty[0].float().numpy()
         region = stroke(truth[index], drawn[index], unsure, rng)
@@ -174,14 +174,14 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
         for _ in range(4):
             learner.train(seconds=60.0, most=40)
         if n % 10 == 0:
-            now = [learner.propose(i).mask[0].numpy() for i in range(count)]
+            now = [learner.predict(i).mask[0].numpy() for i in range(count)]
             wrong = float(np.mean([a != b for a, b in zip(now, truth, strict=True)]))
             if n > 10:
                 changes.append(float(np.mean([a != b for a, b in zip(now, then, strict=True)])))
             tens.append({"strokes": n, "wrong": wrong, "changes": list(changes)})
             then = now
         if n in STEPS:
-            ours = miou([learner.propose(count + i).mask[0].numpy() for i in range(len(tests))], wanted)
+            ours = miou([learner.predict(count + i).mask[0].numpy() for i in range(len(tests))], wanted)
             made = replace(labels, samples=tuple(s._replace(mask=m) for s, m in zip(labels, drawn, strict=True)))
             interpreter = train_interpreter(generator, made, InterpreterSettings(), progress=False)
             finished = miou(masks_of(interpreter, generator, tests), wanted)

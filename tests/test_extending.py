@@ -39,6 +39,10 @@ ADDITIONS = {
         "toy_backend.py", "storage/backends/toy.py", "storage/backends/opening.py", "BACKENDS = {",
         '    "toy": "labelfactory.storage.backends.toy:open_toy",',
     ),
+    "proposer": (
+        "toy_proposer.py", "factory/labels/halves.py", "factory/labels/proposer.py", "PROPOSERS = {",
+        '    "halves": "labelfactory.factory.labels.halves:Halves",',
+    ),
     "option": (
         None, None, "factory/segmenters/order.py", '    balance: Annotated[bool,',
         None,
@@ -88,7 +92,7 @@ def run(extended: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 def test_no_addition_touches_more_than_one_file_and_one_line() -> None:
     tables = [table for _, _, table, _, _ in ADDITIONS.values()]
-    assert len(set(tables)) == len(tables) == 6
+    assert len(set(tables)) == len(tables) == 7
     page = (ROOT / "docs" / "architecture.md").read_text()
     for _, _, table, _, _ in ADDITIONS.values():
         assert table.rpartition("/")[2] in page
@@ -120,6 +124,25 @@ labels.save("labels", overwrite=True)
 train_head(head_of("brightness"), open_generator("toy.safetensors"), labels, 2, progress=False).save("b.safetensors")
 """
     run("-c", label)
+    propose = """
+import threading
+import numpy as np
+from labelfactory import LabelSet
+from labelfactory.factory.labels.learning_process import LearningProcess
+from labelfactory.factory.labels.proposer import Proposal
+labels, all_said, said = LabelSet.load("labels"), threading.Event(), {}
+def hear(message):
+    if isinstance(message, Proposal):
+        said[message.index] = message.mask
+    if len(said) == 6:
+        all_said.set()
+process = LearningProcess(labels, "toy.safetensors", "cpu", hear, proposer="halves")
+process.drawn(0, np.ones_like(labels.samples[0].mask))
+assert all_said.wait(120)
+process.stop()
+assert all(mask[:4].all() and not mask[-4:].any() for mask in said.values())
+"""
+    run("-c", propose)
     run(
         *factory, "generate", "--generator", "toy.safetensors", "--labels", "labels", "--brightness", "b.safetensors",
         "--count", "20", "--shard-size", "8", "--out", "toy://pairs",

@@ -9,8 +9,9 @@ import torch
 from tiny_world import TinyWorld
 
 from labelfactory.errors import WorkError
-from labelfactory.factory.labels.learning import FeatureStore, Learner, Progress
-from labelfactory.factory.labels.learning_process import LearningProcess, Proposal
+from labelfactory.factory.labels.learning import FeatureStore, Learner
+from labelfactory.factory.labels.learning_process import LearningProcess
+from labelfactory.factory.labels.proposer import Progress, Proposal
 from labelfactory.interpreters.labelset import LabelSet
 
 
@@ -26,7 +27,7 @@ def test_a_few_strokes_teach_what_all_samples_show(tiny_world: TinyWorld) -> Non
     assert losses[-1] < losses[0]
 
     def right(index: int) -> float:
-        return float((learner.propose(index).mask[0].numpy() == labels.samples[index].mask).mean())
+        return float((learner.predict(index).mask[0].numpy() == labels.samples[index].mask).mean())
 
     assert right(0) > 0.85
     before = right(1)
@@ -59,7 +60,7 @@ def test_equal_drawing_gives_equal_proposals(tiny_world: TinyWorld) -> None:
         learner = Learner(tiny_world.generator, labels, seed=3)
         learner.learn(2, labels.samples[2].mask)
         learner.train(seconds=60.0, most=5)
-        found.append(learner.propose(1))
+        found.append(learner.predict(1))
     assert torch.equal(found[0].mask, found[1].mask)
     assert torch.equal(found[0].uncertainty, found[1].uncertainty)
 

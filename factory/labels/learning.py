@@ -4,10 +4,11 @@ It is for proposals. What a label set is worth in the end is learned from scratc
 give equal interpreters, however fast somebody drew.
 """
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from labelfactory.errors import InputError
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import generated
+from labelfactory.factory.labels.proposer import FreshSample, Progress, Proposal
 from labelfactory.factory.labels.selection import candidate_seeds
 from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.interpreters.array_types import Float, UInt8
@@ -35,17 +37,6 @@ BATCH = 256  # pixels a member and step
 LEARNING_RATE = 2e-3
 CACHE_BYTES = 2**30
 FRESH = 64  # samples of the data set to come that can be looked at
-
-
-@dataclass(frozen=True)
-class Progress:
-    """After a burst. ``loss``: mean cross entropy of its steps, nats; NaN where there is nothing to learn yet."""
-
-    revision: int
-    steps: int
-    pixels: int
-    loss: float
-    seconds: float
 
 
 def check_interpreter(interpreter: StyleInterpreter, generator: ImageGenerator, labels: LabelSet) -> None:
@@ -125,6 +116,10 @@ class Learner:
         self.model.requires_grad_(False)
         self.revision = 0 if start is None else 1
 
+    @classmethod
+    def begin(cls, generator: ImageGenerator, labels: LabelSet, model: Path | None) -> "Learner":
+        return cls(generator, labels, start=None if model is None else StyleInterpreter.load(model))
+
     def _set_inputs(self, generator: ImageGenerator, channels: Sequence[int]) -> None:
         """Standardises the inputs once, by pixels of all samples: labels are not needed for that."""
         blocks = []
@@ -203,13 +198,23 @@ class Learner:
         self.revision += 1
         return Progress(self.revision, len(losses), len(y), sum(losses) / len(losses), time.perf_counter() - started)
 
-    def propose(self, index: int) -> Prediction:
+    def predict(self, index: int) -> Prediction:
         """Mask and uncertainty of a sample (of its crop), by the weights as they are."""
         return self.model.predict(self.features.maps(index), crop=self.crop)
 
-    def fresh(self, place: int) -> tuple[int, UInt8[np.ndarray, "height width channels"], Prediction]:
-        """Seed, image and labels of a sample that nobody has seen: number ``place`` of the data set to come."""
+    def propose(self, index: int) -> Proposal:
+        found = self.predict(index)
+        most = max(1e-9, math.log(self.model.members))  # nats, where each member says something else
+        heat = (found.uncertainty[0].float().cpu().numpy() / most * 255).round().clip(0, 255).astype(np.uint8)
+        return Proposal(index, self.revision, _mask(found), heat, float(found.score[0]))
+
+    def fresh(self, place: int) -> FreshSample:
         seed = self._seeds[place]
         z, classes = latents([seed], self._generator.latent_shape), drawn_classes([seed], self._generator.conditions)
         images, maps = self._generator.generate(z, self._truncation, classes)
-        return seed, images[0].cpu().numpy(), self.model.predict(maps, crop=self.crop)
+        found = self.model.predict(maps, crop=self.crop)
+        return FreshSample(place, self.revision, seed, images[0].cpu().numpy(), _mask(found), float(found.score[0]))
+
+
+def _mask(prediction: Prediction) -> UInt8[np.ndarray, "height width"]:
+    return prediction.mask[0].cpu().numpy().astype(np.uint8)

@@ -1,7 +1,6 @@
 """Learning in a process of its own, so that who draws never waits for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -9,42 +8,20 @@ from typing import Any
 import numpy as np
 
 from labelfactory.factory.labels.child_process import ChildProcess
+from labelfactory.factory.labels.proposer import Proposer, begin_proposer
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet
-from labelfactory.limits import IGNORE_INDEX
 
 BURSTS = 12  # after a change, at most: then there is little left to learn from it
 SETTLED = 0.98  # a burst whose loss is above this share of the one before is the last
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """What the model of a revision says of a sample. ``uncertainty`` is in 1/255 of ln(members) nats, its maximum."""
-
-    index: int
-    revision: int
-    mask: UInt8[np.ndarray, "height width"]
-    uncertainty: UInt8[np.ndarray, "height width"]
-    score: float
-
-
-@dataclass(frozen=True)
-class FreshSample:
-    """One of the data set to come, number ``place`` of the gallery, by the model of a revision."""
-
-    place: int
-    revision: int
-    seed: int
-    image: UInt8[np.ndarray, "height width channels"]
-    mask: UInt8[np.ndarray, "height width"]
-    score: float
-
-
 class LearningProcess(ChildProcess):
     """Hands drawn masks to the process and what it says to ``hear``, which is called in a thread of its own.
 
-    ``hear`` gets ``Proposal``s, ``learning.Progress``, ``FreshSample``s (``gallery`` of them, made anew after the rest)
-    and, should the process fail, one WorkError. ``interpreter``: a file to go on from.
+    ``hear`` gets ``Proposal``s, ``Progress``, ``FreshSample``s (``gallery`` of them, made anew after the rest) and,
+    should the process fail, one WorkError. ``proposer``: a name in ``proposer.PROPOSERS``; ``model``: a file of
+    its to go on from.
     """
 
     def __init__(
@@ -55,9 +32,10 @@ class LearningProcess(ChildProcess):
         hear: Callable[[Any], None],
         threads: int = 1,
         gallery: int = 0,
-        interpreter: Path | None = None,
+        proposer: str = "interpreter",
+        model: Path | None = None,
     ) -> None:
-        arguments = (labels, generator, device, threads, gallery, interpreter)
+        arguments = (labels, generator, device, threads, gallery, proposer, model)
         super().__init__(_work, arguments, hear, "learning", "proposals have stopped")
 
     def drawn(self, index: int, mask: UInt8[np.ndarray, "height width"]) -> None:
@@ -81,32 +59,27 @@ def _work(
     device: str,
     threads: int,
     gallery: int,
-    interpreter: Path | None,
+    proposer: str,
+    model: Path | None,
 ) -> None:
     """The process: takes in what is drawn, learns, proposes; what is looked at comes first."""
     import torch
 
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.labels.learning import Learner
-    from labelfactory.interpreters import StyleInterpreter
 
     torch.set_num_threads(threads)
-    start = None if interpreter is None else StyleInterpreter.load(interpreter)
-    _learn(pipe, Learner(open_generator(generator, device), labels, start=start), len(labels), gallery)
+    learner = begin_proposer(proposer, open_generator(generator, device), labels, model)
+    _learn(pipe, learner, len(labels), gallery)
 
 
-def _learn(pipe: Connection, learner: Any, count: int, gallery: int) -> None:
+def _learn(pipe: Connection, learner: Proposer, count: int, gallery: int) -> None:
     shown, bursts_left, last_loss = 0, 0, float("inf")
     proposed = dict.fromkeys(range(count), -1)  # sample to the model's revision that its proposal is of
     hung = dict.fromkeys(range(gallery), -1)  # place in the gallery, likewise
 
     def propose(index: int) -> None:
-        prediction = learner.propose(index)
-        most = max(1e-9, float(np.log(learner.model.members)))
-        heat = (prediction.uncertainty[0].float().cpu().numpy() / most * 255).round().clip(0, 255).astype(np.uint8)
-        mask = prediction.mask[0].cpu().numpy().astype(np.uint8)
         proposed[index] = learner.revision
-        pipe.send(Proposal(index, learner.revision, mask, heat, float(prediction.score[0])))
+        pipe.send(learner.propose(index))
 
     while True:
         stale = [i for i in (shown, *proposed) if proposed[i] != learner.revision] if learner.revision else []
@@ -134,12 +107,5 @@ def _learn(pipe: Connection, learner: Any, count: int, gallery: int) -> None:
         elif stale:
             propose(stale[0])
         elif old:
-            seed, image, prediction = learner.fresh(old[0])
             hung[old[0]] = learner.revision
-            mask = prediction.mask[0].cpu().numpy().astype(np.uint8)
-            pipe.send(FreshSample(old[0], learner.revision, seed, image, mask, float(prediction.score[0])))
-
-
-def nothing_proposed(height: int, width: int) -> UInt8[np.ndarray, "height width"]:
-    """A proposal before there is any."""
-    return np.full((height, width), IGNORE_INDEX, np.uint8)
+            pipe.send(learner.fresh(old[0]))

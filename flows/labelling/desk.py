@@ -11,10 +11,10 @@ import numpy as np
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.labels.generating import GeneratingProcess, Made
-from labelfactory.factory.labels.learning import Progress
-from labelfactory.factory.labels.learning_process import FreshSample, LearningProcess, Proposal, nothing_proposed
+from labelfactory.factory.labels.learning_process import LearningProcess
 from labelfactory.factory.labels.order import LabellingOrder, SampleOrder
 from labelfactory.factory.labels.photographs import PhotographProcess, Photographs
+from labelfactory.factory.labels.proposer import FreshSample, Progress, Proposal, nothing_proposed
 from labelfactory.factory.labels.selection import sample_images
 from labelfactory.factory.labels.session import LabelSession
 from labelfactory.factory.labels.stopping import EVERY, Stroke
@@ -65,7 +65,7 @@ class Desk(Known):
     def _learn(self) -> None:
         labels = self.session.labels
         self.learning = LearningProcess(
-            labels, self.generator, self.device, self._hear, gallery=GALLERY, interpreter=self.interpreter
+            labels, self.generator, self.device, self._hear, gallery=GALLERY, model=self.interpreter
         )
         for index, name in enumerate(self.session.names):
             mask = self.session.canvas(name).mask

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from labelfactory.errors import InputError
-from labelfactory.factory.labels.learning import Progress
-from labelfactory.factory.labels.learning_process import FreshSample, Proposal, nothing_proposed
+from labelfactory.factory.labels.proposer import FreshSample, Progress, Proposal, nothing_proposed
 from labelfactory.factory.labels.session import LabelSession
 from labelfactory.factory.labels.stopping import StopSignal, Stroke, stop_signal
 
