@@ -12,6 +12,7 @@ from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.draws import real_indices
+from labelfactory.factory.stylegan2_ada.ops import upsample2x
 from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
 from labelfactory.factory.stylegan2_ada.snapshots import save_snapshot, start
@@ -180,6 +181,26 @@ def test_weights_are_taken_over_from_a_checkpoint(data: Path, tmp_path: Path) ->
 
     save_safetensors(file, source.ema)  # a file without discriminator starts a new one
     curve(new_run(data, resume=str(file)), 1)
+
+
+def test_a_lower_resolution_is_grown(data: Path, tmp_path: Path) -> None:
+    source = new_run(data, seed=5)
+    curve(source, 3)
+    file = tmp_path / "source.safetensors"
+    save_safetensors(file, source.ema, source.discriminator)
+    larger = blobs(tmp_path / "larger", size=32)
+    run = new_run(larger, resume=str(file))
+    z = torch.randn(2, source.ema.z_dim, generator=torch.Generator().manual_seed(0))
+    small, large = (network(z, noise_mode="const") for network in (source.ema, run.ema))
+    assert large.shape == (2, 3, 32, 32)
+    for _ in range(2):
+        small = upsample2x(small, source.ema.synthesis.b8.resample_filter)
+    torch.testing.assert_close(large, small)
+    assert torch.equal(run.discriminator.b4.out.weight, source.discriminator.b4.out.weight)
+    curve(run, 2)
+    assert run.generator.synthesis.b32.torgb.weight.abs().max() > 0
+    with pytest.raises(InputError, match="freeze_d must be 0"):
+        new_run(larger, resume=str(file), freeze_d=2)
 
 
 def test_a_checkpoint_of_another_shape_is_refused_with_both_shapes(data: Path, tmp_path: Path) -> None:

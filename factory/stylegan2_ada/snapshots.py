@@ -1,13 +1,15 @@
 """A run's state on disk, and how a run begins: fresh, continued from a snapshot, or with weights from elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
+from labelfactory.factory.stylegan2_ada.growing import grown
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
 from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
@@ -81,9 +83,10 @@ def start(
     """A trainer at its first step, or where a snapshot left off.
 
     ``resume`` names a snapshot of a run, which goes on with its own recipe, or any checkpoint whose weights are taken
-    over: sizes of the networks then come from the file, and as in StyleGAN2-ADA augmentation reacts faster
-    (ada_kimg 100) and the moving average is not ramped up. ``wishes`` change single numbers of the recipe (None: do
-    not). Raises ``InputError`` where resolution, channels or classes of file and data differ.
+    over: sizes of the networks then come from the file (a lower resolution is grown, see ``growing``), and as in
+    StyleGAN2-ADA augmentation reacts faster (ada_kimg 100) and the moving average is not ramped up. ``wishes`` change
+    single numbers of the recipe (None: do not). Raises ``InputError`` where channels or classes of file and data
+    differ, or the file's resolution is the higher one.
     """
     wishes = wishes or {}
     if resume is None:
@@ -102,11 +105,30 @@ def start(
     checkpoint = load_checkpoint(resume, for_training=True)
     if recipe.freeze_d and checkpoint.discriminator is None:
         raise InputError(f"{resume}: has no discriminator whose first {recipe.freeze_d} layers could be kept")
+    config = checkpoint.config
+    if config.img_resolution < data.resolution and config.img_channels == data.channels:
+        checkpoint = _grown(checkpoint, data, recipe.freeze_d, resume)
     networks = _transferred(data, recipe, checkpoint.trained or checkpoint.generator, checkpoint.discriminator)
     trainer = Trainer(data, networks, recipe, world, micro)
     trainer.ema.load_state_dict(checkpoint.generator.state_dict())
     trainer.silence(trainer.ema)
     return trainer
+
+
+def _grown(checkpoint: Checkpoint, data: ImageDataset, freeze_d: int, name: str) -> Checkpoint:
+    if freeze_d:
+        pixels = checkpoint.config.img_resolution
+        raise InputError(
+            f"{name}: of {pixels} px, the data of {data.resolution}: the discriminator's first layers are new ones, so "
+            "freeze_d must be 0"
+        )
+    d, trained, side = checkpoint.discriminator, checkpoint.trained, data.resolution
+    return replace(
+        checkpoint,
+        generator=grown(checkpoint.generator, side),
+        discriminator=None if d is None else grown(d, side),
+        trained=None if trained is None else grown(trained, side),
+    )
 
 
 def _is_snapshot(resume: str) -> bool:
