@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.segmenters.catalogue import SEGMENTERS, build_segmenter, load_segmenter, save_segmenter
+from labelfactory.factory.segmenters.architectures import serving
+from labelfactory.factory.segmenters.catalogue import build_segmenter, load_segmenter, save_segmenter
 from labelfactory.factory.segmenters.transformers_models import ARCHITECTURES
 
 RECIPE = {
@@ -17,7 +18,9 @@ RECIPE = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in SEGMENTERS if name not in ARCHITECTURES and name != "unet-valid"])
+@pytest.mark.parametrize(
+    "name", [name for name in serving("semantic") if name not in ARCHITECTURES and name != "unet-valid"]
+)
 def test_every_name_builds_and_gives_logits_of_the_images_size(name: str) -> None:
     with torch.device("meta"):
         net = build_segmenter(name, 1, 4).eval()

@@ -118,7 +118,7 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
         validation=str(world / "real"),
     )
     report = train_rounds(joined, progress=False)
-    assert report.best_miou > 0.8
+    assert report.best_score > 0.8
     _, recipe = load_segmenter(path)
     assert [t["pairs"] for t in recipe["trained_on"]] == [8, 22]
     assert not path.with_name("net.safetensors.checkpoint").exists()
@@ -267,7 +267,7 @@ def test_the_commands_as_typed(
     assert (tmp_path / "report" / "report.html").is_file()
     done = factory("predict", "--segmenter", net, "--images", world / "real", "--out", tmp_path / "masks")
     assert done.code == 0, done.err
-    assert "8 masks" in done.out
+    assert "8 pictures" in done.out
     for wrong, says in (
         (("evaluate", "--segmenter", tmp_path / "no", "--images", world / "real", "--out", tmp_path / "r"), "no segm"),
         (("predict", "--segmenter", net, "--images", tmp_path / "no", "--out", tmp_path / "r"), "neither a folder"),

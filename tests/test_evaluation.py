@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.evaluation.cases import overlay
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
-from labelfactory.factory.evaluation.figures import overlay
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.evaluation.report import markdown, write_report
 from labelfactory.factory.pairs.pairs import ArrayPairs, Pair
@@ -64,7 +64,7 @@ def test_every_score_of_a_known_prediction() -> None:
     low, high = e.overall["miou"].low, e.overall["miou"].high
     assert low < e.overall["miou"].value <= high == 1
     assert e.worst[0].name == "000000"
-    assert e.best[0].miou == 1
+    assert e.best[0].score == 1
     assert len(e.best) == len(e.worst) == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 from segmenter_contract import SegmenterContract
 from tiny_segmenters import TINY
 
-from labelfactory.factory.segmenters.architectures import SEGMENTERS
+from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
 
 # The transformers library warns about its own deprecations; they are not ours to fix.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -20,7 +20,7 @@ HEAVY = {
 
 
 class TestSegmenters(SegmenterContract):
-    @pytest.fixture(params=SEGMENTERS)
+    @pytest.fixture(params=serving("semantic"))
     def name(self, request: pytest.FixtureRequest) -> str:
         if "transformers" in SEGMENTERS[request.param].home:
             pytest.importorskip("transformers", reason="the optional extra is not installed: labelfactory[hf]")

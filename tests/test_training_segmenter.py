@@ -30,7 +30,7 @@ def test_it_learns_discs() -> None:
     trained, report = train_segmenter(net(), discs(32), CONFIG, validation=discs(16, seed=1), progress=False)
     after = scores(dataset_confusion(trained, discs(16, seed=1))).miou
     assert after > 0.9 > before
-    assert report.best_miou == pytest.approx(float(after))
+    assert report.best_score == pytest.approx(float(after))
     assert [row["step"] for row in report.history] == [20, 40, 60]
     assert report.history[-1]["loss"] < report.history[0]["loss"]
 

@@ -77,7 +77,7 @@ def train_assistant(data: Path, out: Path) -> None:
     train, val = read_crops(data, "train"), read_crops(data, "val")
     averaged, report = train_segmenter(UNet(1, 3, 32, 3), train, config, validation=val)
     torch.save(averaged.state_dict(), out)
-    print(f"{out}: mIoU {report.best_miou:.4f} on the human masks of val")
+    print(f"{out}: mIoU {report.best_score:.4f} on the human masks of val")
 
 
 def propose(network: UNet, labels: LabelSet) -> LabelSet:

@@ -1,20 +1,17 @@
-"""Pictures of an evaluation: confusion matrix, curves, and cases side by side."""
+"""Pictures of an evaluation: confusion matrix and curves."""
 
 import io
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
-from PIL import Image, ImageDraw
 
-from labelfactory.factory.evaluation.evaluation import Case, Evaluation
+from labelfactory.factory.evaluation.evaluation import Evaluation
 from labelfactory.factory.evaluation.instances import IOU_THRESHOLDS
-from labelfactory.interpreters.array_types import Shaped, UInt8
-from labelfactory.interpreters.classes import LabelClass, palette
-from labelfactory.limits import IGNORE_INDEX
-from labelfactory.palette import OKABE_ITO, laid_over
+from labelfactory.factory.evaluation.names import SCORES
+from labelfactory.interpreters.array_types import Shaped
+from labelfactory.palette import OKABE_ITO
 
 BLUE, ORANGE = (f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (OKABE_ITO[5], OKABE_ITO[6]))
 MAX_NAMED = 20  # more classes than this are drawn without numbers in the cells
@@ -38,16 +35,16 @@ def confusion_png(confusion: Shaped[Array, "classes classes"], names: Sequence[s
     return _png(figure)
 
 
-def image_scores_png(evaluation: Evaluation) -> bytes:
-    """How the images' own mIoU are spread."""
+def image_scores_png(evaluation: Evaluation, name: str) -> bytes:
+    """How the images' own scores are spread; ``name`` is the score's."""
     figure, axes = _figure(5.0, 3.0)
-    values = np.sort(evaluation.image_miou[~np.isnan(evaluation.image_miou)])
+    values = np.sort(evaluation.image_scores[~np.isnan(evaluation.image_scores)])
     axes.plot(values, np.arange(1, len(values) + 1) / max(1, len(values)), color=BLUE, drawstyle="steps-post")
-    axes.axvline(
-        evaluation.overall["miou"].value, color=ORANGE, linestyle="--", linewidth=1, label="mIoU of all pixels"
-    )
-    axes.set(xlabel="mIoU of one image", ylabel="share of images at or below", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(frameon=False, loc="upper left")
+    whole = evaluation.overall.get(evaluation.ranked_by)
+    if whole is not None:
+        axes.axvline(whole.value, color=ORANGE, linestyle="--", linewidth=1, label=f"{name} of all images")
+        axes.legend(frameon=False, loc="upper left")
+    axes.set(xlabel=f"{name} of one image", ylabel="share of images at or below", xlim=(0, 1), ylim=(0, 1))
     return _png(figure)
 
 
@@ -64,7 +61,7 @@ def ap_png(evaluation: Evaluation) -> bytes | None:
 
 
 def training_png(history: Sequence[dict[str, Any]]) -> bytes | None:
-    """Training loss and validation mIoU by step; None without history."""
+    """Training loss and the validation's score by step; None without history."""
     if len(history) < 2:
         return None
     figure, axes = _figure(5.0, 3.0)
@@ -73,53 +70,12 @@ def training_png(history: Sequence[dict[str, Any]]) -> bytes | None:
     axes.set_xlabel("step")
     axes.set_ylabel("training loss", color=BLUE)
     axes.set_ylim(bottom=0)
-    if all("miou" in row for row in history):
+    scores = [key for key in history[0] if key in SCORES and all(key in row for row in history)]
+    if scores:
         right = axes.twinx()
-        right.plot(steps, [row["miou"] for row in history], color=ORANGE)
-        right.set_ylabel("validation mIoU", color=ORANGE)
+        right.plot(steps, [row[scores[0]] for row in history], color=ORANGE)
+        right.set_ylabel(f"validation {SCORES[scores[0]]}", color=ORANGE)
     return _png(figure)
-
-
-def cases_png(cases: Sequence[Case], classes: Sequence[LabelClass], height: int = 128) -> bytes:
-    """One row a case: image, people's labels, prediction, and the pixels that differ (red) with the case's mIoU."""
-    rows = [_case_row(case, classes, height) for case in cases]
-    width = max((row.width for row in rows), default=1)
-    sheet = Image.new("RGB", (width, sum(row.height for row in rows) or 1), "white")
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _case_row(case: Case, classes: Sequence[LabelClass], height: int, caption: int = 18, gap: int = 4) -> Image.Image:
-    colours = palette(classes)
-    grey = np.repeat(case.image, 3, 2) if case.image.shape[2] == 1 else case.image
-    wrong = (case.truth != case.prediction) & (case.truth != IGNORE_INDEX)
-    different = (grey * 0.5).astype(np.uint8)
-    different[wrong] = (220, 40, 40)
-    tiles = [grey, colours[case.truth], colours[case.prediction], different]
-    scale = height / case.image.shape[0]
-    size = (max(1, round(case.image.shape[1] * scale)), height)
-    row = Image.new("RGB", (4 * size[0] + 3 * gap, height + caption), "white")
-    for place, tile in enumerate(tiles):
-        smooth = place == 0
-        picture = Image.fromarray(tile).resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
-        row.paste(picture, (place * (size[0] + gap), caption))
-    name = case.name if len(case.name) <= 48 else case.name[:47] + "…"
-    score = "–" if math.isnan(case.miou) else f"{100 * case.miou:.1f}"
-    ImageDraw.Draw(row).text((2, 2), f"{name}   mIoU {score}", fill="black")
-    return row
-
-
-def overlay(
-    image: UInt8[Array, "height width channels"], mask: UInt8[Array, "height width"], classes: Sequence[LabelClass]
-) -> UInt8[Array, "height width 3"]:
-    """The classes' colours over the image; background (0) and unlabelled pixels stay as they are."""
-    shown = (mask != 0) & (mask != IGNORE_INDEX)
-    return laid_over(image, palette(classes)[mask], 0.45 * shown).astype(np.uint8)
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

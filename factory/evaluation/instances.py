@@ -99,19 +99,31 @@ class Matches:
 def match(truth: Objects, prediction: Objects, valid: Shaped[Array, "height width"], things: Sequence[int]) -> Matches:
     """Matches of one image. Predictions that lie mostly on unlabelled pixels count neither for nor against."""
     iou, invalid = overlaps(truth, prediction, valid)
+    return match_by(iou, invalid, truth.classes, prediction.classes, prediction.scores, things)
+
+
+def match_by(
+    iou: Float[Array, "truths predictions"],
+    invalid: Float[Array, "predictions"],
+    truths: Int[Array, "truths"],
+    predictions: Int[Array, "predictions"],
+    scores: Float[Array, "predictions"],
+    things: Sequence[int],
+) -> Matches:
+    """The same from overlaps of whatever kind and the classes of both sides."""
     counts = np.zeros((4, len(things)), np.int64)
     iou_sum = np.zeros(len(things))
     detections = []
     for place, label in enumerate(things):
-        t = np.flatnonzero(truth.classes == label)
-        p = np.flatnonzero((prediction.classes == label) & (invalid <= 0.5))
+        t = np.flatnonzero(truths == label)
+        p = np.flatnonzero((predictions == label) & (invalid <= 0.5))
         pair = iou[np.ix_(t, p)]
         matched = pair > 0.5  # at most one in each row and column, as objects do not overlap
         iou_sum[place] = pair[matched].sum()
         counts[:, place] = matched.sum(), len(p) - matched.sum(), len(t) - matched.sum(), len(t)
-        order = p[np.argsort(-prediction.scores[p], kind="stable")]
+        order = p[np.argsort(-scores[p], kind="stable")]
         hits = _greedy(iou[np.ix_(t, order)])
-        detections += [(place, float(prediction.scores[i]), hit) for i, hit in zip(order, hits, strict=True)]
+        detections += [(place, float(scores[i]), hit) for i, hit in zip(order, hits, strict=True)]
     return Matches(iou_sum, counts[0], counts[1], counts[2], counts[3], detections)
 
 
@@ -128,6 +140,27 @@ def _greedy(iou: Float[Array, "truths predictions"]) -> Shaped[Array, "predictio
     return hits
 
 
+def recognition_quality(
+    iou_sum: Float[Array, "*batch things"],
+    true_positives: Shaped[Array, "*batch things"],
+    false_positives: Shaped[Array, "*batch things"],
+    false_negatives: Shaped[Array, "*batch things"],
+) -> Float[Array, "*batch things"]:
+    """RQ = TP / (TP + FP/2 + FN/2), the second factor of PQ (equation 2)."""
+    return panoptic_quality(true_positives.astype(np.float64), true_positives, false_positives, false_negatives)
+
+
+def segmentation_quality(
+    iou_sum: Float[Array, "*batch things"],
+    true_positives: Shaped[Array, "*batch things"],
+    false_positives: Shaped[Array, "*batch things"],
+    false_negatives: Shaped[Array, "*batch things"],
+) -> Float[Array, "*batch things"]:
+    """SQ = mean IoU of what was found, the first factor of PQ (equation 2); NaN where nothing was."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(iou_sum / np.asarray(true_positives, np.float64))
+
+
 def panoptic_quality(
     iou_sum: Float[Array, "*batch things"],
     true_positives: Shaped[Array, "*batch things"],
@@ -139,26 +172,38 @@ def panoptic_quality(
         return np.asarray(iou_sum / (true_positives + 0.5 * false_positives + 0.5 * false_negatives))
 
 
-def average_precision(matches: Sequence[Matches], things: Sequence[int]) -> Float[Array, "things thresholds"]:
+def average_precision(
+    matches: Sequence[Matches], things: Sequence[int], weights: Float[Array, "replicates images"] | None = None
+) -> Float[Array, "*replicates things thresholds"]:
     """COCO's AP of each class at each IoU threshold, all areas, any number of objects; NaN without true objects.
 
-    Precision is made monotone and read at 101 recalls.
+    Precision is made monotone and read at 101 recalls. ``weights`` says how often each image counts, in replicates.
     """
-    ap = np.full((len(things), len(IOU_THRESHOLDS)), np.nan)
+    times = np.ones((1, len(matches))) if weights is None else weights
+    ap = np.full((len(times), len(things), len(IOU_THRESHOLDS)), np.nan)
     for place in range(len(things)):
-        truths = sum(int(m.truths[place]) for m in matches)
-        found = [(score, hit) for m in matches for at, score, hit in m.detections if at == place]
-        if truths == 0:
-            continue
-        ap[place] = 0.0
-        if not found:
-            continue
-        order = np.argsort([-score for score, _ in found], kind="stable")
-        hits = np.stack([found[i][1] for i in order])
-        tp = hits.cumsum(0)
-        precision = tp / np.arange(1, len(hits) + 1)[:, None]
-        precision = np.maximum.accumulate(precision[::-1])[::-1]
-        for k in range(len(IOU_THRESHOLDS)):
-            at = np.searchsorted(tp[:, k] / truths, RECALLS, side="left")
-            ap[place, k] = np.where(at < len(hits), precision[np.minimum(at, len(hits) - 1), k], 0).mean()
-    return ap
+        truths = times @ np.array([m.truths[place] for m in matches], np.float64)
+        found = [(score, hit, i) for i, m in enumerate(matches) for at, score, hit in m.detections if at == place]
+        found.sort(key=lambda one: -one[0])
+        hits = np.array([hit for _, hit, _ in found], np.float64).reshape(len(found), len(IOU_THRESHOLDS))
+        image = np.array([i for _, _, i in found], np.int64)
+        for r in np.flatnonzero(truths > 0):
+            counted = times[r, image] > 0
+            ap[r, place] = _interpolated(hits[counted], times[r, image][counted], truths[r])
+    return ap[0] if weights is None else ap
+
+
+def _interpolated(
+    hits: Float[Array, "detections thresholds"], count: Float[Array, "detections"], truths: float
+) -> Float[Array, "thresholds"]:
+    """AP of detections, surest first, each of which counts so often."""
+    if not len(hits):
+        return np.zeros(len(IOU_THRESHOLDS))
+    tp = (hits * count[:, None]).cumsum(0)
+    precision = tp / count.cumsum()[:, None]
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    at = [np.searchsorted(recall, RECALLS, side="left") for recall in (tp / truths).T]
+    read = [
+        np.where(a < len(hits), p[np.minimum(a, len(hits) - 1)], 0).mean() for a, p in zip(at, precision.T, strict=True)
+    ]
+    return np.array(read)

@@ -7,25 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from labelfactory.factory.evaluation.evaluation import Evaluation, Score
-from labelfactory.factory.evaluation.figures import ap_png, cases_png, confusion_png, image_scores_png, training_png
+from labelfactory.factory.evaluation.cases import cases_png
+from labelfactory.factory.evaluation.evaluation import Evaluation
+from labelfactory.factory.evaluation.figures import ap_png, confusion_png, image_scores_png, training_png
+from labelfactory.factory.evaluation.judge import Score
+from labelfactory.factory.evaluation.names import PIXELS, named
 from labelfactory.ownership import claim
 from labelfactory.whole_files import whole_file
-
-NAMES = {
-    "miou": "mIoU",
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-    "mean_dice": "mean Dice",
-    "boundary_f": "boundary F",
-    "panoptic_quality": "panoptic quality",
-    "ap": "AP (0.50 to 0.95)",
-    "ap50": "AP at IoU 0.50",
-    "iou": "IoU",
-    "dice": "Dice",
-    "accuracy": "accuracy",
-}
 
 STYLE = """
 :root { color-scheme: light; }
@@ -49,6 +37,7 @@ img { max-width: 100%; } .wide { overflow-x: auto; }
 """
 
 
+HEADLINES = ("miou", "pixel_accuracy", "boundary_f", "panoptic_quality", "ap", "box_ap", "pck", "mean_error")
 PICTURES = ("confusion", "image_scores", "average_precision", "training", "worst", "best")
 FILES = ("report.html", "report.json", *(f"{name}.png" for name in PICTURES))
 
@@ -58,13 +47,15 @@ def write_report(
 ) -> dict[str, Path]:
     """Write ``report.html`` (self-contained), ``report.json`` and the PNGs; returns what was written by name."""
     claim(folder, FILES)
+    ranked, classes = named(evaluation.ranked_by), evaluation.classes
+    confusion = evaluation.confusion
     pictures = {
-        "confusion": confusion_png(evaluation.confusion, [c.name for c in evaluation.classes]),
-        "image_scores": image_scores_png(evaluation),
+        "confusion": None if confusion is None else confusion_png(confusion, [c.name for c in classes]),
+        "image_scores": image_scores_png(evaluation, ranked),
         "average_precision": ap_png(evaluation),
         "training": training_png(history or []),
-        "worst": cases_png(evaluation.worst, evaluation.classes),
-        "best": cases_png(evaluation.best, evaluation.classes),
+        "worst": cases_png(evaluation.worst, classes, ranked),
+        "best": cases_png(evaluation.best, classes, ranked),
     }
     written = {}
     for name, data in pictures.items():
@@ -101,15 +92,16 @@ def render(evaluation: Evaluation, title: str, about: str, pictures: dict[str, b
         _headline(evaluation),
         "<h2>Scores</h2>",
         _overall_table(evaluation),
-        "<h2>Classes</h2><div class=wide>",
-        _class_table(evaluation),
+        "<h2>Classes</h2><div class=wide>" if evaluation.per_class else "<div>",
+        _class_table(evaluation) if evaluation.per_class else "",
         "</div><h2>Curves</h2><div class=figures>",
         _figure(pictures["confusion"], "Confusion matrix: rows in per cent"),
         _figure(pictures["image_scores"], "Spread over images"),
         _figure(pictures["average_precision"], "Objects found, by required overlap"),
         _figure(pictures["training"], "Training"),
         "</div><h2>Worst and best images</h2>",
-        "<p>Each row: image, labelled by people, predicted, where they differ (red).</p><div class=figures>",
+        "<p>Each row: image, labelled by people, predicted, and for masks where they differ (red).</p>",
+        "<div class=figures>",
         _figure(pictures["worst"], "Worst"),
         _figure(pictures["best"], "Best"),
         "</div>",
@@ -121,9 +113,11 @@ def markdown(evaluation: Evaluation) -> str:
     """The two tables for a terminal or an artifact."""
     lines = ["| score | value | 95 % interval |", "|---|---:|---|"]
     for name, score in evaluation.overall.items():
-        lines.append(f"| {NAMES[name]} | {percent(score)} | {_range(score)} |")
+        lines.append(f"| {named(name)} | {shown(name, score)} | {_range(name, score)} |")
     columns = list(evaluation.per_class)
-    lines += ["", "| class | " + " | ".join(NAMES[c] for c in columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    if not columns:
+        return "\n".join(lines)
+    lines += ["", "| class | " + " | ".join(named(c) for c in columns) + " |", "|---" + "|---:" * len(columns) + "|"]
     for i, c in enumerate(evaluation.classes):
         values = " | ".join(percent(evaluation.per_class[name][i]) for name in columns)
         lines.append(f"| {c.name.replace('|', '/')} | {values} |")
@@ -135,29 +129,38 @@ def percent(score: Score) -> str:
     return "–" if math.isnan(score.value) else f"{100 * score.value:.1f}"
 
 
-def _range(score: Score) -> str:
-    return "" if math.isnan(score.low) else f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+def shown(name: str, score: Score) -> str:
+    """The same for a score in pixels, which is none in per cent."""
+    return f"{score.value:.2f}" if name in PIXELS and not math.isnan(score.value) else percent(score)
+
+
+def _range(name: str, score: Score) -> str:
+    if math.isnan(score.low):
+        return ""
+    low, high = (shown(name, Score(value)) for value in (score.low, score.high))
+    return f"{low} to {high}"
 
 
 def _headline(evaluation: Evaluation) -> str:
-    shown = [n for n in ("miou", "pixel_accuracy", "boundary_f", "panoptic_quality") if n in evaluation.overall]
+    overall = evaluation.overall
     cells = [
-        f"<div><span>{NAMES[n]}</span><b>{percent(evaluation.overall[n])}</b><span>{_range(evaluation.overall[n])}</span></div>"
-        for n in shown
+        f"<div><span>{named(n)}</span><b>{shown(n, overall[n])}</b><span>{_range(n, overall[n])}</span></div>"
+        for n in HEADLINES
+        if n in overall
     ]
     return f"<div class=headline>{''.join(cells)}</div>"
 
 
 def _overall_table(evaluation: Evaluation) -> str:
     rows = "".join(
-        f"<tr><td>{NAMES[name]}</td><td>{percent(score)}</td><td>{_range(score)}</td></tr>"
+        f"<tr><td>{named(name)}</td><td>{shown(name, score)}</td><td>{_range(name, score)}</td></tr>"
         for name, score in evaluation.overall.items()
     )
     return f"<table><thead><tr><th>score</th><th>%</th><th>95 % interval</th></tr></thead>{rows}</table>"
 
 
 def _class_table(evaluation: Evaluation) -> str:
-    head = "".join(f"<th>{NAMES[name]}</th>" for name in evaluation.per_class)
+    head = "".join(f"<th>{named(name)}</th>" for name in evaluation.per_class)
     rows = []
     for i, c in enumerate(evaluation.classes):
         swatch = f"<span class=swatch style='background:rgb{c.color}'></span>"

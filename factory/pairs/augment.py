@@ -1,33 +1,39 @@
 """Random variations of a batch: one geometry for image, mask (nearest) and weights; light changes for the image."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.pairs.augmentation import Augmentation
-from labelfactory.factory.symmetry import RECTANGLE, dihedral_each
+from labelfactory.factory.symmetry import RECTANGLE, dihedral_each, dihedral_points
 from labelfactory.interpreters.array_types import Float, Int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the network sees of one step: images in 0..1, labels, and how much each pixel counts."""
+    """What the network sees of one step: images in 0..1, labels, and how much each pixel counts.
+
+    ``objects`` numbers objects from 1 (0: none); ``points`` are x, y in pixels and visibility (0: not labelled).
+    """
 
     images: Float[Tensor, "batch channels height width"]
     masks: Int[Tensor, "batch height width"]
     weights: Float[Tensor, "batch height width"]
+    objects: Int[Tensor, "batch height width"] | None = None
+    points: Float[Tensor, "batch points 3"] | None = None
 
 
 def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batch:
     """Each sample varied on its own; ``generator`` (on the CPU) decides everything, so a step can be repeated."""
-    x, mask, weights = batch.images, batch.masks, batch.weights
     if how.dihedral:
-        x, mask, weights = _dihedral(x, mask, weights, generator)
+        batch = _dihedral(batch, generator)
     if how.rotation or how.scale != 1 or how.shift or how.shear:
-        x, mask, weights = _affine(x, mask, weights, how, generator)
+        batch = _affine(batch, how, generator)
+    x = batch.images
     n = len(x)
     if how.blur:
         x = gaussian_blur(x, (_draw(n, 0.0, how.blur, generator) * _applies(n, how.p, generator)).to(x.device))
@@ -43,20 +49,32 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
         deviation = _draw(n, 0.0, how.noise, generator) * _applies(n, how.p, generator)
         grain = torch.randn(x.shape, generator=generator).to(x.device)
         x = x + deviation.to(x.device)[:, None, None, None] * grain
-    return Batch(x.clamp(0, 1).contiguous(memory_format=torch.channels_last), mask, weights)
+    return replace(batch, images=x.clamp(0, 1).contiguous(memory_format=torch.channels_last))
 
 
-def _dihedral(x: Tensor, mask: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    elements = torch.tensor(range(8) if x.shape[-1] == x.shape[-2] else RECTANGLE)
-    chosen = elements[torch.randint(len(elements), (len(x),), generator=generator)]
-    return dihedral_each(x, chosen), dihedral_each(mask, chosen), dihedral_each(weights, chosen)
+def _dihedral(batch: Batch, generator: torch.Generator) -> Batch:
+    n, height, width = batch.masks.shape
+    elements = torch.tensor(range(8) if width == height else RECTANGLE)
+    chosen = elements[torch.randint(len(elements), (n,), generator=generator)]
+    points = batch.points
+    if points is not None:
+        moved = [
+            dihedral_points(p[:, :2].cpu().numpy(), e, height, width)
+            for p, e in zip(points, chosen.tolist(), strict=True)
+        ]
+        points = torch.cat([torch.from_numpy(np.stack(moved)).to(points), points[..., 2:]], -1)
+    return Batch(
+        dihedral_each(batch.images, chosen),
+        dihedral_each(batch.masks, chosen),
+        dihedral_each(batch.weights, chosen),
+        None if batch.objects is None else dihedral_each(batch.objects, chosen),
+        points,
+    )
 
 
-def _affine(
-    x: Tensor, mask: Tensor, weights: Tensor, how: Augmentation, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def _affine(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batch:
     """Rotation, scale, shear and shift in one resampling, mirrored at the borders."""
-    n, height, width = len(x), x.shape[-2], x.shape[-1]
+    x, n, height, width = batch.images, *batch.masks.shape
     angle = _draw(n, -math.radians(how.rotation), math.radians(how.rotation), generator) * _applies(n, how.p, generator)
     log_s = math.log(how.scale)
     scale = (_draw(n, -log_s, log_s, generator) * _applies(n, how.p, generator)).exp()
@@ -73,9 +91,42 @@ def _affine(
     ).to(x.device)
     grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
     image = F.grid_sample(x, grid, "bilinear", "reflection", align_corners=False)
-    labels = torch.stack([mask.to(x.dtype), weights], 1)
-    labels = F.grid_sample(labels, grid, "nearest", "reflection", align_corners=False)
-    return image, labels[:, 0].to(mask.dtype), labels[:, 1]
+    maps = [batch.masks.to(x.dtype), batch.weights, *([] if batch.objects is None else [batch.objects.to(x.dtype)])]
+    labels = F.grid_sample(torch.stack(maps, 1), grid, "nearest", "reflection", align_corners=False)
+    mask, weights = labels[:, 0].to(batch.masks.dtype), labels[:, 1]
+    objects = None
+    if batch.objects is not None:
+        mirrored = (grid.abs() > 1).any(-1)
+        objects = _parted(labels[:, 2].to(batch.objects.dtype), mirrored)
+    points = None if batch.points is None else _moved(batch.points, theta.to(x.device), height, width)
+    return Batch(image, mask, weights, objects, points)
+
+
+def _parted(objects: Tensor, mirrored: Tensor) -> Tensor:
+    """Copies of an object that mirroring shows beyond the border get numbers of their own, where they touch no other
+    part of it."""
+    from scipy import ndimage
+
+    out = objects.cpu().numpy().copy()
+    beyond = mirrored.cpu().numpy()
+    for one, outside in zip(out, beyond, strict=True):
+        fresh = int(one.max()) + 1
+        for number in np.unique(one[outside & (one > 0)]).tolist():
+            parts, count = ndimage.label(one == number, structure=np.ones((3, 3)))
+            for part in range(2, count + 1):
+                one[parts == part] = fresh
+                fresh += 1
+    return torch.from_numpy(out).to(objects)
+
+
+def _moved(points: Tensor, theta: Tensor, height: int, width: int) -> Tensor:
+    """Where an image's points are after it was resampled at ``theta`` times the new positions (both from -1 to 1)."""
+    half = points.new_tensor([width / 2, height / 2])
+    old = points[..., :2] / half - 1
+    new = torch.linalg.solve(theta[:, :, :2], (old - theta[:, None, :, 2]).mT).mT
+    xy = (new + 1) * half
+    seen = ((new.abs() <= 1).all(-1, keepdim=True)) * points[..., 2:]
+    return torch.cat([xy, seen], -1)
 
 
 def gaussian_blur(

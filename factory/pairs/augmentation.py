@@ -32,4 +32,8 @@ STRONG = Augmentation(
 )
 # For pictures whose middle means something: mirrored, turned and scaled about it, neither shifted nor sheared
 IN_PLACE = Augmentation(rotation=180.0, scale=1.25, blur=1.0, brightness=0.1, contrast=1.5, noise=0.03)
-PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE}
+# For named points: left stays left and up stays up
+UPRIGHT = Augmentation(
+    dihedral=False, rotation=10.0, scale=1.15, shift=0.05, blur=1.0, brightness=0.1, contrast=1.3, noise=0.03
+)
+PRESETS = {"none": NONE, "dihedral": DIHEDRAL, "strong": STRONG, "in-place": IN_PLACE, "upright": UPRIGHT}

@@ -2,7 +2,8 @@
 
 Layouts: ``images/`` and ``masks/`` (and ``instances/``, where there are) in one folder or zip, files matched by stem;
 or images in one and masks in another. A label set of ours is such a folder. ``labelset.json`` or ``classes.json`` (a
-list of classes) names the classes; ``groups.json`` or ``source.json`` (file name to group) what an image was cut from.
+list of classes) names the classes; ``groups.json`` or ``source.json`` (file name to group) what an image was cut from;
+``keypoints.json`` (``{"names": [...], "points": {file name: [[x, y, visibility], ...]}}``) has key points.
 """
 
 import json
@@ -19,7 +20,7 @@ from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
-from labelfactory.interpreters.array_types import UInt8
+from labelfactory.interpreters.array_types import Float, UInt8
 from labelfactory.interpreters.classes import LabelClass, new_colors, parse_class
 from labelfactory.interpreters.pictures import SUFFIXES, read_image, read_mask, read_object_numbers
 from labelfactory.limits import IGNORE_INDEX
@@ -130,6 +131,7 @@ class LabelledPairs(FilePairs):
         self.stems = sorted(images)
         self.images, self.masks = images, found
         self.classes = read_classes(self.files)
+        self.points, self.placed = read_points(self.files)
 
     def settle_white(self, num_classes: int) -> None:
         """Reads 255 as class 1 where there are two classes and masks hold nothing but 0 and 255; warns of it.
@@ -164,7 +166,8 @@ class LabelledPairs(FilePairs):
                 raise InputError(f"{stem}: the image is {_size(image)}, its {name} {_size(array)}: must be equal")
         if self.mapping is not None:
             mask = self.mapping[mask]
-        return Pair(image, mask, instances=instances, name=stem, group=self.groups.get(stem, stem))
+        group, points = self.groups.get(stem, stem), self.placed.get(stem)
+        return Pair(image, mask, instances=instances, name=stem, group=group, keypoints=points)
 
 
 class Pictures(FilePairs):
@@ -204,6 +207,24 @@ def read_groups(files: FolderOrZip) -> dict[str, str]:
     if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
         raise InputError(f"{files.path}: groups.json must be an object of file names and group names")
     return {PurePosixPath(name).stem: group for name, group in data.items()}
+
+
+def read_points(files: FolderOrZip) -> tuple[tuple[str, ...], dict[str, Float[Array, "points 3"]]]:
+    """Names of the key points, and those of each file by its stem: of keypoints.json or of a label set of ours."""
+    data = files.json("keypoints.json")
+    if data is None:
+        labels = files.json("labelset.json") or {}
+        rows = {s["file"]: s["keypoints"] for s in labels.get("samples", []) if s.get("keypoints") is not None}
+        data = {"names": labels.get("keypoints", []), "points": rows}
+    try:
+        names = tuple(map(str, data["names"]))
+        placed = {
+            PurePosixPath(n).stem: np.array(p, np.float32).reshape(len(names), 3) for n, p in data["points"].items()
+        }
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        told = '{"names": [NAME, ...], "points": {FILE: [[x, y, visibility] for each name]}}'
+        raise InputError(f"{files.path}: keypoints.json is not {told} ({error})") from error
+    return names, placed
 
 
 def parse_mapping(text: str) -> UInt8[Array, "256"]:

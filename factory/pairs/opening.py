@@ -13,9 +13,13 @@ from labelfactory.interpreters.classes import LabelClass
 
 
 def open_source(
-    uri: str, keep: bool = True, temperature: float | None = None, limit: int | None = None
+    uri: str,
+    keep: bool = True,
+    temperature: float | None = None,
+    limit: int | None = None,
+    extra: Sequence[str] = (),
 ) -> tuple[Pairs, tuple[LabelClass, ...]]:
-    """A labelled folder or zip, or a dataset store, and its classes."""
+    """A labelled folder or zip, or a dataset store, and its classes; ``extra`` as for ``StorePairs``."""
     path = Path(uri)
     if path.is_file() or (path.is_dir() and (path / "images").is_dir()):
         labelled = LabelledPairs(path)
@@ -28,7 +32,7 @@ def open_source(
         return labelled, labelled.classes
     if "://" not in uri and not (path / "zarr.json").is_file():
         raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")
-    store = StorePairs(uri, keep, temperature, limit)
+    store = StorePairs(uri, keep, temperature, limit, extra)
     classes = store.dataset.spec.classes
     return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)
 

@@ -16,7 +16,8 @@ class Pair:
     """One image, its mask, and what else is known of it.
 
     ``weights`` says how much each pixel counts in training (1 everywhere where it is None); ``instances`` numbers
-    objects from 1 (0: none, 255 and up are plain numbers here); ``group`` names what the image was cut from.
+    objects from 1 (0: none, 255 and up are plain numbers here); ``keypoints`` has x, y in pixels and a visibility for
+    each named point (0: not labelled); ``group`` names what the image was cut from.
     """
 
     image: UInt8[Array, "height width channels"]
@@ -25,10 +26,13 @@ class Pair:
     instances: Shaped[Array, "height width"] | None = None
     name: str = ""
     group: str = ""
+    keypoints: Float[Array, "points 3"] | None = None
 
 
 class Pairs(ABC):
-    """A numbered collection of pairs; sizes may differ from pair to pair."""
+    """A numbered collection of pairs; sizes may differ from pair to pair. ``points`` names their key points."""
+
+    points: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -84,6 +88,7 @@ class JoinedPairs(Pairs):
     def __init__(self, parts: Sequence[Pairs], repeats: Sequence[int] | None = None) -> None:
         self.parts = [p for p, times in zip(parts, repeats or [1] * len(parts), strict=True) for _ in range(times)]
         self.starts = np.cumsum([0] + [len(part) for part in self.parts])
+        self.points = self.parts[0].points if self.parts else ()
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -110,12 +115,26 @@ def random_crop(pair: Pair, size: int, rng: np.random.Generator) -> Pair:
             image=np.pad(pair.image, [*grow, (0, 0)], mode="symmetric"),
             mask=np.pad(pair.mask, grow, mode="symmetric"),
             weights=None if pair.weights is None else np.pad(pair.weights, grow, mode="symmetric"),
+            instances=None if pair.instances is None else np.pad(pair.instances, grow, mode="symmetric"),
         )
         height, width = pair.mask.shape
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-    window = np.s_[top : top + size, left : left + size]
-    weights = None if pair.weights is None else pair.weights[window]
-    return Pair(pair.image[window], pair.mask[window], weights, name=pair.name, group=pair.group)
+    window, corner = np.s_[top : top + size, left : left + size], np.array([left, top, 0], np.float32)
+    return replace(
+        pair,
+        image=pair.image[window],
+        mask=pair.mask[window],
+        weights=None if pair.weights is None else pair.weights[window],
+        instances=None if pair.instances is None else pair.instances[window],
+        keypoints=None if pair.keypoints is None else inside(pair.keypoints - corner, size, size),
+    )
+
+
+def inside(points: Float[Array, "points 3"], height: int, width: int) -> Float[Array, "points 3"]:
+    """Key points (x, y, visibility) with a visibility of 0 where they lie outside of a picture of this size."""
+    x, y, _ = points.T
+    there = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return np.where(there[:, None], points, np.float32(0)).astype(np.float32)
 
 
 def collate(pairs: Sequence[Pair]) -> tuple[Array, Array, Array]:

@@ -1,17 +1,20 @@
-"""The segmenters by name: where each is written and which of its options it sets. One line adds one."""
+"""The networks by name: where each is written, which of its options it sets, its tasks. One line adds one."""
 
 from typing import Any, NamedTuple
 
 
 class Architecture(NamedTuple):
-    """home: module and class; options: of the class; colour: True where it always takes three channels."""
+    """home: module and class; options: of the class; colour: True where it always takes three channels; tasks: what it
+    can be trained for (``tasks.TASKS``)."""
 
     home: str
     options: dict[str, Any]
     colour: bool
+    tasks: tuple[str, ...] = ("semantic",)
 
 
 _HERE = "labelfactory.factory.segmenters"
+_OBJECTS = "labelfactory.factory.objects"
 _TRANSFORMERS = f"{_HERE}.transformers_models:TransformersSegmenter"
 SEGMENTERS: dict[str, Architecture] = {
     "unet": Architecture(f"{_HERE}.unet:UNet", {}, False),
@@ -25,4 +28,12 @@ SEGMENTERS: dict[str, Architecture] = {
     "segformer": Architecture(_TRANSFORMERS, {"architecture": "segformer"}, True),
     "upernet": Architecture(_TRANSFORMERS, {"architecture": "upernet"}, True),
     "mask2former": Architecture(_TRANSFORMERS, {"architecture": "mask2former"}, True),
+    "panoptic-deeplab": Architecture(
+        f"{_OBJECTS}.panoptic_deeplab:PanopticDeepLab", {}, False, ("instance", "panoptic", "boxes")
+    ),
 }
+
+
+def serving(task: str) -> list[str]:
+    """Names of the networks that can be trained for a task."""
+    return [name for name, architecture in SEGMENTERS.items() if task in architecture.tasks]

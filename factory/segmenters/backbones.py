@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.interpreters.array_types import Float
 
 # Channel statistics of ImageNet, which torchvision's weights expect.
@@ -121,7 +121,7 @@ def initialise(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def load_backbone_weights(segmenter: Segmenter, path: Path) -> None:
+def load_backbone_weights(segmenter: Network, path: Path) -> None:
     """Load torchvision's VGG16 or ResNet state dict (``.pth`` or ``.safetensors``) into a segmenter's backbone.
 
     The classification layer is left out. Raises ``InputError`` where the file does not fit the network.

@@ -1,4 +1,4 @@
-"""The segmenters by name, and trained ones on disk."""
+"""The networks by name, and trained ones on disk."""
 
 import inspect
 from importlib import import_module
@@ -8,35 +8,46 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from labelfactory.errors import InputError
 from labelfactory.factory.parameter import Entry, Parameter
-from labelfactory.factory.segmenters.architectures import SEGMENTERS
+from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
 from labelfactory.factory.segmenters.backbones import load_backbone_weights
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.tasks import TASKS, Aim
+from labelfactory.interpreters.classes import LabelClass, name_classes
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("labelfactory_segmenter", "segmenter", "give one that `factory train-segmenter` wrote")
 
 
-def build_segmenter(
-    name: str,
-    image_channels: int,
-    num_classes: int,
-    backbone_weights: Path | None = None,
-    **options: Any,
-) -> Segmenter:
-    """A fresh segmenter of ``SEGMENTERS``; ``options`` are those of ``options_of(name)``."""
+def build_network(
+    name: str, image_channels: int, aim: Aim, backbone_weights: Path | None = None, **options: Any
+) -> Network:
+    """A fresh network of ``SEGMENTERS`` for a task; ``options`` are those of ``options_of(name)``."""
     chosen = checked_options(name, options)
-    sizes = {"num_classes": num_classes}
-    if not SEGMENTERS[name].colour:
-        sizes["in_channels"] = image_channels
-    segmenter = _class_of(name)(**sizes, **{**SEGMENTERS[name].options, **chosen})
+    if aim.task not in SEGMENTERS[name].tasks:
+        raise InputError(f"{name} is no network for {aim.task}: choose one of {', '.join(serving(aim.task))}")
+    kind, channels = class_of(name), {} if SEGMENTERS[name].colour else {"in_channels": image_channels}
+    takes_aim = "aim" in inspect.signature(kind.__init__).parameters
+    told: dict[str, Any] = {"aim": aim} if takes_aim else {"num_classes": len(aim.classes)}
+    network = kind(**channels, **told, **{**SEGMENTERS[name].options, **chosen})
     if backbone_weights is not None:
-        load_backbone_weights(segmenter, backbone_weights)
-    return segmenter
+        load_backbone_weights(network, backbone_weights)
+    return network
+
+
+def build_segmenter(
+    name: str, image_channels: int, num_classes: int, backbone_weights: Path | None = None, **options: Any
+) -> Segmenter:
+    """A fresh segmenter of so many classes: ``build_network`` for the semantic task."""
+    aim = Aim("semantic", name_classes(map(str, range(num_classes))))
+    network = build_network(name, image_channels, aim, backbone_weights, **options)
+    assert isinstance(network, Segmenter)
+    return network
 
 
 def options_of(name: str) -> dict[str, Entry]:
     """The options of a segmenter by name: type, default and what is said of each, as its ``__init__`` has them."""
-    kind = _class_of(name)
+    kind = class_of(name)
     hints = get_type_hints(kind.__init__, include_extras=True)
     defaults = {k: p.default for k, p in inspect.signature(kind.__init__).parameters.items()}
     defaults |= SEGMENTERS[name].options
@@ -62,11 +73,12 @@ def checked_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _class_of(name: str) -> type[Segmenter]:
+def class_of(name: str) -> type[Network]:
+    """The class of a network by name."""
     if name not in SEGMENTERS:
         raise InputError(f"unknown segmenter {name!r}: choose one of {', '.join(SEGMENTERS)}")
     module, _, kind = SEGMENTERS[name].home.partition(":")
-    found: type[Segmenter] = getattr(import_module(module), kind)
+    found: type[Network] = getattr(import_module(module), kind)
     return found
 
 
@@ -84,7 +96,7 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     raise InputError(f"{where} is {value!r}: expected {expected}")
 
 
-def save_segmenter(segmenter: Segmenter, path: Path, recipe: dict[str, Any]) -> None:
+def save_segmenter(segmenter: Network, path: Path, recipe: dict[str, Any]) -> None:
     """Weights as safetensors; ``recipe`` (name, image_channels, classes, options, report ...) as JSON in its header."""
     missing = {"name", "image_channels", "classes"} - recipe.keys()
     if missing:
@@ -93,8 +105,8 @@ def save_segmenter(segmenter: Segmenter, path: Path, recipe: dict[str, Any]) -> 
     FILE.save(path, FILE.pack(segmenter.state_dict(), recipe))
 
 
-def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
-    """A segmenter written by ``save_segmenter``, in evaluation mode, and its recipe."""
+def load_segmenter(path: Path) -> tuple[Network, dict[str, Any]]:
+    """A network written by ``save_segmenter``, in evaluation mode, and its recipe."""
     if not path.is_file():
         raise InputError(f"there is no segmenter at {path}: train one with factory train-segmenter")
     recipe, tensors = FILE.unpack(FILE.read(path), str(path))
@@ -102,6 +114,18 @@ def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
     told = {"options": {}, **recipe}
     if not all(isinstance(told.get(key), kind) for key, kind in kinds.items()):
         raise InputError(f"{path}: its header does not describe a segmenter; {FILE.remedy}")
-    segmenter = build_segmenter(told["name"], told["image_channels"], len(told["classes"]), **told["options"])
+    segmenter = build_network(told["name"], told["image_channels"], aim_of(told, str(path)), **told["options"])
     FILE.fill(segmenter, tensors, str(path))
     return segmenter.eval(), recipe
+
+
+def aim_of(recipe: dict[str, Any], where: str) -> Aim:
+    """What a trained network tells apart; files of before there were tasks are semantic."""
+    if all(isinstance(c, dict) for c in recipe["classes"]):
+        classes = tuple(LabelClass(c["name"], (*c["color"],), c.get("thing")) for c in recipe["classes"])
+    else:
+        classes = name_classes(recipe["classes"])
+    task = recipe.get("task", "semantic")
+    if task not in TASKS:
+        raise InputError(f"{where}: is a network for {task}; this version knows {', '.join(TASKS)}")
+    return Aim(task, classes, tuple(recipe.get("keypoints", ())))

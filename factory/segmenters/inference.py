@@ -1,5 +1,6 @@
 """Class probabilities of images of any size: overlapping tiles, mirrored borders, blended seams."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,15 +8,19 @@ import torch
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.factory.evaluation.metrics import confusion_matrix
+from labelfactory.factory.evaluation.evaluation import evaluate
+from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.tasks import TASKS, pairs_for
 from labelfactory.interpreters.array_types import Float, Int, UInt8
 from labelfactory.progress import Progress
 
 # Tiles start at multiples of this, so that every network's poolings fall on the same pixels as in the whole image.
 ALIGN = 32
+AT_ONCE = 32  # small pictures that share a batch, where objects are looked for
 
 
 def predict(
@@ -90,12 +95,38 @@ def predict_pairs(
 
 
 def judged(
-    model: Segmenter, pairs: Pairs, bf16: bool = False, tile: int = 512, progress: bool = True
+    model: Network, pairs: Pairs, bf16: bool = False, tile: int = 512, progress: bool = True
 ) -> Iterator[tuple[Pair, Predicted]]:
     """Each labelled pair with what the model says of it, for ``evaluation.evaluate``."""
-    found = predict_pairs(model, pairs, bf16=bf16, tile=tile)
-    for pair, probabilities in Progress(found, total=len(pairs), unit="image", disable=not progress):
-        yield pair, Predicted(probabilities.argmax(0).astype(np.uint8), probabilities)
+    if isinstance(model, Segmenter) and model.task == "semantic":
+        found = predict_pairs(model, pairs, bf16=bf16, tile=tile)
+        for pair, probabilities in Progress(found, total=len(pairs), unit="image", disable=not progress):
+            yield pair, Predicted(probabilities.argmax(0).astype(np.uint8), probabilities)
+        return
+    with Progress(total=len(pairs), unit="image", disable=not progress) as bar:
+        for start in range(0, len(pairs), AT_ONCE):
+            some = pairs.fetch(range(start, min(start + AT_ONCE, len(pairs))))
+            alike = len({p.image.shape for p in some}) == 1 and max(some[0].image.shape[:2]) <= 128
+            for group in [some] if alike else [[pair] for pair in some]:
+                yield from zip(group, find(model, np.stack([p.image for p in group]), bf16), strict=True)
+                bar.update(len(group))
+
+
+def find(model: Network, images: UInt8[Array, "batch height width channels"], bf16: bool = False) -> list[Predicted]:
+    """What a network of whatever task says of images of one size, each seen whole."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        return model.found(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+def validated(model: Network, pairs: Pairs, bf16: bool = False) -> tuple[str, float]:
+    """Name and value of the score that validation goes by (``tasks.TASKS``)."""
+    if isinstance(model, Segmenter) and model.task == "semantic":
+        return "miou", float(scores(dataset_confusion(model, pairs, bf16=bf16)).miou)
+    aim, figure = model.aim, TASKS[model.task].figure
+    assert aim is not None
+    found = evaluate(judged(model, pairs_for(aim, pairs), bf16, progress=False), aim.classes, 2, 0, aim.keypoints)
+    return figure, found.overall[figure].value if figure in found.overall else math.nan
 
 
 def dataset_confusion(

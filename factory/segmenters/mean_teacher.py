@@ -15,7 +15,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.pairs.augment import Batch, augment
 from labelfactory.factory.pairs.augmentation import Augmentation
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
-from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig
 from labelfactory.factory.symmetry import dihedral
 from labelfactory.interpreters.array_types import Float
@@ -49,7 +49,7 @@ class Unlabelled:
         return self.images.fetch(_rng(seed, step).integers(len(self.images), size=self.config.batch_size).tolist())
 
     def views(
-        self, model: Segmenter, some: list[Pair], seed: int, step: int, crop: int | None, size: tuple[int, ...]
+        self, model: Network, some: list[Pair], seed: int, step: int, crop: int | None, size: tuple[int, ...]
     ) -> Views:
         """Both views of a step's images, on the model's device; InputError where they are not of ``size``."""
         rng = _rng(seed, step, 1)
@@ -71,7 +71,7 @@ class Unlabelled:
 
     def loss(
         self,
-        teacher: Segmenter,
+        teacher: Network,
         views: Views,
         logits: Float[Tensor, "batch classes out_height out_width"],
         progress: float,

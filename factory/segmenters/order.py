@@ -10,6 +10,7 @@ from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.segmenters.architectures import SEGMENTERS
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
+from labelfactory.factory.segmenters.tasks import TASKS
 
 CLASS_WEIGHTS = ("none", "median-frequency")
 MAX_TEACHERS = 8  # one for each of the square's symmetries
@@ -25,7 +26,8 @@ class SegmenterOrder:
         tuple[str, ...], Parameter("Store, or folder or zip with images/ and masks/; repeatable.", place=True)
     ]
     out: Annotated[Path, Parameter("File to write (.safetensors).", place=True, writes="file")]
-    architecture: Annotated[str, Parameter("Segmenter.", choices=tuple(SEGMENTERS))] = "unet-small"
+    task: Annotated[str, Parameter("Task.", choices={name: task.help for name, task in TASKS.items()})] = "semantic"
+    architecture: Annotated[str, Parameter("Network.", choices=tuple(SEGMENTERS))] = "unet-small"
     options: Annotated[
         dict[str, Any],
         Parameter(
@@ -45,7 +47,10 @@ class SegmenterOrder:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     class_weights: Annotated[str, Parameter("Weights of the classes in the loss.", choices=CLASS_WEIGHTS)] = "none"
     border: Annotated[bool, Parameter("U-Net's weight map: gaps between objects count more.")] = False
-    augmentation: Annotated[str, Parameter("Variations of the pictures.", choices=tuple(PRESETS))] = "dihedral"
+    augmentation: Annotated[
+        str | None,
+        Parameter("Variations of the pictures.", choices=tuple(PRESETS), default="dihedral; for key points upright"),
+    ] = None
     uncertainty_temperature: Annotated[
         float | None,
         Parameter(
@@ -90,7 +95,9 @@ class PredictionOrder:
     """Masks for pictures: of any size by a segmenter, of a generator's size by an interpreter on its features."""
 
     images: Annotated[Path, Parameter("Picture, or a folder or zip of pictures.", place=True)]
-    out: Annotated[Path, Parameter("Folder for masks/ and overlays/.", place=True, writes="folder")]
+    out: Annotated[
+        Path, Parameter("Folder for masks/, instances/ or found/ and overlays/.", place=True, writes="folder")
+    ]
     segmenter: Annotated[Path | None, SEGMENTER] = None
     interpreter: Annotated[
         Path | None, Parameter("Trained interpreter, in place of a segmenter; needs the generator.", place=True)

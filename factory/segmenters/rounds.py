@@ -1,4 +1,4 @@
-"""A segmenter's training, round by round: teachers label anew what the last round learns from."""
+"""A network's training, for segmenters round by round: teachers label anew what the last round learns from."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,17 +13,20 @@ from labelfactory.factory.pairs.border import BorderWeighted
 from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
 from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
-from labelfactory.factory.segmenters.catalogue import build_segmenter, checked_options, save_segmenter
+from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
+from labelfactory.factory.segmenters.catalogue import build_network, checked_options, class_of, save_segmenter
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.order import SegmenterOrder
 from labelfactory.factory.segmenters.relabel import Relabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.tasks import TASKS, Aim, pairs_for
 from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter, uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 
 
 def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport:
-    """Train and write the segmenter; an interrupted run goes on where its checkpoint (beside ``out``) was made."""
+    """Train and write the network; an interrupted run goes on where its checkpoint (beside ``out``) was made."""
     if order.teachers > 1 and order.rounds == 1:
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
     if order.self_training and (order.rounds == 1 or not order.unlabelled):
@@ -31,19 +34,23 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     if not order.pairs:
         raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
     checked_options(order.architecture, order.options)
-    sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit) for uri in order.pairs]
+    needs = TASKS[order.task].needs
+    sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit, needs) for uri in order.pairs]
     classes = sources[0][1]
     for uri, (_, others) in zip(order.pairs, sources, strict=True):
         check_same_classes(order.pairs[0], classes, uri, others)
     parts = [pairs for pairs, _ in sources]
+    aim = Aim(order.task, classes, parts[0].points if "keypoints" in needs else ())
+    _check_fitting(order, aim)
+    parts = [pairs_for(aim, part) for part in parts]
     pairs = _joined(parts, order.balance, classes if order.border else None)
     validation = None
     if order.validation is not None:
-        validation, others = open_source(order.validation, keep=True)
+        validation, others = open_source(order.validation, keep=True, extra=needs)
         check_same_classes(order.pairs[0], classes, order.validation, others)
     config = replace(
         order.training,
-        augmentation=PRESETS[order.augmentation],
+        augmentation=PRESETS[order.augmentation or TASKS[order.task].augmentation],
         class_weights=None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
     )
     unlabelled = None
@@ -59,11 +66,11 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
             )
     beside: list[Path] = []
 
-    def trained_on(pairs: Pairs, r: int, k: int, free: Unlabelled | None) -> tuple[Segmenter, TrainingReport]:
+    def trained_on(pairs: Pairs, r: int, k: int, free: Unlabelled | None) -> tuple[Network, TrainingReport]:
         """Network k of round r."""
         beside.append(order.out.with_name(f"{order.out.name}.checkpoint{r or ''}{f'.{k}' if k else ''}"))
         torch.manual_seed(config.seed + r + 100 * k)
-        model = build_segmenter(order.architecture, channels, len(classes), order.backbone_weights, **order.options)
+        model = build_network(order.architecture, channels, aim, order.backbone_weights, **order.options)
         own = replace(config, seed=config.seed + 100 * k)
         return train_segmenter(model, pairs, own, validation, beside[-1], device, progress, unlabelled=free)
 
@@ -73,7 +80,8 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         return Relabelled(part, teachers, beside[-1], uses_bf16(config.precision, device), progress=progress)
 
     for r in range(order.rounds - 1):  # all rounds but the last only produce better labels for the stores
-        teachers = [trained_on(pairs, r, k, None)[0] for k in range(order.teachers)]
+        trained_ones = [trained_on(pairs, r, k, None)[0] for k in range(order.teachers)]
+        teachers = [one for one in trained_ones if isinstance(one, Segmenter)]
         name = f"{r + 1}x{order.teachers}"
         labels = [
             relabelled(part, teachers, f"{name}.{k}") if isinstance(part, StorePairs) else part
@@ -85,6 +93,8 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     trained, report = trained_on(pairs, order.rounds - 1, 0, unlabelled)
     recipe = {
         "name": order.architecture,
+        "task": order.task,
+        "keypoints": list(aim.keypoints),
         "image_channels": channels,
         "classes": [asdict(c) for c in classes],
         "options": order.options,
@@ -100,6 +110,18 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     for file in beside:
         file.unlink(missing_ok=True)
     return report
+
+
+def _check_fitting(order: SegmenterOrder, aim: Aim) -> None:
+    """InputError where a network cannot do the task, or wishes would have no effect on it."""
+    if order.task not in SEGMENTERS[order.architecture].tasks:
+        fitting = ", ".join(serving(order.task))
+        raise InputError(f"{order.architecture} is no network for {order.task}: choose one of {fitting}")
+    semantic = {"rounds": order.rounds > 1, "unlabelled": bool(order.unlabelled), "border": order.border}
+    semantic |= {"class-weights": order.class_weights != "none", "loss": order.training.loss != "ce"}
+    wished = [name for name, said in semantic.items() if said]
+    if wished and class_of(order.architecture).own_loss:
+        raise InputError(f"{order.architecture} learns by a loss of its own: leave out {', '.join(wished)}")
 
 
 def _joined(parts: Sequence[Pairs], balance: bool, border: Sequence[LabelClass] | None) -> Pairs:

@@ -1,56 +1,38 @@
-"""The contract of segmenters: how images go in, what comes out, and what a file has to know to make one again."""
+"""Segmenters: networks whose answer is a logit for each class and pixel."""
 
-from collections.abc import Mapping
-from typing import Any
-
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelfactory.errors import InputError
+from labelfactory.factory.evaluation.predicted import Predicted
+from labelfactory.factory.pairs.augment import Batch
+from labelfactory.factory.segmenters.losses import segmentation_loss
+from labelfactory.factory.segmenters.network import Network
+from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.interpreters.array_types import Float, UInt8
 
 
-class Segmenter(nn.Module):
+class Segmenter(Network):
     """Base of all segmenters: ``forward`` maps images in 0..1 to logits, one per class and pixel.
 
-    Output and input have the same height and width, except for networks with a ``margin``: those predict only the
-    pixels that are at least ``margin`` away from the border (the original U-Net: 92). A line in ``architectures`` makes
-    a segmenter known by name; those parameters of its ``__init__`` that are ``Annotated`` with a ``Parameter`` are its
-    options. Whatever is known by name passes tests/segmenter_contract.py.
+    A line in ``architectures`` makes a segmenter known by name. Whatever is known by name passes
+    tests/segmenter_contract.py.
     """
 
-    margin: int = 0
-    backbone_prefixes: tuple[str, ...] = ()
+    own_loss = False
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        if in_channels < 1 or num_classes < 2:
+        super().__init__(in_channels)
+        if num_classes < 2:
             raise InputError(f"a segmenter needs at least 1 channel and 2 classes, got {in_channels} and {num_classes}")
-        self.in_channels = in_channels
         self.num_classes = num_classes
 
-    def fitting_size(self, at_least: int) -> int:
-        """The smallest side of ``at_least`` pixels or more that an image may have; most networks take any."""
-        return at_least
-
-    def saved_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """What a file needs to make this network again, where it was made with ``options``; plain JSON."""
-        return options
-
-    def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A torchvision state dict under this network's parameter names."""
-        raise InputError(f"{type(self).__name__} has no pretrained backbone: FCN and DeepLabv3+ have")
-
-    def prepare(self, images: UInt8[Tensor, "batch height width channels"]) -> Float[Tensor, "batch in height width"]:
-        """8-bit images to the network's input: channels first, 0..1, grey repeated where the network wants colour."""
-        x = images.permute(0, 3, 1, 2).to(torch.float32) / 255
-        if x.shape[1] == self.in_channels:
-            return x.contiguous(memory_format=torch.channels_last)
-        if x.shape[1] == 1:
-            return x.expand(-1, self.in_channels, -1, -1).contiguous(memory_format=torch.channels_last)
-        raise InputError(
-            f"images have {x.shape[1]} channels, the segmenter takes {self.in_channels}: convert one of them"
-        )
+    def loss(self, answer: Tensor, batch: Batch, how: TrainingConfig) -> Float[Tensor, ""]:
+        """Cross-entropy or Dice of the pixels inside the margin, weighted as the batch and the settings say."""
+        target, weights = _inside(batch.masks, self.margin), _inside(batch.weights, self.margin)
+        of_classes = None if how.class_weights is None else torch.tensor(how.class_weights, device=answer.device)
+        return segmentation_loss(how.loss, answer.float(), target, weights, of_classes)
 
     @torch.no_grad()
     def probabilities(
@@ -63,3 +45,11 @@ class Segmenter(nn.Module):
         logits = self(self.prepare(images.to(device)))
         self.train(training)
         return logits.float().softmax(1)
+
+    def found(self, images: UInt8[Tensor, "batch height width channels"]) -> list[Predicted]:
+        """The likeliest class of each pixel, and the probabilities of all."""
+        return [Predicted(p.argmax(0).astype(np.uint8), p) for p in self.probabilities(images).cpu().numpy()]
+
+
+def _inside(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin] if margin else x

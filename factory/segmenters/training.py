@@ -1,4 +1,4 @@
-"""Training a segmenter: any pairs in, the averaged weights and a history out; interrupted work resumes exactly."""
+"""Training a network of whatever task: any pairs in, averaged weights and a history out; what stops resumes exactly."""
 
 import dataclasses
 import math
@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.pairs.augment import Batch, augment
 from labelfactory.factory.pairs.pairs import Pair, Pairs, collate, random_crop
-from labelfactory.factory.segmenters.inference import dataset_confusion
-from labelfactory.factory.segmenters.losses import segmentation_loss
+from labelfactory.factory.segmenters.inference import validated
 from labelfactory.factory.segmenters.mean_teacher import Unlabelled
+from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.training.precision import cpu_has_bfloat16
@@ -28,15 +27,20 @@ from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
 Read = TypeVar("Read")
+Trained = TypeVar("Trained", bound=Network)
 
 
 @dataclass
 class TrainingReport:
-    """What happened: one row per validation (step, loss, learning rate, seconds, mIoU where there is validation)."""
+    """What happened: one row per validation (step, loss, learning rate, seconds, the task's score where there is one).
+
+    ``best_score`` is that of the weights that are kept, ``figure`` its name ("" without validation).
+    """
 
     history: list[dict[str, float | int]] = field(default_factory=list)
     best_step: int = 0
-    best_miou: float = math.nan
+    best_score: float = math.nan
+    figure: str = ""
     stopped_early: bool = False
     seconds: float = 0.0
 
@@ -51,16 +55,16 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 
 
 def train_segmenter(
-    model: Segmenter,
+    model: Trained,
     pairs: Pairs,
     config: TrainingConfig,
     validation: Pairs | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
-    on_validation: Callable[[int, Segmenter], dict[str, float]] | None = None,
+    on_validation: Callable[[int, Trained], dict[str, float]] | None = None,
     unlabelled: Unlabelled | None = None,
-) -> tuple[Segmenter, TrainingReport]:
+) -> tuple[Trained, TrainingReport]:
     """Train ``model`` and return its averaged weights (the best validated ones where there is ``validation``).
 
     The batches of a step depend on ``config.seed`` and the step alone. With ``checkpoint`` the state is saved at
@@ -70,13 +74,15 @@ def train_segmenter(
     """
     if len(pairs) == 0:
         raise InputError("there are no pairs to train on")
-    if config.class_weights is not None and len(config.class_weights) != model.num_classes:
+    if isinstance(model, Segmenter) and len(config.class_weights or [None] * model.num_classes) != model.num_classes:
         raise InputError(
-            f"{len(config.class_weights)} class weights for {model.num_classes} classes: give one for each"
+            f"{len(config.class_weights or ())} class weights for {model.num_classes} classes: give one for each"
         )
+    if unlabelled is not None and not isinstance(model, Segmenter):
+        raise InputError("unlabelled pictures teach segmenters alone")
     device = torch.device(device)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average: Segmenter = deepcopy(model).eval()
+    average: Trained = deepcopy(model).eval()
     best: dict[str, Tensor] = {}
     optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     report, start = TrainingReport(), 0
@@ -87,7 +93,6 @@ def train_segmenter(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         best, start, report = state["best"], state["step"], TrainingReport(**state["report"])
-    class_weights = None if config.class_weights is None else torch.tensor(config.class_weights, device=device)
     bf16 = uses_bf16(config.precision, device)
     order = _EpochOrder(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
@@ -105,11 +110,12 @@ def train_segmenter(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config)
         model.train()
+        images = batch.images if views is None else torch.cat([batch.images, views.student])
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(batch.images if views is None else torch.cat([batch.images, views.student]))
-        target, weights = _inside(batch.masks, model.margin), _inside(batch.weights, model.margin)
-        logits, free = logits.float().tensor_split([len(some)])
-        loss = segmentation_loss(config.loss, logits, target, weights, class_weights)
+            answer = model.answer(images, batch)
+        if views is not None:
+            answer, free = answer.float().tensor_split([len(some)])
+        loss = model.loss(answer, batch, config)
         if unlabelled is not None and views is not None:
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss = loss + unlabelled.loss(average, views, free, step / config.steps)
@@ -131,10 +137,11 @@ def train_segmenter(
                 "learning_rate": learning_rate(step, config),
             }
             if validation is not None:
-                row["miou"] = float(scores(dataset_confusion(average, validation, bf16=bf16)).miou)
-                bar.set_postfix(loss=f"{mean_loss:.4f}", miou=f"{row['miou']:.4f}")
-                if not row["miou"] <= report.best_miou:
-                    report.best_step, report.best_miou = step + 1, row["miou"]
+                figure, score = validated(average, validation, bf16)
+                row[figure] = score
+                bar.set_postfix({"loss": f"{mean_loss:.4f}", figure: f"{score:.4f}"})
+                if not score <= report.best_score:
+                    report.best_step, report.best_score, report.figure = step + 1, score, figure
                     best = {k: v.detach().clone() for k, v in average.state_dict().items()}
                 since_best = sum(r["step"] > report.best_step for r in report.history) + (step + 1 > report.best_step)
                 report.stopped_early = config.patience is not None and since_best >= config.patience
@@ -153,17 +160,28 @@ def train_segmenter(
     return average, report
 
 
-def load_batch(
-    model: Segmenter, pairs: Sequence[Pair], config: TrainingConfig, step: int, device: torch.device
-) -> Batch:
+def load_batch(model: Network, pairs: Sequence[Pair], config: TrainingConfig, step: int, device: torch.device) -> Batch:
     """The pairs of one step, cropped and varied; ``config.seed`` and ``step`` decide how."""
     rng = np.random.Generator(np.random.Philox(key=[config.seed, step]))
     if config.crop is not None:
         pairs = [random_crop(pair, config.crop, rng) for pair in pairs]
     images, masks, weights = (torch.from_numpy(array) for array in collate(pairs))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    batch = Batch(model.prepare(images.to(device)), masks.to(device, torch.int64), weights.to(device))
+    objects, points = _stacked([p.instances for p in pairs]), _stacked([p.keypoints for p in pairs])
+    batch = Batch(
+        model.prepare(images.to(device)),
+        masks.to(device, torch.int64),
+        weights.to(device),
+        None if objects is None else objects.to(device, torch.int64),
+        None if points is None else points.to(device),
+    )
     return augment(batch, config.augmentation, generator)
+
+
+def _stacked(arrays: Sequence[np.ndarray | None]) -> Tensor | None:
+    """What all pairs of a step have, as one tensor."""
+    some = [a for a in arrays if a is not None]
+    return torch.from_numpy(np.stack(some)) if some and len(some) == len(arrays) else None
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -218,10 +236,6 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
     kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _inside(x: Tensor, margin: int) -> Tensor:
-    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin] if margin else x
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

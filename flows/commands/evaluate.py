@@ -1,4 +1,4 @@
-"""``factory evaluate``: a segmenter against what people labelled."""
+"""``factory evaluate``: a network against what people labelled."""
 
 import typer
 
@@ -9,7 +9,7 @@ from labelfactory.flows.parameters import command_takes
 
 @command_takes(EvaluationOrder, NOTHING)
 def evaluate(order: EvaluationOrder) -> None:
-    """Score a segmenter on real, human-labelled images: tables, curves, best and worst cases."""
+    """Score a network on real, human-labelled images: tables, curves, best and worst cases."""
     from labelfactory.factory.evaluation.report import markdown
     from labelfactory.factory.segmenters.predicting import evaluate_segmenter
 

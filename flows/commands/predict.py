@@ -1,4 +1,4 @@
-"""``factory predict``: masks for pictures of any size."""
+"""``factory predict``: masks, objects or key points for pictures of any size."""
 
 import typer
 
@@ -6,9 +6,9 @@ from labelfactory.factory.segmenters.order import PredictionOrder
 from labelfactory.flows.parameters import command_takes
 
 
-@command_takes(PredictionOrder, "masks that are there stay; the same command writes all of them again")
+@command_takes(PredictionOrder, "what is there stays; the same command writes all of it again")
 def predict(order: PredictionOrder) -> None:
-    """Write a mask for every picture: overlapping tiles, mirrored borders, blended seams."""
+    """Write what a network finds in every picture: masks (overlapping tiles, blended seams), objects or key points."""
     from labelfactory.factory.segmenters.predicting import predict_files
 
-    typer.echo(f"{order.out}: {predict_files(order)} masks")
+    typer.echo(f"{order.out}: {predict_files(order)} pictures")

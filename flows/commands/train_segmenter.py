@@ -1,4 +1,4 @@
-"""``factory train-segmenter``: a segmenter from stores, labelled folders, or both."""
+"""``factory train-segmenter``: a network of any task from stores, labelled folders, or both."""
 
 import typer
 
@@ -15,11 +15,13 @@ def kept(order: SegmenterOrder) -> str:
 
 @command_takes(SegmenterOrder, kept)
 def train_segmenter(order: SegmenterOrder) -> None:
-    """Train a segmenter; running it again resumes."""
+    """Train a network on image-label pairs; running it again resumes."""
+    from labelfactory.factory.evaluation.names import named
     from labelfactory.factory.segmenters.rounds import train_rounds
 
     report = train_rounds(order)
     last = report.history[-1]
-    best = f", best validation mIoU {100 * report.best_miou:.1f} at step {report.best_step}" if report.best_step else ""
+    score = f"{named(report.figure)} {100 * report.best_score:.1f}" if report.best_step else ""
+    best = f", best validation {score} at step {report.best_step}" if score else ""
     said = f"{last['step']} steps in {report.seconds:.0f} s, loss {last['loss']:.3f}"
     typer.echo(f"{order.out}: {order.architecture}, {said}{best}")
