@@ -8,10 +8,12 @@ from labelfactory.lazy import face
 if TYPE_CHECKING:
     from labelfactory.storage.arrays import ArraySpec, ValueInfo
     from labelfactory.storage.dataset import Dataset, open_dataset
-    from labelfactory.storage.finalizing import finalize, keep_mask
-    from labelfactory.storage.records import CommitRecord, Manifest
+    from labelfactory.storage.finalizing import finalize
+    from labelfactory.storage.manifest import Manifest
+    from labelfactory.storage.records import CommitRecord
     from labelfactory.storage.repairing import repair
     from labelfactory.storage.report import html_report
+    from labelfactory.storage.scores import keep_mask
     from labelfactory.storage.seeds import SEED_RULE, sample_seeds
     from labelfactory.storage.show import contact_sheet
     from labelfactory.storage.spec import ClassInfo, DatasetSpec
@@ -53,10 +55,12 @@ __getattr__, __dir__ = face(
     {
         "labelfactory.storage.arrays": ("ArraySpec", "ValueInfo"),
         "labelfactory.storage.dataset": ("Dataset", "open_dataset"),
-        "labelfactory.storage.finalizing": ("finalize", "keep_mask"),
-        "labelfactory.storage.records": ("CommitRecord", "Manifest"),
+        "labelfactory.storage.finalizing": ("finalize",),
+        "labelfactory.storage.manifest": ("Manifest",),
+        "labelfactory.storage.records": ("CommitRecord",),
         "labelfactory.storage.repairing": ("repair",),
         "labelfactory.storage.report": ("html_report",),
+        "labelfactory.storage.scores": ("keep_mask",),
         "labelfactory.storage.seeds": ("SEED_RULE", "sample_seeds"),
         "labelfactory.storage.show": ("contact_sheet",),
         "labelfactory.storage.spec": ("ClassInfo", "DatasetSpec"),

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend
 from labelfactory.storage.backends.opening import open_backend
+from labelfactory.storage.manifest import MANIFEST, Entries, Manifest
 from labelfactory.storage.metadata import ROOT
 from labelfactory.storage.reader import SampleReader, remember
-from labelfactory.storage.records import MANIFEST, CommitRecord, Manifest, commit_path
+from labelfactory.storage.records import RECORDS_AT_ONCE, CommitRecord
 from labelfactory.storage.selection import Selection
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
-from labelfactory.storage.store import RECORDS_AT_ONCE, read_spec
+from labelfactory.storage.store import read_spec
 
 CACHED_SHARDS = 256  # whose ``keep`` stays in memory, where it is not read as a whole
 
@@ -30,6 +31,7 @@ class Dataset:
 
     def __init__(self, backend: Backend, spec: DatasetSpec, manifest: Manifest) -> None:
         self.backend, self.spec, self.manifest, self.uri = backend, spec, manifest, backend.uri
+        self.entries = Entries(backend, manifest)
         self.reader = SampleReader(backend, spec)
         self.fields: tuple[str, ...] = ("image", "mask")
         self._kept: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
@@ -67,16 +69,9 @@ class Dataset:
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
 
-    def records(self) -> list[CommitRecord]:
-        """Every shard's commit record, each as the manifest states it."""
-        records = []
-        found = self.backend.read_many([commit_path(shard) for shard in range(self.spec.num_shards)])
-        for shard, (data, stated) in enumerate(zip(found, self.manifest.commits, strict=True)):
-            record = CommitRecord.from_bytes(data)
-            if record is None or Manifest.hash_of(record) != stated:
-                raise WorkError(f"shard {shard} of {self.uri}: its commit record is not what the manifest states")
-            records.append(record)
-        return records
+    def records(self) -> Iterator[CommitRecord]:
+        """Every shard's commit record in order, each as the manifest states it."""
+        return self.entries.records(range(self.spec.num_shards))
 
     def keep(self) -> Bool[np.ndarray, "sample"]:
         """``keep`` of every sample of the store, each chunk checked against the manifest."""
@@ -99,7 +94,7 @@ class Dataset:
         array, spec, parts = self.reader.array("keep"), self.spec, []
         paths = [array.chunk_path(shard) for shard in shards]
         for shard, path, data in zip(shards, paths, self.backend.read_many(paths), strict=True):
-            if data is None or not self.manifest.files[path].matches(data):
+            if data is None or not self.entries[shard].keep.matches(data):
                 raise WorkError(f"shard {shard} of {self.uri}: {path} is not what the manifest states")
             start, stop = spec.shard_range(shard)
             parts.append(decode_shard(array, spec.samples_per_shard, data, stop - start))
@@ -144,7 +139,7 @@ def open_dataset(
     if cache is not None:
         from labelfactory.storage.cache import CachedSource
 
-        dataset.reader = SampleReader(CachedSource(backend, cache, dataset.records()), spec)
+        dataset.reader = SampleReader(CachedSource(backend, cache, dataset.entries), spec)
     counts = manifest.kept_in_shards
     if keep and max_uncertainty is None and counts:
         dataset.selection = Selection(np.array(counts), spec.samples_per_shard, dataset.keep_in)

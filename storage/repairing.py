@@ -1,6 +1,8 @@
 """Mends a damaged store: what follows from something sound is rebuilt, and proved equal before it is stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import mask_pixels
 from labelfactory.storage.documents import sha256
 from labelfactory.storage.finalizing import finalize
+from labelfactory.storage.manifest import MANIFEST, Entries, Manifest
 from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
-from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.records import CommitRecord, FileInfo, commit_path
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.store import Store
 from labelfactory.storage.verifying import Report, find_spec
@@ -55,35 +58,49 @@ def repair(
                 failed.append(f"{path}: can only be put back from the model's own file; give it, or make it again")
     for shard in report.damaged_shards:
         try:
-            mended += _repair_shard(store, shard, manifest, damaged, make_shard)
+            mended += _repair_shard(store, shard, _stated(store, manifest, shard), damaged, make_shard)
         except (InputError, WorkError) as error:
             failed.append(f"shard {shard}: {error}")
     store.close()
-    if not failed and any(path == MANIFEST or path.startswith("keep/c/") for path in damaged):
+    if not failed and any(path.startswith((MANIFEST, "_manifest/", "keep/c/")) for path in damaged):
         finalize(store, rewrite=True)
         mended.append("keep and manifest: computed again from the scores")
     return mended, failed
 
 
+def _stated(store: Store, manifest: Manifest | None, shard: int) -> str | None:
+    """The hash that the manifest states of a shard's record; None where it is not known."""
+    if manifest is None:
+        return None
+    try:
+        return Entries(store.backend, manifest)[shard].commit
+    except WorkError:  # its part is damaged, and is computed again at the end
+        return None
+
+
 def _repair_shard(
-    store: Store, shard: int, manifest: Manifest | None, damaged: set[str], make_shard: MakeShard | None
+    store: Store, shard: int, stated: str | None, damaged: set[str], make_shard: MakeShard | None
 ) -> list[str]:
     """Mends one shard's record or data."""
     paths = {array.chunk_path(shard) for array in store.spec.shard_arrays()}
     record = store.record(shard)
-    if record is None or (manifest is not None and Manifest.hash_of(record) != manifest.commits[shard]):
-        rebuilt = _record_from_data(store, shard)
-        if rebuilt is not None and manifest is not None and Manifest.hash_of(rebuilt) == manifest.commits[shard]:
-            store.backend.write({commit_path(shard): rebuilt.to_bytes()})
-            return [f"shard {shard}: commit record rebuilt from its data, as the manifest states it"]
+    if record is None or stated not in (None, record.hash):
+        for rebuilt in _with_software(store, _record_from_data(store, shard)):
+            if rebuilt.hash == stated:
+                store.backend.write({commit_path(shard): rebuilt.to_bytes()})
+                return [f"shard {shard}: commit record rebuilt from its data, as the manifest states it"]
     elif not paths & damaged:
         return []  # only its part of keep, which finalize writes again
     if make_shard is None:
         raise WorkError("can only be re-made with its generator and interpreter at hand")
     made, files = store.encode(shard, make_shard(shard))
-    stated = manifest.commits[shard] if manifest is not None else record and Manifest.hash_of(record)
-    if stated is not None and Manifest.hash_of(made) != stated:
-        raise WorkError("left as it is: re-made, it differs from what was committed (other hardware?)")
+    if stated is None and record is not None:
+        stated = record.hash
+    if stated is not None:
+        equal = [candidate for candidate in _with_software(store, made, record) if candidate.hash == stated]
+        if not equal:
+            raise WorkError("left as it is: re-made, it differs from what was committed (other hardware?)")
+        made = equal[0]
     if record == made:
         store.backend.write({path: data for path, data in files.items() if path in damaged})
     else:
@@ -92,6 +109,22 @@ def _repair_shard(
         store.release(shard)
     proof = "equal to its commit record" if stated is not None else "as a new shard (no sound record was left)"
     return [f"shard {shard}: re-made, {proof}"]
+
+
+def _with_software(
+    store: Store, made: CommitRecord | None, record: CommitRecord | None = None
+) -> Iterator[CommitRecord]:
+    """A record as it would be had it been made by the software of the record that is there, by that of the store, by
+    ours, or by that of any other shard.
+    """
+    if made is None:
+        return
+    tried = list[dict[str, str]]()
+    others = (other.software for other in store.records() if other is not None)
+    for software in chain([record.software] if record else [], [{}, store.software_beside()], others):
+        if software not in tried:
+            tried.append(software)
+            yield replace(made, software=software)
 
 
 def _record_from_data(store: Store, shard: int) -> CommitRecord | None:

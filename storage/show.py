@@ -174,7 +174,7 @@ def contact_sheet(
 
 def class_shares(dataset: Dataset) -> Float[np.ndarray, "classes"]:
     """Every class's share of all labelled pixels, 0 to 1, from the commit records."""
-    pixels = np.array([record.class_pixels for record in dataset.records()], dtype=np.float64).sum(axis=0)
+    pixels = sum((np.array(record.class_pixels, np.float64) for record in dataset.records()), np.float64(0))
     return pixels / max(1.0, pixels.sum())
 
 

@@ -17,13 +17,13 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend, Claim, Source
 from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import check_shard
+from labelfactory.storage.manifest import MANIFEST, Manifest
 from labelfactory.storage.metadata import ROOT, SCHEMA, SCHEMA_VERSION, metadata_documents, software_versions
-from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.records import RECORDS_AT_ONCE, CommitRecord, FileInfo, commit_path
 from labelfactory.storage.shards import encode_shard
 from labelfactory.storage.spec import DatasetSpec
 
 POLL_S, LONGEST_POLL_S = 0.05, 2.0
-RECORDS_AT_ONCE = 1024  # commit records that lie in memory together
 _LOCK_WAIT_S = 120.0
 
 
@@ -32,6 +32,8 @@ class Store:
 
     def __init__(self, backend: Backend, spec: DatasetSpec) -> None:
         self.backend, self.spec, self.uri = backend, spec, backend.uri
+        self._shard_arrays = spec.shard_arrays()
+        self._beside: dict[str, str] | None = None
         self._claims: dict[int, Claim] = {}
         self._lock = threading.Lock()
 
@@ -50,30 +52,32 @@ class Store:
         record = CommitRecord.from_bytes(data)
         if record is None or (record.shard, record.spec_hash) != (shard, self.spec.hash):
             return None
-        expected = {array.chunk_path(shard) for array in self.spec.shard_arrays()}
-        if (record.start, record.stop) != self.shard_range(shard) or set(record.files) != expected:
+        expected = {array.chunk_path(shard) for array in self._shard_arrays}
+        if (record.start, record.stop) != self.shard_range(shard) or record.files.keys() != expected:
             return None
         return record
 
     def record(self, shard: int) -> CommitRecord | None:
         """The shard's commit record, None where it has no valid one: then the shard does not exist."""
-        return self.records([shard])[0]
+        return next(self.records([shard]))
 
-    def records(self, shards: Sequence[int] | None = None) -> list[CommitRecord | None]:
-        """The commit records of some shards, or of all."""
-        shards = range(self.num_shards) if shards is None else shards
-        found = self.backend.read_many([commit_path(shard) for shard in shards])
-        return [self.valid_record(shard, data) for shard, data in zip(shards, found, strict=True)]
+    def stored_records(self, shards: Sequence[int]) -> Iterator[tuple[CommitRecord | None, bytes]]:
+        """The valid record of each of these shards, and the bytes that are stored for it; few lie in memory at once."""
+        for first in range(0, len(shards), RECORDS_AT_ONCE):
+            part = shards[first : first + RECORDS_AT_ONCE]
+            found = self.backend.read_many([commit_path(shard) for shard in part])
+            for shard, data in zip(part, found, strict=True):
+                yield self.valid_record(shard, data), data or b""
+
+    def records(self, shards: Sequence[int] | None = None) -> Iterator[CommitRecord | None]:
+        """The commit records of some shards, or of all, one after the other."""
+        for record, _ in self.stored_records(range(self.num_shards) if shards is None else shards):
+            yield record
 
     def missing(self, shards: Sequence[int] | None = None) -> list[int]:
         """Shards (of these, or of all) without a valid commit record. Looks at the records alone, not at the data."""
         shards = range(self.num_shards) if shards is None else shards
-        lacking: list[int] = []
-        for first in range(0, len(shards), RECORDS_AT_ONCE):
-            part = shards[first : first + RECORDS_AT_ONCE]
-            found = self.records(part)
-            lacking += [shard for shard, record in zip(part, found, strict=True) if record is None]
-        return lacking
+        return [shard for shard, record in zip(shards, self.records(shards), strict=True) if record is None]
 
     def manifest(self) -> Manifest | None:
         """The manifest, None where the store is not finished."""
@@ -154,8 +158,16 @@ class Store:
             files={path: FileInfo.of(data) for path, data in files.items()},
             class_pixels=tuple(pixels[: len(self.spec.classes)]),
             ignored_pixels=pixels[self.spec.ignore_index],
+            software=self.software_beside(),
         )
         return record, files
+
+    def software_beside(self) -> dict[str, str]:
+        """Versions of our software, where it is not that which created the store; empty where it is."""
+        if self._beside is None:
+            ours = software_versions()
+            self._beside = {} if ours == read_software(self.backend) else ours
+        return self._beside
 
     def write_shard(self, shard: int, arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]) -> CommitRecord:
         """Writes and commits one whole shard, and releases its claim.
@@ -282,7 +294,8 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
         changed = {path: data for (path, data), now in zip(documents.items(), current, strict=True) if now != data}
         if changed and stored is not None:
             backend.delete([MANIFEST])
-        backend.write(changed)
+        for path in changed:  # the root document first: it tells a store from a folder that holds something else
+            backend.write({path: changed[path]})
     finally:
         claim.release()
     return Store(backend, spec)

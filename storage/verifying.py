@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,21 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend
 from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import mask_pixels, mask_problem, problem
-from labelfactory.storage.finalizing import keep_files, keep_mask
+from labelfactory.storage.documents import sha256
+from labelfactory.storage.finalizing import KeepFiles
+from labelfactory.storage.manifest import (
+    MANIFEST,
+    Entries,
+    Entry,
+    Manifest,
+    Part,
+    keep_path,
+    part_path,
+    parts_of,
+)
 from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
-from labelfactory.storage.records import MANIFEST, CommitRecord, FileInfo, Manifest, commit_path
+from labelfactory.storage.records import CommitRecord, FileInfo, commit_path
+from labelfactory.storage.scores import Scores
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
 from labelfactory.storage.store import Store, read_spec, spec_of
@@ -70,6 +83,7 @@ class Report:
 
 @dataclass
 class _ShardResult:
+    shard: int
     findings: list[Finding]
     scores: Float32[np.ndarray, "n"] | None
     files: int
@@ -123,16 +137,18 @@ def verify(
     for model in model_paths(spec):
         if manifest is not None and model in manifest.files:
             _check_info(report, backend, model, manifest.files[model])
-    results = []
-    with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda shard: _verify_shard(backend, spec, manifest, shard), range(spec.num_shards)):
-            results.append(result)
-            report.findings += result.findings
-            report.files += result.files
-            report.bytes_read += result.bytes_read
-            if progress is not None:
-                progress(len(results), spec.num_shards)
-    _check_keep(report, backend, spec, manifest, [result.scores for result in results])
+    with ThreadPoolExecutor(workers) as pool, Scores() as scores:
+        for number, shards in parts_of(spec.num_shards):  # all shards at once would wait in memory
+            stated = _stated(report, backend, manifest, number, shards)
+            for result in pool.map(partial(_verify_shard, backend, spec), shards, stated):
+                report.findings += result.findings
+                report.files += result.files
+                report.bytes_read += result.bytes_read
+                if result.scores is not None:
+                    scores.append(result.scores)
+                if progress is not None:
+                    progress(result.shard + 1, spec.num_shards)
+        _check_keep(report, backend, spec, manifest, scores)
     report.seconds = time.monotonic() - began
     return report
 
@@ -157,17 +173,35 @@ def _check_info(report: Report, backend: Backend, path: str, info: FileInfo) -> 
         )
 
 
-def _verify_shard(backend: Backend, spec: DatasetSpec, manifest: Manifest | None, shard: int) -> _ShardResult:
+def _stated(
+    report: Report, backend: Backend, manifest: Manifest | None, number: int, shards: range
+) -> Sequence[Entry] | Sequence[None]:
+    """What the manifest states of a part's shards; None of each where it says nothing sound."""
+    if manifest is None:
+        return [None] * len(shards)
+    if not manifest.parts:
+        return [Entries(backend, manifest)[shard] for shard in shards]
+    data = backend.read_many([part_path(number)])[0]
+    report.files += 1
+    report.bytes_read += len(data or b"")
+    part = Part.from_bytes(data) if data is not None and sha256(data) == manifest.parts[number] else None
+    if part is None:
+        report.findings.append(Finding(None, part_path(number), "missing" if data is None else "damaged"))
+        return [None] * len(shards)
+    return part.entries
+
+
+def _verify_shard(backend: Backend, spec: DatasetSpec, shard: int, stated: Entry | None) -> _ShardResult:
     findings: list[Finding] = []
     path = commit_path(shard)
     data = backend.read_many([path])[0]
     record = CommitRecord.from_bytes(data)
-    result = _ShardResult(findings, None, 1, len(data or b""))
-    if data is None or record is None:
+    result = _ShardResult(shard, findings, None, 1, len(data or b""))
+    if data is None or record is None or record.to_bytes() != data:
         findings.append(Finding(shard, path, "missing" if data is None else "damaged"))
     elif Store(backend, spec).valid_record(shard, data) is None:
         findings.append(Finding(shard, path, "is the record of another shard or another dataset"))
-    elif manifest is not None and manifest.commits[shard] != Manifest.hash_of(record):
+    elif stated is not None and stated.commit != sha256(data):
         findings.append(Finding(shard, path, "is not the record that the manifest states"))
     if findings or record is None:
         return result
@@ -209,26 +243,23 @@ def _mask_problem(spec: DatasetSpec, record: CommitRecord, pixels: list[int]) ->
     )
 
 
-def _check_keep(
-    report: Report,
-    backend: Backend,
-    spec: DatasetSpec,
-    manifest: Manifest | None,
-    scores: list[np.ndarray | None],
-) -> None:
+def _check_keep(report: Report, backend: Backend, spec: DatasetSpec, manifest: Manifest | None, scores: Scores) -> None:
     """``keep`` against the quantile rule; where scores are missing, against the manifest's hashes at least."""
-    if all(part is not None for part in scores):
-        keep = keep_mask(np.concatenate([part for part in scores if part is not None]), spec.keep_quantile)
-        if manifest is not None and manifest.kept != int(keep.sum()):
-            report.findings.append(Finding(None, MANIFEST, f"states {manifest.kept} kept, the rule keeps {keep.sum()}"))
-        for shard, (path, data) in enumerate(keep_files(spec, keep).items()):
-            if manifest is not None:  # an unfinished store has none yet
-                _check_file(report, backend, shard, path, data)
-    elif manifest is not None:
-        for shard in range(spec.num_shards):
-            path = f"keep/c/{shard}"
+    if manifest is None:  # an unfinished store has none yet
+        return
+    if scores.count == spec.count:
+        kept = 0
+        for shard, path, data, marked in KeepFiles(spec, scores):
+            kept += marked
+            _check_file(report, backend, shard, path, data)
+        if manifest.kept != kept:
+            report.findings.append(Finding(None, MANIFEST, f"states {manifest.kept} kept, the rule keeps {kept}"))
+        return
+    for number, shards in parts_of(spec.num_shards):
+        stated = _stated(Report(report.uri), backend, manifest, number, shards)
+        for shard, entry in zip(shards, stated, strict=True):
+            path = keep_path(shard)
             stored = backend.read_many([path])[0]
-            if stored is None or not manifest.files[path].matches(stored):
-                report.findings.append(
-                    Finding(shard, path, "missing" if stored is None else "differs from the manifest")
-                )
+            if entry is not None and (stored is None or not entry.keep.matches(stored)):
+                problem = "missing" if stored is None else "differs from the manifest"
+                report.findings.append(Finding(shard, path, problem))

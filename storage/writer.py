@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Shaped
 
 from labelfactory.errors import InputError
-from labelfactory.storage.records import CommitRecord
 from labelfactory.storage.store import Store
 
 
@@ -24,7 +23,6 @@ class ShardWriter:
         if queue < 0 or threads < 1:
             raise InputError(f"queue {queue} and threads {threads}: expected 0 or more and 1 or more")
         self.store = store
-        self.records: dict[int, CommitRecord] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shard-writer")
         self._room = threading.BoundedSemaphore(queue + threads)
         self._failure: BaseException | None = None
@@ -42,7 +40,7 @@ class ShardWriter:
         if self._failure is not None:
             self.store.release(shard)
             return
-        self.records[shard] = self.store.write_shard(shard, arrays)
+        self.store.write_shard(shard, arrays)
 
     def _done(self, future: Future[None]) -> None:
         try:

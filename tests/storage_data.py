@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labelfactory.storage import ClassInfo, DatasetSpec, Store, ValueInfo, finalize, sample_seeds
 from labelfactory.storage.arrays import ROLES
 from labelfactory.storage.label_arrays import arrays_in
+
+if TYPE_CHECKING:
+    import pytest
 
 SPEC = DatasetSpec(
     count=10,
@@ -82,3 +85,9 @@ def fill(store: Store) -> None:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file of a store, by path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def split_manifests(patch: "pytest.MonkeyPatch") -> None:
+    """Manifests of stores of three shards and more come in parts of two shards."""
+    patch.setattr("labelfactory.storage.manifest.PARTS_FROM", 3)
+    patch.setattr("labelfactory.storage.manifest.SHARDS_IN_PART", 2)

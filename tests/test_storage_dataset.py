@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
-from storage_data import fill, make_arrays, make_spec
+from storage_data import fill, make_arrays, make_spec, split_manifests
 
-from labelfactory.storage import InputError, WorkError, create_store, open_dataset
+from labelfactory.storage import InputError, Manifest, WorkError, create_store, open_dataset
 
 
 @pytest.fixture
@@ -43,19 +43,25 @@ def test_keep_and_threshold_choose_the_samples(uri):
 
 
 def test_a_store_of_many_shards_is_opened_without_reading_them(tmp_path, monkeypatch):
-    from labelfactory.storage import records
-
-    monkeypatch.setattr("labelfactory.storage.finalizing.COUNTED_FROM", 3)
+    split_manifests(monkeypatch)
     fill(create_store(str(tmp_path / "set"), make_spec(count=30, shard_size=8)))
-    counts = records.Manifest.from_bytes((tmp_path / "set/manifest.json").read_bytes()).kept_in_shards
+    counts = Manifest.from_bytes((tmp_path / "set/manifest.json").read_bytes()).kept_in_shards
     assert sum(counts) == 27
     (tmp_path / "set/keep/c/1").rename(tmp_path / "away")
+    (tmp_path / "set/_manifest/000001.json").rename(tmp_path / "part")  # of shards 2 and 3
     dataset = open_dataset(str(tmp_path / "set"), fields=("image", "seed"))
     assert len(dataset) == 27
     with pytest.raises(WorkError, match=r"shard 1 of .*keep/c/1 is not what the manifest states"):
         dataset[counts[0]]
+    with pytest.raises(WorkError, match=r"_manifest/000001.json is missing in"):
+        dataset[26]
+    (tmp_path / "set/_manifest/000001.json").write_bytes((tmp_path / "part").read_bytes()[:-2])
+    with pytest.raises(WorkError, match=r"_manifest/000001.json is damaged"):
+        dataset[26]
+    (tmp_path / "part").rename(tmp_path / "set/_manifest/000001.json")
     (tmp_path / "away").rename(tmp_path / "set/keep/c/1")
     assert dataset.samples.tolist() == np.flatnonzero(dataset.keep()).tolist()
+    assert [record.shard for record in dataset.records()] == [0, 1, 2, 3]
     copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes, as DataLoader workers get them
     assert np.array_equal(copy[26]["image"], dataset[26]["image"])
 

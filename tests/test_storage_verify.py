@@ -7,18 +7,21 @@ import shutil
 from pathlib import Path
 
 import pytest
-from storage_data import VALUES, fill, make_arrays, make_spec, tree
+from storage_data import VALUES, fill, make_arrays, make_spec, split_manifests, tree
 
 from labelfactory.storage import InputError, create_store, open_store, repair, verify
 
 SPEC = make_spec(count=22, shard_size=4)
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory):
+@pytest.fixture(scope="module", params=["one manifest", "in parts"])
+def sound(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("sound") / "set"
-    fill(create_store(str(folder), SPEC))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in parts":
+            split_manifests(patch)
+        fill(create_store(str(folder), SPEC))
+        yield folder
 
 
 @pytest.fixture

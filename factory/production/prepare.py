@@ -24,7 +24,7 @@ from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
 from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec
 from labelfactory.storage.backends.opening import open_backend
-from labelfactory.storage.records import MANIFEST
+from labelfactory.storage.manifest import MANIFEST
 
 
 def prepare(
