@@ -62,7 +62,7 @@ def main() -> None:
         f"{here.bytes_per_pair:.0f} bytes a pair, {here.start_s:.1f} s until the first\n"
         f"a billion: {size.shards:,} shards of {size.samples_per_shard:,}, {size.bytes / 1e12:.2f} TB, "
         f"{size.puts / size.shards:.1f} puts, {size.gets / size.shards:.1f} gets a shard, "
-        f"manifest {size.manifest_bytes / 1e6:.0f} MB, finalize {size.finalize_memory_bytes / 1e9:.0f} GB\n"
+        f"manifest {size.manifest_bytes / 1e6:.0f} MB, scores {size.finalize_disk_bytes / 1e9:.0f} GB\n"
     )
     print("| pairs | workers | shards | time | ideal | efficiency | work lost |\n|---|---|---|---|---|---|---|")
     for count, workers in FLEETS:

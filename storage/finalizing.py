@@ -22,7 +22,7 @@ from labelfactory.storage.records import FileInfo
 from labelfactory.storage.scores import Scores
 from labelfactory.storage.shards import decode_shard, encode_shard
 from labelfactory.storage.spec import DatasetSpec
-from labelfactory.storage.store import Store, read_software, wait_for_claim
+from labelfactory.storage.store import Store, wait_for_claim
 
 DIFFERENT = 1024  # chunks of ``keep`` that lie in memory encoded
 
@@ -137,14 +137,13 @@ def finalize(store: Store, rewrite: bool = False) -> Manifest:
     claim = wait_for_claim(backend, "create")
     try:
         store.refuse_if_changed()
-        software = read_software(backend)
-        documents = metadata_documents(spec, software)
+        documents = metadata_documents(spec, store.software)
         if backend.read_many(list(documents)) != list(documents.values()):
             raise WorkError(f"{store.uri}: its metadata is not what its spec says: run the command that made it again")
         with Scores() as scores:
             commits, keep = _read_committed(store, scores), KeepFiles(spec, scores)
             files = {path: FileInfo.of(data) for path, data in documents.items()} | _models(backend, spec, store.uri)
-            manifest = _manifest(spec, files, keep, commits, software)
+            manifest = _manifest(spec, files, keep, commits, store.software)
             if store.manifest() == manifest and not rewrite:
                 return manifest
             backend.delete([MANIFEST])  # before keep changes: an old manifest must not vouch for new bytes

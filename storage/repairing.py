@@ -39,7 +39,7 @@ def repair(
     """
     backend = open_backend(report.uri, storage_options)
     spec, software, manifest, _ = find_spec(backend)
-    store = Store(backend, spec)
+    store = Store(backend, spec, software)
     mended: list[str] = []
     failed: list[str] = []
     documents = metadata_documents(spec, software)

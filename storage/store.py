@@ -30,8 +30,9 @@ _LOCK_WAIT_S = 120.0
 class Store:
     """One process's hold on a store. Threads may share it; other processes open their own."""
 
-    def __init__(self, backend: Backend, spec: DatasetSpec) -> None:
+    def __init__(self, backend: Backend, spec: DatasetSpec, software: dict[str, str]) -> None:
         self.backend, self.spec, self.uri = backend, spec, backend.uri
+        self.software = software  # versions that created the store
         self._shard_arrays = spec.shard_arrays()
         self._beside: dict[str, str] | None = None
         self._claims: dict[int, Claim] = {}
@@ -166,7 +167,7 @@ class Store:
         """Versions of our software, where it is not that which created the store; empty where it is."""
         if self._beside is None:
             ours = software_versions()
-            self._beside = {} if ours == read_software(self.backend) else ours
+            self._beside = {} if ours == self.software else ours
         return self._beside
 
     def write_shard(self, shard: int, arrays: Mapping[str, Shaped[np.ndarray, "n ..."]]) -> CommitRecord:
@@ -226,6 +227,14 @@ class Store:
 
 def read_spec(backend: Source) -> DatasetSpec:
     """The spec in a store's root document; InputError where there is no store, WorkError where it is damaged."""
+    return read_root(backend)[0]
+
+
+def read_root(backend: Source) -> tuple[DatasetSpec, dict[str, str]]:
+    """The spec in the root document, and the versions of the software that created the store; these stay as it grows.
+
+    Raises InputError where there is no store, WorkError where it is damaged.
+    """
     where = f"{backend.uri}/{ROOT}"
     try:
         document = json.loads(backend.read(ROOT))
@@ -234,7 +243,8 @@ def read_spec(backend: Source) -> DatasetSpec:
     except ValueError as error:
         raise WorkError(f"{where} is damaged: it is not JSON") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
-    return spec_of(attributes if isinstance(attributes, dict) else {}, where)
+    attributes = attributes if isinstance(attributes, dict) else {}
+    return spec_of(attributes, where), dict(attributes.get("software", {}))
 
 
 def spec_of(attributes: dict[str, Any], where: str) -> DatasetSpec:
@@ -251,16 +261,10 @@ def spec_of(attributes: dict[str, Any], where: str) -> DatasetSpec:
     return spec
 
 
-def read_software(backend: Backend) -> dict[str, str]:
-    """Versions of the software that created the store; growing and resuming keep them."""
-    software: dict[str, str] = json.loads(backend.read(ROOT))["attributes"]["software"]
-    return software
-
-
 def open_store(uri: str, storage_options: dict[str, Any] | None = None) -> Store:
     """An existing store, finished or not; InputError where there is none."""
     backend = open_backend(uri, storage_options)
-    return Store(backend, read_spec(backend))
+    return Store(backend, *read_root(backend))
 
 
 def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | None = None) -> Store:
@@ -278,8 +282,7 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
         if backend.read_many([ROOT])[0] is None:
             stored, software = None, software_versions()
         else:
-            stored = read_spec(backend)
-            software = read_software(backend)
+            stored, software = read_root(backend)
             difference = stored.difference(spec)
             # The place where it was first found stays: the hash is what identifies a generator. So do its dimensions.
             spec = replace(spec, generator=stored.generator, latent_dimension=stored.latent_dimension)
@@ -298,7 +301,7 @@ def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | 
             backend.write({path: changed[path]})
     finally:
         claim.release()
-    return Store(backend, spec)
+    return Store(backend, spec, software)
 
 
 def wait_for_claim(backend: Backend, name: str) -> Claim:

@@ -27,12 +27,12 @@ from labelfactory.storage.manifest import (
     part_path,
     parts_of,
 )
-from labelfactory.storage.metadata import ROOT, metadata_documents, model_paths
+from labelfactory.storage.metadata import metadata_documents, model_paths
 from labelfactory.storage.records import CommitRecord, FileInfo, commit_path
 from labelfactory.storage.scores import Scores
 from labelfactory.storage.shards import decode_shard
 from labelfactory.storage.spec import DatasetSpec
-from labelfactory.storage.store import Store, read_spec, spec_of
+from labelfactory.storage.store import Store, read_root, spec_of
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def find_spec(backend: Backend) -> tuple[DatasetSpec, dict[str, str], Manifest |
     elif manifest is None:
         findings.append(Finding(None, MANIFEST, "damaged"))
     try:
-        spec = read_spec(backend)
+        spec, software = read_root(backend)
         if manifest is None:
-            return spec, json.loads(backend.read(ROOT))["attributes"]["software"], None, findings
+            return spec, software, None, findings
     except (InputError, WorkError):
         if manifest is None:
             raise
@@ -140,7 +140,7 @@ def verify(
     with ThreadPoolExecutor(workers) as pool, Scores() as scores:
         for number, shards in parts_of(spec.num_shards):  # all shards at once would wait in memory
             stated = _stated(report, backend, manifest, number, shards)
-            for result in pool.map(partial(_verify_shard, backend, spec), shards, stated):
+            for result in pool.map(partial(_verify_shard, Store(backend, spec, software)), shards, stated):
                 report.findings += result.findings
                 report.files += result.files
                 report.bytes_read += result.bytes_read
@@ -191,7 +191,8 @@ def _stated(
     return part.entries
 
 
-def _verify_shard(backend: Backend, spec: DatasetSpec, shard: int, stated: Entry | None) -> _ShardResult:
+def _verify_shard(store: Store, shard: int, stated: Entry | None) -> _ShardResult:
+    backend, spec = store.backend, store.spec
     findings: list[Finding] = []
     path = commit_path(shard)
     data = backend.read_many([path])[0]
@@ -199,7 +200,7 @@ def _verify_shard(backend: Backend, spec: DatasetSpec, shard: int, stated: Entry
     result = _ShardResult(shard, findings, None, 1, len(data or b""))
     if data is None or record is None or record.to_bytes() != data:
         findings.append(Finding(shard, path, "missing" if data is None else "damaged"))
-    elif Store(backend, spec).valid_record(shard, data) is None:
+    elif store.valid_record(shard, data) is None:
         findings.append(Finding(shard, path, "is the record of another shard or another dataset"))
     elif stated is not None and stated.commit != sha256(data):
         findings.append(Finding(shard, path, "is not the record that the manifest states"))

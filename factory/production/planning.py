@@ -17,6 +17,7 @@ from labelfactory.factory.production.order import Order, PlanOrder
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.storage import DatasetSpec
+from labelfactory.storage.manifest import comes_in_parts
 from labelfactory.whole_files import whole_file
 
 # Requests that one shard costs on an object store, by its commit protocol (storage/store.py, production/line.py): three
@@ -26,7 +27,8 @@ PUTS_BESIDE_ARRAYS = 2  # claim and commit record
 LEASE_PUTS_S = 15.0  # a claim is renewed so often
 FINALIZE_GETS, FINALIZE_PUTS = 2, 1  # a shard: record and scores; its chunk of ``keep``
 MANIFEST_BYTES_PER_SHARD = 190  # hash of the record, path, size and hash of its chunk of ``keep``
-FINALIZE_BYTES_PER_PAIR = 17  # float32 scores twice (parts and whole), int64 order, bool keep
+MANIFEST_BYTES_IN_PARTS = 151  # the same without the path, and the number of samples kept
+FINALIZE_BYTES_PER_PAIR = 4  # a float32 score, in a temporary file
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Sizes:
     gets: int
     deletes: int
     manifest_bytes: int
-    finalize_memory_bytes: int
+    finalize_disk_bytes: int
 
 
 def calibrate(order: Order, batches: int = 4) -> tuple[Calibration, DatasetSpec]:
@@ -84,8 +86,8 @@ def sizes(spec: DatasetSpec, calibration: Calibration) -> Sizes:
         puts=shards * puts,
         gets=shards * (GETS_PER_SHARD + FINALIZE_GETS),
         deletes=shards * DELETES_PER_SHARD,
-        manifest_bytes=shards * MANIFEST_BYTES_PER_SHARD,
-        finalize_memory_bytes=spec.count * FINALIZE_BYTES_PER_PAIR,
+        manifest_bytes=shards * (MANIFEST_BYTES_IN_PARTS if comes_in_parts(shards) else MANIFEST_BYTES_PER_SHARD),
+        finalize_disk_bytes=spec.count * FINALIZE_BYTES_PER_PAIR,
     )
 
 
@@ -146,7 +148,7 @@ class Plan:
             f"{np.quantile(self.hours, 0.95):,.2f} h; {self.ideal_hours:,.2f} h if nothing ever waited or died)",
             f"waste             {waste:.2%} of the work lost in {deaths:,.1f} deaths of workers",
             f"scheduling        {self.tasks[0]:,} tasks of up to {self.tasks[1]:,} shards",
-            f"finalize          {size.finalize_memory_bytes / 1e9:,.2f} GB of memory in one process",
+            f"finalize          {size.finalize_disk_bytes / 1e9:,.2f} GB of scores in a temporary file of one process",
             f"cost drivers      {drivers}{': ' + priced if priced else ' (give prices for a sum)'}",
         ]
 
