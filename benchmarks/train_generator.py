@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from labelfactory.factory.stylegan2_ada.presets import preset
-from labelfactory.factory.stylegan2_ada.training import Trainer, new_networks
+from labelfactory.factory.stylegan2_ada.snapshots import in_precision
+from labelfactory.factory.stylegan2_ada.training import StyleGAN2Trainer, new_networks
 from labelfactory.factory.training.parallel import join
-from labelfactory.factory.training.precision import best_precision
 
 
 class RandomImages:
@@ -85,10 +85,10 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     world, row = join(given.device), preset(given.preset, given.resolution)
-    wishes = best_precision(given.precision, world.device, row.recipe.half_resolutions)
+    wishes = in_precision(given.precision, world.device, row.recipe.half_resolutions)
     recipe = row.recipe.changed(augment_p=given.augment_p, **wishes)
     data: Any = RandomImages(given.resolution, given.channels)
-    trainer = Trainer(data, new_networks(data, row.network, recipe), recipe, world)
+    trainer = StyleGAN2Trainer(data, new_networks(data, row.network, recipe), recipe, world)
 
     with CountOperations() as counter:
         for _ in range(16):  # also the warm-up

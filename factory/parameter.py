@@ -102,10 +102,12 @@ class Parameter:
 class Wishes:
     """Marks a mapping that may change some of another dataclass's fields; what is not wished for is left out.
 
-    ``default`` says what then holds.
+    of       that dataclass, or several by name, each as "module:Class" (looked up when first needed); what not all of
+             them have says whose it is in its help
+    default  says what holds without a wish
     """
 
-    of: type
+    of: type | Mapping[str, str]
     without: tuple[str, ...] = ()
     default: str = ""
 
@@ -146,7 +148,7 @@ def _read(order: type) -> dict[str, Entry]:
         if isinstance(about, Parameter):
             new = {entry.name: Entry(hint.__origin__, _default(entry), about)}
         elif isinstance(about, Wishes):
-            inner = {k: e for k, e in parameters(about.of).items() if k not in about.without}
+            inner = {k: e for k, e in _wishes(about).items() if k not in about.without}
             new = {
                 k: Entry(_optional(e.kind), None, replace(e.about, default=about.default), entry.name)
                 for k, e in inner.items()
@@ -165,6 +167,25 @@ def _read(order: type) -> dict[str, Entry]:
         if twice := found.keys() & new.keys():
             raise TypeError(f"{order.__name__} has two parameters called {', '.join(sorted(twice))}")
         found |= new
+    return found
+
+
+def _wishes(about: Wishes) -> dict[str, Entry]:
+    """The fields of the dataclass that is wished of; of several, all their fields, each once."""
+    if isinstance(about.of, type):
+        return parameters(about.of)
+    tables = {}
+    for name, place in about.of.items():
+        module, _, member = place.partition(":")
+        tables[name] = parameters(getattr(import_module(module), member))
+    found: dict[str, Entry] = {}
+    for key in dict.fromkeys(key for table in tables.values() for key in table):
+        owners = [name for name, table in tables.items() if key in table]
+        first, *others = [tables[name][key] for name in owners]
+        if any((other.kind, other.about) != (first.kind, first.about) for other in others):
+            raise TypeError(f"{' and '.join(owners)} mean different things by {key}")
+        told = first.about.help.removesuffix(".") + f" ({', '.join(owners)})."
+        found[key] = first if len(owners) == len(tables) else first._replace(about=replace(first.about, help=told))
     return found
 
 

@@ -29,11 +29,11 @@ def kept_generators(run: Path) -> list[str]:
 
     Raises ``InputError`` where there is none.
     """
-    kept = sorted(run.glob("generator-*.safetensors"))
-    last = run / "generator.safetensors"
-    found = [*kept, last] if last.exists() else kept
+    kept = sorted([*run.glob("generator-*.safetensors"), *(f.parent for f in run.glob("generator-*/model_index.json"))])
+    last = [run / name for name in ("generator.safetensors", "generator") if (run / name).exists()]
+    found = [*kept, *last]
     if not found:
-        raise InputError(f"{run}: holds no generator.safetensors; expected the folder of a training run")
+        raise InputError(f"{run}: holds no generator.safetensors or generator/; expected the folder of a training run")
     return [str(path) for path in found]
 
 

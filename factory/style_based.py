@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from labelfactory.errors import InputError
 from labelfactory.factory.cuda_graph import Replay
 from labelfactory.factory.generator import Invertible
-from labelfactory.factory.training.precision import ALL, best_precision
+from labelfactory.factory.training.precision import best_precision
 from labelfactory.interpreters.array_types import Float
 
 AnyStyleBased = TypeVar("AnyStyleBased", bound="StyleBased")
@@ -77,7 +77,7 @@ class StyleBased(Invertible):
 
     @contextmanager
     def computing_in(self, precision: str) -> Iterator[None]:
-        dtype = getattr(torch, best_precision(precision, self.device, ALL)["precision"])
+        dtype = getattr(torch, best_precision(precision, self.device))
         networks = [self._network, *([self._discriminator] if self.perceptive else [])]
         for network in networks:
             self.set_precision(network, dtype)

@@ -1,4 +1,4 @@
-"""The flow ``train-generator``: StyleGAN2-ADA on a folder or zip of images."""
+"""The flow ``train-generator``: a generator of a folder or zip of images."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from pydantic import BaseModel
 
-from labelfactory.factory.stylegan2_ada.order import GeneratorOrder
+from labelfactory.factory.training.generator_order import GeneratorOrder
 from labelfactory.flows.faults import explained
 from labelfactory.flows.parameters import flow_takes, permitted_order
 from labelfactory.flows.reports import as_data_url
@@ -22,7 +22,7 @@ class GeneratorResult(BaseModel):
 @flow_takes(GeneratorOrder)
 def train_generator(**given: Any) -> GeneratorResult:
     """Train a generator; cancelling and running again goes on from the last snapshot."""
-    from labelfactory.factory.stylegan2_ada.training_run import train_generator as train
+    from labelfactory.factory.training.run import train_generator as train
 
     order = permitted_order(GeneratorOrder, given)
     with explained("train-generator", runtime.flow_run.parameters or {}):

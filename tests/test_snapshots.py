@@ -11,13 +11,14 @@ from training_world import ALONE, NETWORK, RECIPE, blobs, curve, new_run
 
 from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
-from labelfactory.factory.stylegan2_ada.draws import real_indices
 from labelfactory.factory.stylegan2_ada.ops import upsample2x
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
-from labelfactory.factory.stylegan2_ada.snapshots import save_snapshot, start
+from labelfactory.factory.stylegan2_ada.snapshots import start
 from labelfactory.factory.stylegan2_ada.training import first_layers
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.draws import real_indices
+from labelfactory.factory.training.generator_order import SNAPSHOT
+from labelfactory.factory.training.snapshots import save_snapshot
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,15 @@ import training_world as small
 from training_world import blobs, curve, new_run
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.stylegan2_ada import training_run
 from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
 from labelfactory.factory.stylegan2_ada.draws import draw_choices
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset
-from labelfactory.factory.stylegan2_ada.snapshots import read_snapshot, save_snapshot, start
-from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.factory.stylegan2_ada.training_run import run
+from labelfactory.factory.stylegan2_ada.snapshots import read_snapshot, start
+from labelfactory.factory.stylegan2_ada.training import StyleGAN2Trainer
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.generator_order import SNAPSHOT
+from labelfactory.factory.training.run import run
+from labelfactory.factory.training.snapshots import save_snapshot
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def weights(trainer: Trainer) -> torch.Tensor:
+def weights(trainer: StyleGAN2Trainer) -> torch.Tensor:
     networks = (trainer.generator, trainer.discriminator, trainer.ema)
     return torch.cat([value.detach().flatten() for network in networks for value in network.state_dict().values()])
 
@@ -186,7 +186,7 @@ def test_classes_are_trained_on_and_drawn_as_often_as_they_occur(data: Path, tmp
     trainer = start(images, Preset(1.0, small.NETWORK, small.RECIPE), small.ALONE)
     curve(trainer, 5)
     assert (trainer.generator.c_dim, trainer.discriminator.c_dim) == (3, 3)
-    assert training_run.sample_sheet(trainer.ema, images.labels, rows=1, columns=2).size == (16, 8)
+    assert trainer.sheet(rows=1, columns=2).size == (16, 8)
     drawn = draw_choices(small.RECIPE.changed(batch=400), 0, 0, images.labels, trainer.pipe, 0.0, 8, 3).fakes_g.labels
     assert drawn[:, 2].mean() == pytest.approx(10 / 40, abs=0.07)
     assert drawn[:, 1].sum() == 0
@@ -234,7 +234,7 @@ def test_an_interrupt_ends_in_a_snapshot_and_a_line(
 
 def test_a_sheet_shows_the_same_latents_each_time(data: Path) -> None:
     trainer = new_run(data)
-    sheets = [training_run.sample_sheet(trainer.ema, trainer.data.labels, rows=2, columns=3) for _ in range(2)]
+    sheets = [trainer.sheet(rows=2, columns=3) for _ in range(2)]
     assert sheets[0].size == (24, 16)
     assert sheets[0].tobytes() == sheets[1].tobytes()
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
 from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe
 from labelfactory.factory.stylegan2_ada.snapshots import start
-from labelfactory.factory.stylegan2_ada.training import Trainer
-from labelfactory.factory.stylegan2_ada.training_run import run
+from labelfactory.factory.stylegan2_ada.training import StyleGAN2Trainer
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.generator_order import SNAPSHOT
 from labelfactory.factory.training.parallel import World, join, leave
+from labelfactory.factory.training.run import run
 
 NETWORK = {"z_dim": 8, "w_dim": 8, "mapping_layers": 1, "channel_base": 32, "channel_max": 8}
 RECIPE = Recipe(batch=8, mbstd_group=4, learning_rate=0.002, r1_gamma=1.0, r1_interval=4, ema_kimg=0.1, ada_kimg=0.5)
@@ -35,11 +35,13 @@ def blobs(folder: Path, count: int = 40, size: int = 8, channels: int = 3) -> Pa
     return folder
 
 
-def new_run(data: Path, world: World = ALONE, resume: str | None = None, micro: int = 1, **wishes: Any) -> Trainer:
+def new_run(
+    data: Path, world: World = ALONE, resume: str | None = None, micro: int = 1, **wishes: Any
+) -> StyleGAN2Trainer:
     return start(ImageDataset(data), Preset(1.0, NETWORK, RECIPE), world, resume, wishes, micro)
 
 
-def curve(trainer: Trainer, steps: int) -> list[dict[str, float]]:
+def curve(trainer: StyleGAN2Trainer, steps: int) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
 
 

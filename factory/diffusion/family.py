@@ -17,7 +17,8 @@ from torch.nn.functional import interpolate
 
 from labelfactory.errors import InputError
 from labelfactory.factory.checkpoints.contents import Contents
-from labelfactory.factory.diffusion.folder import Parts, load_parts
+from labelfactory.factory.diffusion.folder import Parts, load_parts, read_metadata
+from labelfactory.factory.diffusion.sampling import sample
 from labelfactory.factory.generator import Seeing
 from labelfactory.interpreters.array_types import Float
 
@@ -51,7 +52,8 @@ class Diffusion(Seeing):
                 f"{self.image_channels}; expected as many out as in, and pictures of 1 (grey) or 3 (RGB)"
             )
         self.num_classes = int(config.num_class_embeds or 0)
-        self.sha256, self.metadata = contents.sha256, {"format": "diffusers", "steps": STEPS}
+        self.sha256 = contents.sha256
+        self.metadata = read_metadata(Path(contents.name)) | {"format": "diffusers", "steps": STEPS}
         train = int(self._scheduler.config.num_train_timesteps)
         self._levels = [min(train - 1, level * train // 1000) for level in LEVELS]
         self._read = _chosen(parts.unet)
@@ -74,10 +76,7 @@ class Diffusion(Seeing):
     def render(
         self, latent: Float[Tensor, "batch ..."], truncation: float, classes: Tensor | None
     ) -> tuple[Float[Tensor, "batch channels height width"], list[Tensor]]:
-        x = latent
-        self._scheduler.set_timesteps(STEPS, device=self.device)
-        for t in self._scheduler.timesteps:
-            x = self._scheduler.step(self._predict(x, t, classes), t, x, eta=0.0).prev_sample
+        x = sample(lambda x, t: self._predict(x, t, classes), self._scheduler, latent, STEPS)
         picture = x
         if self._vae is not None:
             picture = self._vae.decode((x / self._vae.config.scaling_factor).to(self._dtype)).sample.float()

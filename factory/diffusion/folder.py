@@ -5,11 +5,15 @@ Only weights in safetensors are read, and only classes that stand here are made,
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from labelfactory.errors import InputError
+from labelfactory.ownership import claim
+from labelfactory.whole_files import whole_file
 
 MODELS = ("UNet2DModel", "AutoencoderKL")
+METADATA = "labelfactory.json"
 SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
 
 
@@ -21,20 +25,50 @@ class Parts(NamedTuple):
     vae: Any | None
 
 
-def load_parts(path: Path) -> Parts:
-    """InputError, in one line that begins with the folder, where it is no such model or a part is damaged."""
+def diffusers_of(place: str) -> Any:
+    """The library; InputError where it is not installed."""
     try:
         import diffusers
     except ImportError as error:
         raise InputError(
-            f"{path}: is a folder of diffusers, which is not installed ({error}); pip install 'labelfactory[diffusion]'"
+            f"{place}: needs diffusers, which is not installed ({error}); pip install 'labelfactory[diffusion]'"
         ) from None
+    return diffusers
+
+
+def load_parts(path: Path) -> Parts:
+    """InputError, in one line that begins with the folder, where it is no such model or a part is damaged."""
+    diffusers = diffusers_of(str(path))
     root = path / "unet" if (path / "unet" / "config.json").is_file() else path
     unet = _model(diffusers, root, "UNet2DModel")
     vae = _model(diffusers, path / "vae", "AutoencoderKL") if (path / "vae").is_dir() else None
     if (path / "vqvae").is_dir():
         raise InputError(f"{path}: has a vqvae; expected an AutoencoderKL (vae), or none")
     return Parts(unet, _scheduler(diffusers, path / "scheduler"), vae)
+
+
+def save_folder(path: Path, unet: Any, schedule: Any, metadata: dict[str, Any]) -> None:
+    """A pipeline's folder, as ``DiffusionPipeline.from_pretrained`` takes it, with ``metadata`` in a file of its own.
+
+    Each file appears whole or not at all, over those of an earlier call; weights are float32. Raises InputError where
+    somebody else's folder is at ``path``, WorkError where the disk refuses.
+    """
+    diffusers = diffusers_of(str(path))
+    claim(path.parent, [path.name])
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as fresh:
+        diffusers.DDPMPipeline(unet=unet, scheduler=schedule).save_pretrained(fresh, safe_serialization=True)
+        (Path(fresh) / METADATA).write_text(json.dumps(metadata, sort_keys=True, allow_nan=False) + "\n")
+        for file in sorted(Path(fresh).rglob("*"), key=lambda f: f.name == "model_index.json"):
+            if file.is_file():
+                target = path / file.relative_to(fresh)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(target) as out:
+                    out.write(file.read_bytes())
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What our own training says of a folder; of others' nothing."""
+    return _settings(path / METADATA) if (path / METADATA).is_file() else {}
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from labelfactory.factory.amplify import AMPLIFY
 from labelfactory.factory.stylegan2_ada.presets import Recipe
 from labelfactory.factory.training.adaptive_augment import AugmentPipe, Draws
+from labelfactory.factory.training.draws import real_indices, seed_of
 from labelfactory.interpreters.array_types import Float, Int
 
 
@@ -72,18 +72,3 @@ def draw_choices(
         z_path=torch.randn(few, z_dim, generator=rng),
         labels_path=some_labels(few),
     )
-
-
-def real_indices(count: int, position: int, batch: int, seed: int) -> list[int]:
-    """The images of the batch after ``position`` images: each epoch has an order of its own and every image once."""
-    found: list[int] = []
-    while len(found) < batch:
-        epoch, offset = divmod(position + len(found), count)
-        order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)
-        found += order[offset : offset + batch - len(found)].tolist()
-    return found
-
-
-def seed_of(seed: int, step: int, stream: int) -> int:
-    """A seed for torch: 63 bits that differ for every (seed, step, stream)."""
-    return int(np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,40 +1,27 @@
 """The numbers of a training run as one table, and the recipe that a run follows."""
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from labelfactory.errors import InputError
-from labelfactory.factory.amplify import TOLD
-from labelfactory.factory.parameter import Parameter, check_fields
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.training.pipes import PIPES
+from labelfactory.factory.training.recipe import TrainingRecipe
+
+ALL = 16  # more resolutions than any network has
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Every number that decides a run's arithmetic. Two runs with equal recipe and data are equal on the same CPU.
+class Recipe(TrainingRecipe):
+    """Every number that decides a run's arithmetic; both networks learn at the same rate, with betas 0 and 0.99.
 
-    ema_rampup          None: no limit
     augment_p           None: adaptive
     precision           half_resolutions of the highest resolutions use it
     """
 
-    batch: Annotated[int, Parameter("Images a step, over all processes.", at_least=1, at_most=2**16)] = 32
     mbstd_group: Annotated[int, Parameter("Group of the minibatch standard deviation.", at_least=1, at_most=2**16)] = 4
-    learning_rate: Annotated[
-        float, Parameter("Learning rate of both networks (Adam, betas 0 and 0.99).", at_least=1e-8, at_most=1)
-    ] = 0.002
     r1_gamma: Annotated[float, Parameter("Weight of R1.", at_least=0, at_most=1e6, option="gamma")] = 10.0
     r1_interval: Annotated[int, Parameter("Steps between two applications of R1.", at_least=1, at_most=10**6)] = 16
-    ema_kimg: Annotated[
-        float,
-        Parameter("Half-life of the weights' moving average, thousand images.", at_least=0, at_most=1e6),
-    ] = 10.0
-    ema_rampup: Annotated[
-        float | None,
-        Parameter(
-            "Limit of the moving average's half-life, as a share of the images seen so far.", more_than=0, at_most=1e6
-        ),
-    ] = 0.05
     pl_weight: Annotated[
         float, Parameter("Weight of path length regularisation; 0: none.", at_least=0, at_most=1e6)
     ] = 2.0
@@ -53,37 +40,21 @@ class Recipe:
         float,
         Parameter("Thousand images in which the strength can go from 0 to 1.", at_least=0.001, at_most=1e9),
     ] = 500.0
-    amplify: Annotated[str, Parameter("Pictures that each real one counts as.", choices=TOLD)] = "none"
     noise: Annotated[
         bool, Parameter("Noise inputs of the generator; without them an image follows its latent alone.")
     ] = True
-    precision: Annotated[str, Parameter("Precision.", choices=("float32", "bfloat16", "float16"))] = "float32"
     half_resolutions: int = 4
     freeze_d: Annotated[
         int,
         Parameter("First layers of the discriminator that keep their weights, for transfer.", at_least=0, at_most=100),
     ] = 0
-    seed: Annotated[int, Parameter("Seed of the weights and of everything random.", at_least=0, at_most=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if self.pl_shrink > self.batch:
             raise InputError(f"pl_shrink is {self.pl_shrink}: expected 1 to {self.batch}, the batch")
         if self.batch % min(self.mbstd_group, self.batch):
             raise InputError(f"batch {self.batch}: expected a multiple of the minibatch-std group {self.mbstd_group}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def changed(self, **wishes: Any) -> "Recipe":
-        """With the wishes that are not None."""
-        return replace(self, **{name: value for name, value in wishes.items() if value is not None})
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        """The recipe in a snapshot. Names of another release are left out."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 # StyleGAN2-ADA, appendix C, table "Hyperparameters"; "stylegan2" is StyleGAN2's config F. ``fmaps`` multiplies the
@@ -99,7 +70,8 @@ TABLE: dict[str, Row] = {
     "cifar":      (100000, 64, 32,  1.0,   512,  512,  2,  0.0025,  0.01, 500, 0.05,  0, 0.0),
     "tiny":       (5000,  16,   4,  1 / 16, 128, 128,  2,  0.0025, 0.0512, 10, 0.05,  0, 0.0),
 }  # fmt: skip
-PRESETS = ("auto", *TABLE)
+PRESETS = {"auto": "by resolution", **dict.fromkeys(TABLE, ""), "tiny": "64 px on a CPU"}
+"""Names, with what a person is told of them."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +111,6 @@ def preset(name: str, resolution: int, processes: int = 1) -> Preset:
         ema_rampup=rampup,
         pl_weight=float(pl),
         style_mixing=mixing,
-        # A CPU with half-precision units is slow in everything else: all resolutions go through them.
-        half_resolutions=16 if name == "tiny" else 4,
+        half_resolutions=ALL if name == "tiny" else 4,
     )
     return Preset(float(kimg), network, recipe)

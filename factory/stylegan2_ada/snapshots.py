@@ -1,4 +1,4 @@
-"""A run's state on disk, and how a run begins: fresh, continued from a snapshot, or with weights from elsewhere."""
+"""How a run begins: fresh, continued from a snapshot, or with weights from elsewhere."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,42 +6,29 @@ from typing import Any
 
 import torch
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError
 from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, load_checkpoint
 from labelfactory.factory.stylegan2_ada.config import DiscriminatorConfig, NetworkConfig
 from labelfactory.factory.stylegan2_ada.growing import grown
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT
-from labelfactory.factory.stylegan2_ada.presets import Preset, Recipe, preset
-from labelfactory.factory.stylegan2_ada.training import Trainer, clamp_of, new_networks
+from labelfactory.factory.stylegan2_ada.presets import ALL, Preset, Recipe, preset
+from labelfactory.factory.stylegan2_ada.training import StyleGAN2Trainer, clamp_of, new_networks
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.generator_order import SNAPSHOT, GeneratorOrder
 from labelfactory.factory.training.parallel import World
-from labelfactory.whole_files import whole_file
-
-
-def save_snapshot(trainer: Trainer, path: Path) -> None:
-    """Written beside and renamed: a kill at any moment leaves the old snapshot or the new one.
-
-    Raises ``WorkError`` for weights that are no longer finite (nothing is written) and where the disk refuses.
-    """
-    networks = (trainer.generator, trainer.discriminator, trainer.ema)
-    if not all(bool(value.isfinite().all()) for network in networks for value in network.parameters()):
-        raise WorkError(f"weights are not finite after {trainer.images_seen} images; last good snapshot: {path}")
-    with whole_file(path) as file:
-        torch.save(trainer.state_dict(), file)
+from labelfactory.factory.training.precision import best_precision
+from labelfactory.factory.training.snapshots import family_of, is_snapshot, read_state
+from labelfactory.factory.training.trainer import Begun
 
 
 def read_snapshot(path: Path) -> dict[str, Any]:
-    """State of a run; nothing in the file is executed. Raises ``InputError`` for what is no snapshot."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a {SNAPSHOT} of an earlier run") from None
-    except Exception as error:  # a damaged file can fail in any step
-        raise InputError(f"{path}: is not a readable {SNAPSHOT} ({type(error).__name__})") from None
-    if isinstance(state, dict) and "format" not in state and "config" in state:
+    """State of a run of this family; nothing in the file is executed. Raises ``InputError`` for what is none."""
+    state = read_state(path)
+    if family_of(state) != "stylegan2":
+        raise InputError(f"{path}: is of family {family_of(state)}; train with --family {family_of(state)}")
+    if "format" not in state and "config" in state:
         state = _from_first_format(state)
-    if not isinstance(state, dict) or state.get("format") != 2:
+    if state.get("format") != 2:
         raise InputError(f"{path}: is not a {SNAPSHOT} that this release reads")
     return state
 
@@ -72,6 +59,20 @@ def _from_first_format(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def in_precision(wanted: str, device: torch.device, half_resolutions: int) -> dict[str, Any]:
+    """Recipe entries ``precision`` and ``half_resolutions`` for a wish: on CUDA the highest ``half_resolutions`` as in
+    the paper, on a CPU all (one with half-precision units is slow in everything else)."""
+    half = half_resolutions if device.type == "cuda" else ALL
+    return {"precision": best_precision(wanted, device), "half_resolutions": half}
+
+
+def begin(order: GeneratorOrder, data: ImageDataset, world: World, source: str | None) -> Begun:
+    """The training that ``order`` asks for, from ``source`` (see ``start``) where there is one."""
+    chosen = preset(order.preset, data.resolution, world.size)
+    precision = in_precision(order.precision, world.device, chosen.recipe.half_resolutions)
+    return Begun(start(data, chosen, world, source, {**order.wishes, **precision}, order.micro), chosen.kimg)
+
+
 def start(
     data: ImageDataset,
     chosen: Preset,
@@ -79,7 +80,7 @@ def start(
     resume: str | None = None,
     wishes: dict[str, Any] | None = None,
     micro: int = 1,
-) -> Trainer:
+) -> StyleGAN2Trainer:
     """A trainer at its first step, or where a snapshot left off.
 
     ``resume`` names a snapshot of a run, which goes on with its own recipe, or any checkpoint whose weights are taken
@@ -91,13 +92,13 @@ def start(
     wishes = wishes or {}
     if resume is None:
         recipe = chosen.recipe.changed(**wishes)
-        return Trainer(data, new_networks(data, chosen.network, recipe), recipe, world, micro)
-    if _is_snapshot(resume):
+        return StyleGAN2Trainer(data, new_networks(data, chosen.network, recipe), recipe, world, micro)
+    if is_snapshot(resume):
         state = read_snapshot(Path(resume))
         recipe = Recipe.from_dict(state["recipe"]).changed(**wishes)
         clamp = _clamp(recipe)
         networks = (Generator(**state["network"] | clamp), Discriminator(**state["discriminator_config"] | clamp))
-        trainer = Trainer(data, networks, recipe, world, micro)
+        trainer = StyleGAN2Trainer(data, networks, recipe, world, micro)
         trainer.load_state_dict(state)
         return trainer
     recipe = chosen.recipe.changed(ada_kimg=100.0).changed(**wishes)
@@ -109,7 +110,7 @@ def start(
     if config.img_resolution < data.resolution and config.img_channels == data.channels:
         checkpoint = _grown(checkpoint, data, recipe.freeze_d, resume)
     networks = _transferred(data, recipe, checkpoint.trained or checkpoint.generator, checkpoint.discriminator)
-    trainer = Trainer(data, networks, recipe, world, micro)
+    trainer = StyleGAN2Trainer(data, networks, recipe, world, micro)
     trainer.ema.load_state_dict(checkpoint.generator.state_dict())
     trainer.silence(trainer.ema)
     return trainer
@@ -129,16 +130,6 @@ def _grown(checkpoint: Checkpoint, data: ImageDataset, freeze_d: int, name: str)
         discriminator=None if d is None else grown(d, side),
         trained=None if trained is None else grown(trained, side),
     )
-
-
-def _is_snapshot(resume: str) -> bool:
-    if "://" in resume:
-        return False
-    try:
-        with open(resume, "rb") as file:
-            return file.read(2) == b"PK"
-    except OSError:
-        return resume.endswith(".pt")
 
 
 def _clamp(recipe: Recipe) -> dict[str, float]:

@@ -10,31 +10,41 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.stylegan2_ada.draws import Choices, FakeChoices, draw_choices, real_indices, seed_of
+from labelfactory.factory.pixels import to_uint8
+from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+from labelfactory.factory.stylegan2_ada.draws import Choices, FakeChoices, draw_choices
 from labelfactory.factory.stylegan2_ada.losses import logistic_fake, logistic_real, path_lengths, r1_penalty
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator, set_precision
 from labelfactory.factory.stylegan2_ada.presets import Recipe
 from labelfactory.factory.symmetry import dihedral_each, element
 from labelfactory.factory.training.adaptive_augment import AdaController, AugmentPipe, augment
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.draws import real_indices, seed_of
 from labelfactory.factory.training.parallel import World, share
+from labelfactory.factory.training.trainer import Trainer, tiled
 from labelfactory.interpreters.array_types import Float
 
 ADA_INTERVAL = 4  # minibatches between two moves of p (StyleGAN2-ADA, section 3.1)
 
 
-class Trainer:
+class StyleGAN2Trainer(Trainer):
     """Both networks, the generator's moving average, optimisers, adaptive augmentation.
 
     ``micro`` splits this process's part of a batch into as many pieces, where memory is short. Raises ``InputError``
     where networks and data do not fit together (both shapes are named) or the batch cannot be split so.
     """
+
+    made, ending = "generator.safetensors", ".safetensors"
+    remedy = "a lower learning rate or a higher gamma"
+    recipe: Recipe
 
     def __init__(
         self,
@@ -269,12 +279,9 @@ class Trainer:
         """Moving averages: of w over the processes, of the weights, of D's certainty."""
         average = self.generator.mapping.w_avg
         average.copy_(self.world.sum_(average.clone()) / self.world.size)
-        # Half-life in images (arXiv 1710.10196, section 4.2), limited early on (StyleGAN2-ADA, appendix C).
-        half_life = self.recipe.ema_kimg * 1000
-        if self.recipe.ema_rampup is not None:
-            half_life = min(half_life, self.images_seen * self.recipe.ema_rampup)
-        beta = 0.5 ** (self.recipe.batch / max(half_life, 1e-8))
-        torch._foreach_lerp_([*self.ema.parameters()], [*self.generator.parameters()], 1 - beta)
+        torch._foreach_lerp_(
+            [*self.ema.parameters()], [*self.generator.parameters()], 1 - self.recipe.ema_share(self.images_seen)
+        )
         for mine, theirs in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             mine.copy_(theirs)
         self.signs += sign
@@ -283,8 +290,37 @@ class Trainer:
             self.ada.observe(r_t, ADA_INTERVAL * self.recipe.batch)
             self.signs.zero_()
 
+    def networks(self) -> list[torch.nn.Module]:
+        return [self.generator, self.discriminator, self.ema]
+
+    def shown(self, stats: dict[str, float]) -> dict[str, float]:
+        """Losses, overfitting, strength of augmentation."""
+        return {k: v for k, v in stats.items() if k != "sign"} | {"r_t": self.ada.r_t, "p": self.ada.p}
+
+    def numbers(self) -> str:
+        recipe = self.recipe
+        strength = "adaptive" if recipe.augment_p is None else f"p {recipe.augment_p:g}"
+        parts = [f"batch {recipe.batch}", f"learning rate {recipe.learning_rate:g}", f"gamma {recipe.r1_gamma:g}"]
+        parts += [f"EMA {recipe.ema_kimg:g} kimg", f"augmentation {recipe.augment} ({strength})"]
+        parts += [f"path length {recipe.pl_weight:g}", f"noise {'on' if recipe.noise else 'off'}"]
+        return ", ".join([*parts, f"seed {recipe.seed}"])
+
+    def save_generator(self, path: Path, metadata: dict[str, Any]) -> None:
+        save_safetensors(path, self.ema, self.discriminator, metadata)
+
+    @torch.no_grad()
+    def sheet(self, rows: int = 6, columns: int = 10) -> Image.Image:
+        generator, labels = self.ema, self.data.labels
+        n, rng = rows * columns, torch.Generator().manual_seed(0)
+        z = torch.randn(n, generator.z_dim, generator=rng)
+        c = labels[torch.randint(0, len(labels), (n,), generator=rng)]
+        images = []
+        for z_part, c_part in zip(z.split(columns), c.split(columns), strict=True):
+            c_given = c_part.to(self.world.device) if generator.c_dim else None
+            images.append(to_uint8(generator(z_part.to(self.world.device), c_given, noise_mode="const")))
+        return tiled(images)
+
     def state_dict(self) -> dict[str, Any]:
-        """The whole state of the run, as tensors and plain values."""
         nets = {name: getattr(self, name).state_dict() for name in _PARTS}
         plain = {"images_seen": self.images_seen, "step": self.step, "p": self.ada.p, "r_t": self.ada.r_t}
         own = {"pl_mean": self.pl_mean.cpu(), "signs": self.signs.cpu(), "recipe": asdict(self.recipe)}

@@ -1,19 +1,15 @@
 """Which number format a device is fastest in."""
 
-from typing import Any
-
 import torch
 
 from labelfactory.errors import InputError
 
-ALL = 16  # more resolutions than any network has
 
+def best_precision(wanted: str, device: torch.device) -> str:
+    """float32, bfloat16 or float16 for a wish ("auto": what the device is fastest in).
 
-def best_precision(wanted: str, device: torch.device, half_resolutions: int) -> dict[str, Any]:
-    """Recipe entries ``precision`` and ``half_resolutions`` for a wish ("auto": what the device is fastest in).
-
-    On a CPU with bfloat16 instructions all resolutions run in it, on CUDA the highest four, as in the paper. Weights
-    and their averages stay float32 everywhere.
+    On a CPU with bfloat16 matrix units (AMX) convolutions run several times faster in it. Weights and their averages
+    stay float32 everywhere.
     """
     if wanted == "auto":
         if device.type == "cuda":
@@ -22,7 +18,7 @@ def best_precision(wanted: str, device: torch.device, half_resolutions: int) -> 
             wanted = "bfloat16" if cpu_has_bfloat16() else "float32"
     if wanted not in ("float32", "bfloat16", "float16"):
         raise InputError(f"precision {wanted!r}: expected auto, float32, bfloat16 or float16")
-    return {"precision": wanted, "half_resolutions": half_resolutions if device.type == "cuda" else ALL}
+    return wanted
 
 
 def cpu_has_bfloat16() -> bool:

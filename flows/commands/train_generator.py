@@ -1,8 +1,8 @@
-"""``factory train-generator``: StyleGAN2-ADA on a folder or zip of images."""
+"""``factory train-generator``: a generator of a folder or zip of images."""
 
 import typer
 
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT, GeneratorOrder
+from labelfactory.factory.training.generator_order import SNAPSHOT, GeneratorOrder
 from labelfactory.flows.interruption import NOTHING
 from labelfactory.flows.parameters import command_takes
 
@@ -16,6 +16,6 @@ def kept(order: GeneratorOrder) -> str:
 @command_takes(GeneratorOrder, kept)
 def train_generator(order: GeneratorOrder) -> None:
     """Train a generator on your images; stop it whenever you want, the same command goes on."""
-    from labelfactory.factory.stylegan2_ada.training_run import train_generator as train
+    from labelfactory.factory.training.run import train_generator as train
 
     train(order, typer.echo)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from labelfactory.factory.parameter import Parameter, Wishes, check_fields
-from labelfactory.factory.stylegan2_ada.presets import PRESETS, Recipe
+from labelfactory.factory.training.trained import PRESETS, RECIPES, TRAINED
 
 SNAPSHOT = "snapshot.pt"
 DATA = Parameter("Folder, zip or URL of images (PNG, JPEG, BMP, TIFF, WebP, GIF).", place=True)
@@ -14,18 +14,19 @@ DATA = Parameter("Folder, zip or URL of images (PNG, JPEG, BMP, TIFF, WebP, GIF)
 
 @dataclass(frozen=True)
 class GeneratorOrder:
-    """A StyleGAN2-ADA of somebody's images. ``wishes`` change single numbers of the preset."""
+    """A generator of somebody's images. ``wishes`` change single numbers of the preset."""
 
     data: Annotated[str, DATA]
     out: Annotated[
         Path, Parameter("Folder of the run; a run that was stopped there goes on.", place=True, writes="folder")
     ]
+    family: Annotated[
+        str,
+        Parameter("Family of the generator.", choices={name: trained.told for name, trained in TRAINED.items()}),
+    ] = "stylegan2"
     preset: Annotated[
         str,
-        Parameter(
-            "Preset of all numbers.",
-            choices=dict.fromkeys(PRESETS, "") | {"auto": "by resolution", "tiny": "64 px on a CPU"},
-        ),
+        Parameter("Preset of all numbers.", choices=PRESETS),
     ] = "auto"
     kimg: Annotated[
         float | None, Parameter("Thousand images to train for in all.", more_than=0, default="the preset's")
@@ -33,7 +34,8 @@ class GeneratorOrder:
     resume: Annotated[
         str | None,
         Parameter(
-            "Snapshot to go on from (snapshot.pt), or checkpoint to start from (.pkl, .safetensors).", place=True
+            "Snapshot to go on from (snapshot.pt), or checkpoint to start from (.pkl, .safetensors, folder).",
+            place=True,
         ),
     ] = None
     resolution: Annotated[
@@ -52,7 +54,7 @@ class GeneratorOrder:
     ] = None
     conditional: Annotated[bool, Parameter("Conditional: trained on the class labels of dataset.json.")] = False
     wishes: Annotated[
-        Mapping[str, Any], Wishes(Recipe, without=("precision",), default="the preset's or the snapshot's")
+        Mapping[str, Any], Wishes(RECIPES, without=("precision",), default="the preset's or the snapshot's")
     ] = field(default_factory=dict)
     micro: Annotated[
         int, Parameter("Parts that each process's batch is split into, where memory is short.", at_least=1)
@@ -79,3 +81,4 @@ class GeneratorOrder:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        TRAINED[self.family].check(self.family, self.preset, self.wishes)

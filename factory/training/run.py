@@ -11,26 +11,19 @@ from types import FrameType
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from labelfactory.errors import InputError, Interrupted, WorkError
-from labelfactory.factory.pixels import to_uint8
-from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
-from labelfactory.factory.stylegan2_ada.networks import Generator
-from labelfactory.factory.stylegan2_ada.order import SNAPSHOT, GeneratorOrder
-from labelfactory.factory.stylegan2_ada.presets import Recipe, preset
-from labelfactory.factory.stylegan2_ada.snapshots import save_snapshot, start
-from labelfactory.factory.stylegan2_ada.training import Trainer
 from labelfactory.factory.training.curves import LOG, PICTURE, REPORT, draw_curves
 from labelfactory.factory.training.dataset import ImageDataset
+from labelfactory.factory.training.generator_order import SNAPSHOT, GeneratorOrder
 from labelfactory.factory.training.parallel import join, leave
-from labelfactory.factory.training.precision import best_precision
-from labelfactory.interpreters.array_types import Float
+from labelfactory.factory.training.snapshots import save_snapshot
+from labelfactory.factory.training.trained import TRAINED
+from labelfactory.factory.training.trainer import Trainer
 from labelfactory.ownership import claim
 from labelfactory.progress import Progress
 
-MADE = "generator.safetensors"
 TICK = 16  # steps between two looks at the losses: each look waits for the device
 
 
@@ -45,7 +38,7 @@ def run(
 ) -> None:
     """Trains until ``kimg`` thousand images have been seen in all.
 
-    In ``out``: ``snapshot.pt`` (continue from it), ``generator.safetensors`` (sample with it), ``samples/`` (a sheet a
+    In ``out``: ``snapshot.pt`` (continue from it), the generator (sample with it), ``samples/`` (a sheet a
     snapshot, always of the same latents), ``log.jsonl`` (a line every 16 steps), ``curves.png`` (the log, and quality
     where it was measured), TensorBoard's events where it is installed; with ``keep_kimg`` a generator is kept under its
     own name every ``keep_kimg`` thousand images.
@@ -55,7 +48,7 @@ def run(
     """
     if trainer.world.rank == 0:
         if not ((out / SNAPSHOT).is_file() and (out / LOG).is_file()):  # a run of an earlier version goes on
-            claim(out, (SNAPSHOT, LOG, PICTURE, MADE, "samples"))
+            claim(out, (SNAPSHOT, LOG, PICTURE, trainer.made, "samples"))
         try:
             (out / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,14 +72,14 @@ def run(
             _require_finite(trainer, stats, out)
             rate = (trainer.images_seen - first) / max(time.monotonic() - began, 1e-9)
             log.write(stats, rate)
-            bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in log.shown(stats).items()), refresh=False)
+            bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in trainer.shown(stats).items()), refresh=False)
             interrupted = trainer.world.any(bool(stop))
             if interrupted or time.monotonic() - saved > snapshot_minutes * 60:
                 save(trainer, out, metadata)
                 saved = time.monotonic()
             if _times(trainer, keep_kimg) > kept:
                 kept = _times(trainer, keep_kimg)
-                save(trainer, out, metadata, f"generator-{trainer.images_seen // 1000:06}.safetensors")
+                save(trainer, out, metadata, f"generator-{trainer.images_seen // 1000:06}{trainer.ending}")
             if interrupted:
                 raise Interrupted(
                     f"interrupted after {trainer.images_seen} images; the same command goes on from {out / SNAPSHOT}"
@@ -104,25 +97,23 @@ def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, p
         first = world.rank == 0
         shown = progress and first
         images = ImageDataset(order.data, order.resolution, order.fit, order.channels, order.conditional, shown)
-        chosen = preset(order.preset, images.resolution, world.size)
-        precision = best_precision(order.precision, world.device, chosen.recipe.half_resolutions)
         own = order.out / SNAPSHOT
         source = str(own) if own.exists() else order.resume
-        trainer = start(images, chosen, world, source, {**order.wishes, **precision}, order.micro)
+        trainer, usual = TRAINED[order.family].part("begin")(order, images, world, source)
         if order.compiled:
             trainer.compile()
         if first:
             for line in images.remarks():
                 tell(line)
-            size = sum(p.numel() for p in trainer.generator.parameters()) / 1e6
+            size = sum(p.numel() for p in trainer.networks()[0].parameters()) / 1e6
             kind = f"{images.resolution} px, {images.channels} channels, {images.label_dim} classes"
             tell(f"{len(images)} images, {kind}; generator of {size:.1f} M parameters")
             tell(f"{world.size} x {world.device}, {trainer.recipe.precision}")
-            tell(_numbers(trainer.recipe))
+            tell(trainer.numbers())
             tell(f"goes on from {source} at {trainer.images_seen / 1000:g} kimg" if source else "starts fresh")
-        kimg, about = order.kimg or chosen.kimg, {"preset": order.preset}
+        kimg, about = order.kimg or usual, {"preset": order.preset}
         run(trainer, order.out, kimg, order.snapshot_minutes, order.keep_kimg, about, progress)
-        made = order.out / MADE
+        made = order.out / trainer.made
         if first:
             tell(f"{made}: {trainer.images_seen} images seen; look at {order.out / 'samples'}")
         return made
@@ -130,49 +121,22 @@ def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, p
         leave()
 
 
-def _numbers(recipe: Recipe) -> str:
-    """What the run follows: the preset's numbers, or the snapshot's, with the caller's wishes."""
-    strength = "adaptive" if recipe.augment_p is None else f"p {recipe.augment_p:g}"
-    parts = [f"batch {recipe.batch}", f"learning rate {recipe.learning_rate:g}", f"gamma {recipe.r1_gamma:g}"]
-    parts += [f"EMA {recipe.ema_kimg:g} kimg", f"augmentation {recipe.augment} ({strength})"]
-    parts += [f"path length {recipe.pl_weight:g}", f"noise {'on' if recipe.noise else 'off'}"]
-    return ", ".join([*parts, f"seed {recipe.seed}"])
-
-
 def _times(trainer: Trainer, kimg: float | None) -> int:
     """How often the run has passed a multiple of ``kimg``, however often it was stopped in between."""
     return int(trainer.images_seen / (kimg * 1000)) if kimg else 0
 
 
-def save(trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = MADE) -> None:
-    """Snapshot, generator with its discriminator, a sheet of samples and, where matplotlib is installed, the run's
-    curves. Only the first process writes."""
+def save(trainer: Trainer, out: Path, metadata: dict[str, Any] | None = None, name: str = "") -> None:
+    """Snapshot, generator, a sheet of samples and, where matplotlib is installed, the run's curves. Only the first
+    process writes."""
     if trainer.world.rank:
         return
     save_snapshot(trainer, out / SNAPSHOT)
     told = {"images_seen": trainer.images_seen, "recipe": trainer.recipe.to_dict(), "data": trainer.data.source}
-    save_safetensors(out / name, trainer.ema, trainer.discriminator, (metadata or {}) | told)
-    sheet = sample_sheet(trainer.ema, trainer.data.labels)
-    sheet.save(out / "samples" / f"{trainer.images_seen // 1000:06}.png")
+    trainer.save_generator(out / (name or trainer.made), (metadata or {}) | told)
+    trainer.sheet().save(out / "samples" / f"{trainer.images_seen // 1000:06}.png")
     with suppress(ImportError, InputError):  # a picture is not worth a run
         draw_curves(out / PICTURE, [out / LOG], out / REPORT)
-
-
-@torch.no_grad()
-def sample_sheet(
-    generator: Generator, labels: Float[Tensor, "images classes"], rows: int = 6, columns: int = 10, psi: float = 1.0
-) -> Image.Image:
-    """Random samples in rows, of the same latents at each call."""
-    n, rng = rows * columns, torch.Generator().manual_seed(0)
-    device = generator.mapping.w_avg.device
-    z = torch.randn(n, generator.z_dim, generator=rng)
-    c = labels[torch.randint(0, len(labels), (n,), generator=rng)]
-    images = []
-    for z_part, c_part in zip(z.split(columns), c.split(columns), strict=True):
-        c_given = c_part.to(device) if generator.c_dim else None
-        images.append(to_uint8(generator(z_part.to(device), c_given, truncation_psi=psi, noise_mode="const")).cpu())
-    grid = torch.cat([torch.cat(list(row), dim=2) for row in images], dim=1)
-    return Image.fromarray(grid[0].numpy() if grid.shape[0] == 1 else grid.permute(1, 2, 0).numpy())
 
 
 def _require_finite(trainer: Trainer, stats: dict[str, float], out: Path) -> None:
@@ -181,8 +145,7 @@ def _require_finite(trainer: Trainer, stats: dict[str, float], out: Path) -> Non
         return
     last = f"last good snapshot: {out / SNAPSHOT}" if (out / SNAPSHOT).exists() else "there is no snapshot yet"
     raise WorkError(
-        f"{', '.join(wrong)} not finite after {trainer.images_seen} images; {last}; "
-        "go on from it with a lower learning rate or a higher gamma"
+        f"{', '.join(wrong)} not finite after {trainer.images_seen} images; {last}; go on from it with {trainer.remedy}"
     )
 
 
@@ -238,14 +201,10 @@ class _Log:
             if open_one is not None:
                 open_one.close()
 
-    def shown(self, stats: dict[str, float]) -> dict[str, float]:
-        """What a person looks at: losses, overfitting, strength of augmentation."""
-        return {k: v for k, v in stats.items() if k != "sign"} | {"r_t": self.trainer.ada.r_t, "p": self.trainer.ada.p}
-
     def write(self, stats: dict[str, float], rate: float) -> None:
         if self.file is None:
             return
-        values = self.shown(stats) | {"images_per_second": round(rate, 2)}
+        values = self.trainer.shown(stats) | {"images_per_second": round(rate, 2)}
         line = {"kimg": self.trainer.images_seen / 1000, "step": self.trainer.step} | values
         self.file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
         self.file.flush()
