@@ -74,6 +74,6 @@ def preset(name: str, resolution: int) -> Preset:
         "norm_num_groups": groups,
         "dropout": dropout,
     }
-    lengths = {"warmup_kimg": float(warmup), "ema_kimg": float(ema)}
-    recipe = Recipe(batch=batch, learning_rate=rate, schedule=schedule, prediction=prediction, **lengths)
+    noise = {"schedule": schedule, "prediction": prediction}
+    recipe = Recipe(batch=batch, learning_rate=rate, warmup_kimg=float(warmup), ema_kimg=float(ema)).changed(**noise)
     return Preset(float(kimg), network, recipe)
