@@ -12,7 +12,7 @@ OWN = [
     (name, task)
     for name, architecture in SEGMENTERS.items()
     for task in architecture.tasks
-    if task != "semantic" and "transformers" not in architecture.home and "torchvision" not in architecture.home
+    if task != "semantic" and name in TINY
 ]
 
 

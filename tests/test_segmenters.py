@@ -22,7 +22,7 @@ HEAVY = {
 class TestSegmenters(SegmenterContract):
     @pytest.fixture(params=serving("semantic"))
     def name(self, request: pytest.FixtureRequest) -> str:
-        if "transformers" in SEGMENTERS[request.param].home:
+        if "transformers_models" in SEGMENTERS[request.param].home or "mask_matching" in SEGMENTERS[request.param].home:
             pytest.importorskip("transformers", reason="the optional extra is not installed: labelfactory[hf]")
         return str(request.param)
 

@@ -35,6 +35,21 @@ TINY: dict[str, dict[str, Any]] = {
             "encoder_feedforward_dim": 16,
             "dim_feedforward": 16,
             "num_queries": 6,
+            "train_num_points": 128,
+        }
+    },
+    "eomt": {
+        "overrides": {
+            "image_size": 64,
+            "patch_size": 8,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_blocks": 1,
+            "num_upscale_blocks": 1,
+            "num_queries": 6,
+            "train_num_points": 128,
         }
     },
 }
+TINY["mask2former-tiny"], TINY["eomt-tiny"] = TINY["mask2former"], TINY["eomt"]

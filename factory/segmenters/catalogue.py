@@ -102,7 +102,8 @@ def save_segmenter(segmenter: Network, path: Path, recipe: dict[str, Any]) -> No
     if missing:
         raise InputError(f"the recipe of a segmenter needs name, image_channels and classes; {sorted(missing)} missing")
     recipe = {**recipe, "options": segmenter.saved_options(recipe.get("options", {}))}
-    FILE.save(path, FILE.pack(segmenter.state_dict(), recipe))
+    tensors = {name: tensor.clone() for name, tensor in segmenter.state_dict().items()}  # none shares another's memory
+    FILE.save(path, FILE.pack(tensors, recipe))
 
 
 def load_segmenter(path: Path) -> tuple[Network, dict[str, Any]]:
