@@ -113,6 +113,11 @@ class TestTransformers(ObjectContract):
         return case[1]
 
     @pytest.fixture
+    def steps(self, name: str) -> int:
+        """RT-DETR's varifocal loss rises first, as its weights grow with the overlap of the boxes."""
+        return 40 if name == "rt-detr-v2" else 8
+
+    @pytest.fixture
     def tiny(self, case: tuple[str, str]) -> dict[str, Any]:
         return TINY[case[0]]
 
