@@ -137,7 +137,7 @@ class Study:
         labels = LabelSet(numbers, samples, GENERATOR, generator.sha256)
         views = with_views(labels, "dihedral", "all" if n <= 4 else "one")
         encoder = ensure_encoder(generator, cache_dir(), 400)
-        inverted, fared, _ = invert_label_set(
+        inverted, _, _ = invert_label_set(
             generator, views, self.out / "latents", encoder, InversionSettings(steps=self.options.inversion_steps), 0.8
         )
         print(f"{n} crops, {len(views)} views, {len(inverted)} inverted well", flush=True)
