@@ -18,6 +18,7 @@ from labelfactory.factory.generator import ImageGenerator
 # Asked in this order whether a file is theirs; loaded when they are asked.
 FAMILIES = {
     "stylegan2": "labelfactory.factory.stylegan2_ada.family:StyleGAN2",
+    "stylegan": "labelfactory.factory.stylegan1.family:StyleGAN",
     "stylegan3": "labelfactory.factory.stylegan3.family:StyleGAN3",
     "wrapped": "labelfactory.factory.wrapped.family:Wrapped",
     "diffusion": "labelfactory.factory.diffusion.family:Diffusion",
@@ -31,6 +32,7 @@ FOREIGN = {
     "init.init": "FastGAN",
     "generator.skip_norms": "StyleSwin",
     "first.style": "GANformer",
+    "g_synthesis.blocks": "a StyleGAN converted by lernapparat's code; take the official pickle that it was made of",
 }
 
 

@@ -137,3 +137,26 @@ def official_pickle(
         if discriminator is not None:
             top["D"] = module_tree(discriminator, "Discriminator", _init_args=(), _init_kwargs=d_kwargs)
         return pickle.dumps(top | more, protocol=protocol)
+
+
+def tensorflow_networks(top: list, parts: dict[str, list], judged: list | None = None) -> bytes:
+    """A pickle as the TensorFlow programs write: G, D and Gs with variables, parts and source. ``parts``: variables of
+    the generator's parts by name, each (name, array); ``top``: its own; ``judged``: the discriminator's."""
+    module = types.ModuleType("dnnlib.tflib.network")
+
+    class Network:
+        def __init__(self, variables: list, **components: Any) -> None:
+            self.version, self.static_kwargs = 4, {"resample_kernel": [1, 3, 3, 1], "fmap_base": 128}
+            self.components, self.variables = components, variables
+            self.build_module_src, self.build_func_name = "raise SystemExit(1)", "G_main"
+
+    Network.__module__, Network.__qualname__ = "dnnlib.tflib.network", "Network"
+    module.Network = Network  # type: ignore[attr-defined]
+    names = ("dnnlib", "dnnlib.tflib", "dnnlib.tflib.network")
+    sys.modules.update(dict(zip(names, (types.ModuleType("dnnlib"), types.ModuleType("t"), module), strict=True)))
+    try:
+        g = Network(top, **{name: Network(variables) for name, variables in parts.items()})
+        return pickle.dumps((g, Network(judged or []), g), protocol=4)
+    finally:
+        for name in names:
+            del sys.modules[name]

@@ -7,8 +7,6 @@ import io
 import pathlib
 import pickle
 import re
-import sys
-import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from official_format import Module, module_tree, official_modules, official_pickle
+from official_format import Module, module_tree, official_modules, official_pickle, tensorflow_networks
 from torch import Tensor
 
 from labelfactory.errors import InputError
@@ -186,25 +184,8 @@ def tensorflow_pickle(generator: Generator, discriminator: Discriminator) -> byt
         place = "Output" if layer == "out" else f"{block[1:]}x{block[1:]}/{known.get(layer, 'Dense0')}"
         array = value.numpy()
         judged.append((f"{place}/{part}", array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T))
-    module = types.ModuleType("dnnlib.tflib.network")
-
-    class Network:
-        def __init__(self, variables: list, **components: Any) -> None:
-            self.version, self.static_kwargs = 4, {"resample_kernel": [1, 3, 3, 1], "fmap_base": 128}
-            self.components, self.variables = components, variables
-            self.build_module_src, self.build_func_name = "raise SystemExit(1)", "G_main"
-
-    Network.__module__, Network.__qualname__ = "dnnlib.tflib.network", "Network"
-    module.Network = Network  # type: ignore[attr-defined]
-    names = ("dnnlib", "dnnlib.tflib", "dnnlib.tflib.network")
-    sys.modules.update(dict(zip(names, (types.ModuleType("dnnlib"), types.ModuleType("t"), module), strict=True)))
-    try:
-        top = [("dlatent_avg", generator.mapping.w_avg.numpy()), ("lod", np.float32(0))]
-        g = Network(top, synthesis=Network(synthesis), mapping=Network(mapping))
-        return pickle.dumps((g, Network(judged), g), protocol=4)
-    finally:
-        for name in names:
-            del sys.modules[name]
+    top = [("dlatent_avg", generator.mapping.w_avg.numpy()), ("lod", np.float32(0))]
+    return tensorflow_networks(top, {"synthesis": synthesis, "mapping": mapping}, judged)
 
 
 def test_tensorflows_pickles(generator: Generator, discriminator: Discriminator, tmp_path: Path) -> None:

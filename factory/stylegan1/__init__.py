@@ -1,0 +1,1 @@
+"""StyleGAN (arXiv 1812.04948) as generators."""
