@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from labelfactory.factory.generator import Generated, ImageGenerator
     from labelfactory.factory.production.job import Job
     from labelfactory.factory.production.line import make_shards, produce
+    from labelfactory.factory.production.live import LiveDataset, live
     from labelfactory.factory.production.order import Order
     from labelfactory.factory.production.prepare import prepare
 
@@ -18,8 +19,10 @@ __all__ = [
     "ImageGenerator",
     "InputError",
     "Job",
+    "LiveDataset",
     "Order",
     "WorkError",
+    "live",
     "make_shards",
     "open_generator",
     "prepare",
@@ -34,6 +37,7 @@ __getattr__, __dir__ = face(
         "labelfactory.factory.generator": ("Generated", "ImageGenerator"),
         "labelfactory.factory.production.job": ("Job",),
         "labelfactory.factory.production.line": ("make_shards", "produce"),
+        "labelfactory.factory.production.live": ("LiveDataset", "live"),
         "labelfactory.factory.production.order": ("Order",),
         "labelfactory.factory.production.prepare": ("prepare",),
     },

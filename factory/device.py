@@ -18,3 +18,11 @@ def resolve_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
         raise InputError(f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto")
     return chosen
+
+
+def this_device(device: str) -> str:
+    """The device's name with its number: threads and worker processes have another current one."""
+    chosen = resolve_device(device)
+    if chosen.type == "cuda" and chosen.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return str(chosen)

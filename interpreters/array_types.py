@@ -1,20 +1,5 @@
-"""jaxtyping's array types, or harmless stand-ins on a machine that has only torch and numpy."""
+"""The array types under the name that the interpreters know them by; storage takes them from the ground, too."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Shaped, UInt8
-else:
-    try:
-        from jaxtyping import Bool, Float, Int, Shaped, UInt8
-    except ImportError:
-
-        class _Unchecked:
-            """``Float[Tensor, "batch"]`` is then just ``Tensor``."""
-
-            def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
-                return item[0]
-
-        Bool = Float = Int = Shaped = UInt8 = _Unchecked
+from labelfactory.array_types import Bool, Float, Int, Shaped, UInt8
 
 __all__ = ["Bool", "Float", "Int", "Shaped", "UInt8"]

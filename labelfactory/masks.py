@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int, Shaped
+
+from labelfactory.array_types import Int, Shaped
 
 BACKGROUND = "background"
 """The class of this name is no object unless somebody says so."""

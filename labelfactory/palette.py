@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+
+from labelfactory.array_types import Float, Shaped, UInt8
 
 Color = tuple[int, int, int]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+
+from labelfactory.array_types import UInt8
 
 
 @dataclass(frozen=True)

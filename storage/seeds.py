@@ -1,8 +1,8 @@
 """The seed rule: every sample's seed is a function of (dataset seed, index) alone, so any worker can make any shard."""
 
 import numpy as np
-from jaxtyping import UInt64
 
+from labelfactory.array_types import UInt64
 from labelfactory.errors import InputError
 
 SEED_RULE = (
@@ -33,11 +33,16 @@ def sample_seeds(dataset_seed: int, start: int, stop: int) -> UInt64[np.ndarray,
 
     ``dataset_seed`` is 0 to 2**64 - 1. All indices are computed at once (NumPy's own generator costs 20 µs each).
     """
-    if not 0 <= dataset_seed < 2**64:
-        raise InputError(f"dataset seed {dataset_seed} is out of range: expected 0 to 2**64 - 1")
     if not 0 <= start <= stop:
         raise InputError(f"sample range {start} to {stop} is not a range: expected 0 <= start <= stop")
-    key1 = np.arange(start, stop, dtype=np.uint64)
+    return seeds_at(dataset_seed, np.arange(start, stop, dtype=np.uint64))
+
+
+def seeds_at(dataset_seed: int, indices: UInt64[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
+    """The same for any indices."""
+    if not 0 <= dataset_seed < 2**64:
+        raise InputError(f"dataset seed {dataset_seed} is out of range: expected 0 to 2**64 - 1")
+    key1 = indices
     key0 = np.full_like(key1, dataset_seed)
     # NumPy advances the counter before it draws: the first block has counter [1, 0, 0, 0].
     counter = [np.ones_like(key1), *(np.zeros_like(key1) for _ in range(3))]

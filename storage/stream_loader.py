@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.stream_dataset import StreamDataset
+from labelfactory.storage.elastic_stream import ElasticStream
 
 PATIENCE_S = 60.0  # beyond ``stall_s`` that a worker may say nothing: its own watchdog, which knows more, speaks first
 
@@ -25,7 +25,7 @@ class _Failed:
 class _Endless(IterableDataset):
     """One worker's part of a run, epoch after epoch, from where the loader stood when it asked for an iterator."""
 
-    def __init__(self, stream: StreamDataset, workers: int) -> None:
+    def __init__(self, stream: ElasticStream, workers: int) -> None:
         self.stream = stream
         # Epoch and position to start from, and every worker's process: seen by all of them.
         self.start = torch.zeros(2, dtype=torch.int64).share_memory_()
@@ -45,8 +45,8 @@ class _Endless(IterableDataset):
 
 
 class StreamLoader:
-    """``DataLoader`` over a ``StreamDataset`` that can stop after any batch and go on from there in another process,
-    with any other numbers of ranks and workers.
+    """``DataLoader`` over an elastic stream (``StreamDataset``, ``factory.live``) that can stop after any batch and go
+    on from there in another process, with any other numbers of ranks and workers.
 
     Each iteration is one epoch, or the rest of one after ``load_state_dict`` or a break; the next has the next epoch's
     order. Workers stay from epoch to epoch and read ahead into the next one; ``close`` ends them. ``options`` go to
@@ -54,7 +54,7 @@ class StreamLoader:
     also take ``fork``).
     """
 
-    def __init__(self, stream: StreamDataset, num_workers: int = 0, **options: Any) -> None:
+    def __init__(self, stream: ElasticStream, num_workers: int = 0, **options: Any) -> None:
         refused = {"batch_size", "shuffle", "sampler", "batch_sampler", "drop_last", "collate_fn"} & set(options)
         if refused:
             raise InputError(f"StreamLoader takes no {sorted(refused)[0]}: the stream has the order and the batches")
@@ -117,13 +117,10 @@ class StreamLoader:
 
     def _explained(self, error: RuntimeError) -> str:
         stream = self.stream
-        step = stream.steps.step(stream.epoch, stream.position, 0)
-        stores, samples = stream.course.samples([(step.epoch, step.start, step.stop)])
-        dataset = stream.course.datasets[int(stores[0])]
-        shard = int(samples[0]) // dataset.spec.samples_per_shard
+        place = stream.place_of(stream.steps.step(stream.epoch, stream.position, 0))
         return (
-            f"{str(error).splitlines()[0].rstrip('. ')}: the batch that was asked for starts in shard {shard} of "
-            f"{dataset.uri}; nothing is lost, iterating again goes on with it"
+            f"{str(error).splitlines()[0].rstrip('. ')}: the batch that was asked for starts {place}; "
+            "nothing is lost, iterating again goes on with it"
         )
 
     def close(self) -> None:
@@ -147,5 +144,5 @@ class StreamLoader:
         return self.stream.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there; see ``StreamDataset.load_state_dict``."""
+        """Goes on from there; see ``ElasticStream.load_state_dict``."""
         self.stream.load_state_dict(state)

@@ -64,6 +64,14 @@ class GeneratorContract:
         other = opened.generate(**self.given(opened, [7, 8]))
         assert not torch.equal(first.images, other.images)
 
+    def test_a_sample_knows_nothing_of_those_beside_it(self, opened: ImageGenerator) -> None:
+        """In batches of one size; what makes pairs while a model trains puts any of them together."""
+        first, other = (opened.generate(**self.given(opened, seeds)) for seeds in ([5, 6, 7, 8], [8, 9, 10, 5]))
+        for here, there in ((0, 3), (3, 0)):
+            assert torch.equal(first.images[here], other.images[there])
+            maps = zip(first.feature_maps, other.feature_maps, strict=True)
+            assert all(torch.equal(a[here], b[there]) for a, b in maps)
+
     def test_a_crop_is_a_part_of_the_picture_and_maps_stay_whole(self, opened: ImageGenerator) -> None:
         height, width = opened.size
         crop = Crop(height // 4, height // 2, 1, width - 1)

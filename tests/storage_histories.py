@@ -1,9 +1,11 @@
-"""Random lives of a training run: killed, resumed with other numbers of ranks, workers and batch size, over epochs.
+"""Random lives of a training run: killed with SIGKILL, resumed with other numbers of ranks, workers and batch size.
 
-    python tests/storage_histories.py [--histories 10000] [--killed 100] [--seed 0]
+    python tests/storage_histories.py [--histories 10000] [--first 0] [--seed 0]
 
-Each history must give exactly the samples of the order, position after position: none lost, none doubled. Most run in
-this process (ranks and workers take turns); the killed ones are processes with real worker processes that get SIGKILL.
+A history is two to six starts of one run over one store, two mixed by weight, or pairs made live. Every start is a
+process of its own that is killed in the middle of something; one in ``REAL`` has real loaders with worker processes,
+in the others ranks and workers are iterators that take turns. Each history must give exactly the samples of the order,
+position after position, over the ends of epochs: none lost, none doubled.
 """
 
 import argparse
@@ -16,24 +18,36 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from labelfactory.factory.production.endless import EndlessPairs
+from labelfactory.factory.production.live import LiveDataset
 from labelfactory.storage import Dataset, create_store, open_dataset
 from labelfactory.storage.course import Course
+from labelfactory.storage.elastic_stream import ElasticStream
 from labelfactory.storage.shuffle import Shuffle
 from labelfactory.storage.torch_dataset import StreamDataset, StreamLoader
 
 FIELDS = ("mask", "seed")
+REAL = 16  # one start in so many has real loaders and their processes
+LIVE, LIVE_COUNT = 16, 45  # one history in so many is of live pairs, that many an epoch
+MOST_STEPS = 12
+PATIENCE_S = 120.0
+
+Row = Callable[[int, int, int], list[int]]  # the seeds of an epoch's positions from start to stop
 
 
 class Life:
-    """One history: its stores, shuffle and weights, and what it has read so far."""
+    """One history: what the run reads, and how far it has come."""
 
-    def __init__(self, stores: list[Dataset], random_: random.Random) -> None:
+    def __init__(self, stores: list[Dataset], live: EndlessPairs, random_: random.Random) -> None:
         self.random = random_
+        self.live = live if random_.randrange(LIVE) == 0 else None
         self.stores = stores if random_.random() < 0.5 else [random_.choice(stores)]
         # Weights that divide no epoch evenly, beside the plain mixture of everything.
         self.weights = [random_.choice([1, 2.5, 0.1]) for _ in self.stores] if random_.random() < 0.5 else None
@@ -41,13 +55,26 @@ class Life:
             random_.randrange(1000), random_.randint(1, 4), random_.randint(1, 3), random_.randint(1, 4),
             random_.random() < 0.9,
         )  # fmt: skip
-        self.course = Course(self.stores, self.shuffle, self.weights)
-        self.seeds = [store.read("seed", range(store.spec.count)) for store in self.stores]
+        self.count, self.row = (LIVE_COUNT, live_row(live)) if self.live else self._stored()
         self.state: dict[str, Any] | None = None
-        self.epoch = self.position = 0
+        self.epoch = self.position = self.starts = 0
 
-    def stream(self, rank: int, ranks: int, batch: int) -> StreamDataset:
-        stream = StreamDataset(self.stores, self.shuffle, batch, None, rank, ranks, weights=self.weights)
+    def _stored(self) -> tuple[int, Row]:
+        course = Course(self.stores, self.shuffle, self.weights)
+        seeds = [store.read("seed", range(store.spec.count)) for store in self.stores]
+
+        def row(epoch: int, start: int, stop: int) -> list[int]:
+            which, samples = course.samples([(epoch, start, stop)])
+            return [int(seeds[w][s]) for w, s in zip(which, samples, strict=True)]
+
+        return course.count, row
+
+    def stream(self, rank: int, ranks: int, batch: int) -> ElasticStream:
+        stream: ElasticStream
+        if self.live:
+            stream = LiveDataset(self.live, LIVE_COUNT, ("seed",), batch, None, rank, ranks)
+        else:
+            stream = StreamDataset(self.stores, self.shuffle, batch, None, rank, ranks, weights=self.weights)
         if self.state is not None:
             stream.load_state_dict(json.loads(json.dumps(self.state)))
         return stream
@@ -60,90 +87,106 @@ class Life:
     def check(self, epoch: int, seeds: list[int], state: dict[str, Any], ranks: int) -> None:
         """One step of all ranks must be the next positions of the order, and the state must say so."""
         if epoch != self.epoch:
-            unread = self.course.count - self.position
+            unread = self.count - self.position
             assert epoch == self.epoch + 1, (epoch, self.epoch)
             assert unread < ranks, f"{unread} samples lost by {ranks} ranks at the end of epoch {self.epoch}"
             self.epoch, self.position = epoch, 0
         stop = self.position + len(seeds)
-        which, samples = self.course.samples([(epoch, self.position, stop)])
-        wanted = [int(self.seeds[w][s]) for w, s in zip(which, samples, strict=True)]
+        wanted = self.row(epoch, self.position, stop)
         assert seeds == wanted, (epoch, self.position, seeds, wanted)
         assert (state["epoch"], state["position"]) == (epoch, stop), (state, epoch, stop)
         self.position, self.state = stop, state
+
+
+_LIVE_SEEDS: dict[int, int] = {}
+
+
+def live_row(live: EndlessPairs) -> Row:
+    """Seeds of live pairs, made one after another by a process that is not killed."""
+
+    def row(epoch: int, start: int, stop: int) -> list[int]:
+        numbers = range(epoch * LIVE_COUNT + start, epoch * LIVE_COUNT + stop)
+        while len(_LIVE_SEEDS) < numbers.stop:
+            next_ones = np.arange(len(_LIVE_SEEDS), len(_LIVE_SEEDS) + live.size, dtype=np.uint64)
+            (made,) = live.make([next_ones])
+            _LIVE_SEEDS.update(zip(next_ones.tolist(), made["seed"].tolist(), strict=True))
+        return [_LIVE_SEEDS[number] for number in numbers]
+
+    return row
 
 
 def seeds_of(batch: dict[str, Any]) -> list[int]:
     return batch["seed"].numpy().view(np.uint64).tolist()
 
 
-def taking_turns(life: Life) -> None:
-    """One to five starts; ranks and workers are iterators of this process."""
-    for _ in range(life.random.randint(2, 6)):
-        ranks, batch, workers = life.draw()
-        streams = [life.stream(rank, ranks, batch) for rank in range(ranks)]
-        first = streams[0]
-        turns = [
-            [
-                stream.read(stream.steps.walk(stream.epoch, stream.position, worker, max(1, workers)))
-                for worker in range(max(1, workers))
-            ]
-            for stream in streams
+Steps = Iterator[tuple[int, list[int], dict[str, Any]]]  # epoch, seeds of all ranks, state after it
+
+
+def taking_turns(life: Life, ranks: int, batch: int, workers: int) -> Steps:
+    """Ranks and workers are iterators of one process."""
+    streams = [life.stream(rank, ranks, batch) for rank in range(ranks)]
+    turns = [
+        [
+            stream.read(stream.steps.walk(stream.epoch, stream.position, worker, max(1, workers)))
+            for worker in range(max(1, workers))
         ]
-        steps = life.random.randint(0, 2 * first.steps.per_epoch)
-        for number in range(min(steps, 12)):
-            given = [next(turn[number % len(turn)]) for turn in turns]
-            step = given[0][0]
-            for stream in streams:
-                stream.seek(step.epoch, step.end)
-            assert len({len(batch["seed"]) for _, batch in given}) == 1
-            life.check(step.epoch, [seed for _, batch in given for seed in seeds_of(batch)], first.state_dict(), ranks)
-        for turn in turns:
-            for iterator in turn:
-                iterator.close()
-
-
-def killed(life: Life, folder: Path) -> None:
-    """Starts that are processes of their own, with loaders and their workers, killed in the middle of something."""
-    for _ in range(life.random.randint(2, 6)):
-        ranks, batch, workers = life.draw()
-        ranks = min(ranks, 3) if workers else ranks
-        log = folder / "log"
-        log.write_text("")
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(BaseException):
-                os.setpgid(0, 0)
-                _train(life, ranks, batch, workers, log)
-            os._exit(0)
-        os.setpgid(child, child)  # whoever comes first
-        deadline = time.monotonic() + 20
-        wanted = life.random.randint(0, 12)
-        while len(log.read_bytes().splitlines()) < wanted and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        assert len(lines) >= wanted, f"{len(lines)} of {wanted} steps within 20 s"
-        for line in lines:
-            step = json.loads(line)
-            life.check(step["epoch"], step["seeds"], step["state"], ranks)
-
-
-def _train(life: Life, ranks: int, batch: int, workers: int, log: Path) -> None:
-    """What the killed process does: a step of all ranks, then one line with what it got and where it stands."""
-    loaders = [
-        StreamLoader(
-            life.stream(rank, ranks, batch), workers, **({"multiprocessing_context": "fork"} if workers else {})
-        )
-        for rank in range(ranks)
+        for stream in streams
     ]
+    for number in range(MOST_STEPS):
+        given = [next(turn[number % len(turn)]) for turn in turns]
+        step = given[0][0]
+        for stream in streams:
+            stream.seek(step.epoch, step.end)
+        assert len({len(batch["seed"]) for _, batch in given}) == 1
+        yield step.epoch, [seed for _, batch in given for seed in seeds_of(batch)], streams[0].state_dict()
+
+
+def loading(life: Life, ranks: int, batch: int, workers: int) -> Steps:
+    """Every rank has a loader with worker processes."""
+    options = {"multiprocessing_context": "fork"} if workers else {}
+    loaders = [StreamLoader(life.stream(rank, ranks, batch), workers, **options) for rank in range(ranks)]
+    while True:
+        epoch = loaders[0].stream.epoch
+        for batches in zip(*loaders, strict=True):
+            yield epoch, [seed for batch in batches for seed in seeds_of(batch)], loaders[0].state_dict()
+
+
+def start_and_kill(life: Life, log: Path, told: Counter[str]) -> None:
+    """One start: a process that writes down each step, killed after some of them, in the middle of the next ones."""
+    ranks, batch, workers = life.draw()
+    real = life.random.randrange(REAL) == 0
+    if life.live or real:  # computed, or processes of their own: fewer at once
+        ranks, workers = min(ranks, 3 if real else 2), min(workers, 4 if real else 2)
+    wanted = life.random.randint(0, MOST_STEPS)
+    log.write_bytes(b"")
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os.setpgid(0, 0)
+            _note_steps((loading if real else taking_turns)(life, ranks, batch, workers), log)
+        os._exit(0)
+    with contextlib.suppress(OSError):  # whoever comes first; a child that is over already has none
+        os.setpgid(child, child)
+    deadline = time.monotonic() + PATIENCE_S
+    while log.read_bytes().count(b"\n") < wanted and time.monotonic() < deadline:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        time.sleep(0.002)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert len(lines) >= wanted, f"{len(lines)} of {wanted} steps, {ranks} ranks, {workers} workers, {real=}"
+    for line in lines:
+        step = json.loads(line)
+        life.check(step["epoch"], step["seeds"], step["state"], ranks)
+    told.update(starts=1, steps=len(lines), with_processes=int(real), samples=life.position)
+
+
+def _note_steps(steps: Steps, log: Path) -> None:
     with log.open("a") as file:
-        while True:
-            epoch = loaders[0].stream.epoch
-            for batches in zip(*loaders, strict=True):
-                seeds = [seed for batch in batches for seed in seeds_of(batch)]
-                file.write(json.dumps({"epoch": epoch, "seeds": seeds, "state": loaders[0].state_dict()}) + "\n")
-                file.flush()
+        for epoch, seeds, state in steps:
+            file.write(json.dumps({"epoch": epoch, "seeds": seeds, "state": state}) + "\n")
+            file.flush()
 
 
 def make_stores(folder: Path) -> list[Dataset]:
@@ -156,32 +199,53 @@ def make_stores(folder: Path) -> list[Dataset]:
     return stores
 
 
-def run(histories: int, kills: int, seed: int, told: bool = False) -> None:
-    """Runs them all; the first one that goes wrong raises, naming its number."""
-    folder = Path(tempfile.mkdtemp())
+def make_live(folder: Path) -> EndlessPairs:
+    from tiny_world import make_tiny_world
+
+    from labelfactory.factory import live
+    from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+    from labelfactory.factory.labels.feature_maps import load_labels
+    from labelfactory.interpreters import Recipe
+
+    world = make_tiny_world(folder)
+    settings = InterpreterSettings(members=2, recipe=Recipe(max_epochs=1))
+    interpreter = train_interpreter(world.generator, load_labels(world.labels), settings, progress=False)
+    return live(world.generator, interpreter, count=LIVE_COUNT).pairs
+
+
+def run(histories: int, seed: int, first: int = 0, told: bool = False, until: float = float("inf")) -> Counter[str]:
+    """Histories ``first`` to ``histories - 1``, until a time of day; the first that goes wrong raises, naming its
+    number. Returns what happened.
+    """
+    folder, happened = Path(tempfile.mkdtemp()), Counter[str]()
     try:
-        stores = make_stores(folder)
-        for number in range(histories + kills):
-            life = Life(stores, random.Random(seed * 1_000_003 + number))
+        stores, live = make_stores(folder), make_live(folder)
+        live_row(live)(0, 0, LIVE_COUNT)  # before any process is a copy of this one
+        for number in range(first, histories):
+            if time.time() > until:
+                break
+            life = Life(stores, live, random.Random(seed * 1_000_003 + number))
             try:
-                if number < histories:
-                    taking_turns(life)
-                else:
-                    killed(life, folder)
+                for _ in range(life.random.randint(2, 6)):
+                    start_and_kill(life, folder / "log", happened)
             except AssertionError as error:
                 raise AssertionError(f"history {number} of seed {seed}: {error}") from error
-            if told and (number + 1) % 500 == 0:
+            happened.update(histories=1, epochs=life.epoch, live=int(life.live is not None), mixed=len(life.stores) - 1)
+            if told and (number + 1) % 100 == 0:
                 print(number + 1, "histories", flush=True)
     finally:
         shutil.rmtree(folder)
+    return happened
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--histories", type=int, default=10_000)
-    parser.add_argument("--killed", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number to go on with")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    run(asked.histories, asked.killed, asked.seed, told=True)
-    print(f"{asked.histories} histories and {asked.killed} with killed processes: none lost, none doubled, same order")
+    happened = run(asked.histories, asked.seed, asked.first, told=True, until=time.time() + 60 * asked.minutes)
+    print(json.dumps({"first": asked.first, "next": asked.first + happened["histories"], **happened}))
+    print(f"{happened['histories']} histories with {happened['starts']} kills: none lost, none doubled, same order")
     sys.exit(0)

@@ -111,7 +111,8 @@ def test_workers_stay_over_epochs(dataset):
 
 
 def test_histories_lose_and_double_nothing():
-    run(histories=30, kills=4, seed=int(time.time()) % 1000)
+    happened = run(histories=25, seed=int(time.time()) % 1000)
+    assert happened["starts"] >= 50
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata 0.11 under torch 2.13

@@ -180,7 +180,7 @@ def test_a_state_of_something_else_is_refused(dataset):
         stream.load_state_dict({**state, "position": 99})
     with pytest.raises(InputError, match="takes no batch_size"):
         StreamLoader(stream, batch_size=3)
-    with pytest.raises(InputError, match="threads 0"):
+    with pytest.raises(InputError, match="threads is 0"):
         StreamDataset(dataset, threads=0)
 
 

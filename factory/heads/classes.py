@@ -13,7 +13,6 @@ from labelfactory.factory.cache import cache_dir, kept_in
 from labelfactory.factory.fields import MEMBERS, SEED
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.labels.feature_maps import describe_labels, group_numbers, labelled_features
-from labelfactory.factory.labels.recording import recorded_attributes, recorded_features
 from labelfactory.factory.parameter import check_fields
 from labelfactory.interpreters import Recipe, StyleInterpreter
 from labelfactory.interpreters.labelset import LabelSet
@@ -44,6 +43,8 @@ def train_interpreter(
 
 def train_from_recording(path: str | Path, settings: InterpreterSettings, progress: bool = True) -> StyleInterpreter:
     """The same from recorded feature maps, without the generator. InputError for what is no recording."""
+    from labelfactory.factory.labels.recording import recorded_attributes, recorded_features  # needs zarr
+
     attributes = recorded_attributes(path)
     first, _ = next(recorded_features(path))
     return _trained(recorded_features(path), [len(m) for m in first], attributes, settings, progress)

@@ -1,15 +1,23 @@
 """Sources of pairs by their address: folders, zips and stores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from labelfactory.errors import InputError
+from labelfactory.factory.device import this_device
 from labelfactory.factory.pairs.labelled import LabelledPairs, Pictures
+from labelfactory.factory.pairs.live_pairs import LivePairs
 from labelfactory.factory.pairs.pairs import Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
+from labelfactory.factory.production.endless import EndlessPairs
+from labelfactory.factory.production.models import models_of
+from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.prepare import prepare
 from labelfactory.interpreters.classes import LabelClass
+from labelfactory.storage import DatasetSpec
 
 
 def open_source(
@@ -33,8 +41,22 @@ def open_source(
     if "://" not in uri and not (path / "zarr.json").is_file():
         raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")
     store = StorePairs(uri, keep, temperature, limit, extra)
-    classes = store.dataset.spec.classes
-    return store, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in classes)
+    return store, _classes(store.dataset.spec)
+
+
+def open_live(
+    order: Order, keep: bool = True, temperature: float | None = None, progress: bool = True
+) -> tuple[Pairs, tuple[LabelClass, ...]]:
+    """Pairs that are made when they are needed, as ``order`` would make them for a store, and their classes."""
+    job = prepare(replace(order, device=this_device(order.device)), progress=progress)
+    endless = EndlessPairs(job, models_of(job), keep)
+    pairs = LivePairs(endless, order.count, temperature)
+    pairs.fetch([0])  # on CUDA its work is recorded here, before another thread makes pairs and this one trains
+    return pairs, _classes(job.spec)
+
+
+def _classes(spec: DatasetSpec) -> tuple[LabelClass, ...]:
+    return tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in spec.classes)
 
 
 def open_pictures(uri: str) -> Pairs:

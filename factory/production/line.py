@@ -3,15 +3,18 @@
 Everything here is a plain function of plain values, so that a loop, a thread pool, Prefect, Dask or Ray can drive it.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from labelfactory.errors import InputError
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.models import put_models
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.progress import Progress
 from labelfactory.storage import Manifest, ShardWriter, Store, create_store, finalize, open_store
+from labelfactory.storage.metadata import model_path
 
 __all__ = ["BATCH", "Job", "make_shards", "open_output", "prepare", "produce", "render_shard"]
 
@@ -43,3 +46,21 @@ def produce(job: Job, progress: bool = True) -> Manifest:
             for shard in store.claim_missing():
                 writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))
         return finalize(store)
+
+
+def put_models(job: Job, store: Store) -> None:
+    """Sees that the job's models lie in its store."""
+    _put_model(store, "interpreter", job.interpreter, job.spec.interpreter_sha256)
+    for name, sha256 in job.spec.heads.items():
+        if sha256:
+            _put_model(store, "regressor", job.heads.get(name, ""), sha256)
+
+
+def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
+    key = model_path(kind, sha256)
+    stored = store.backend.read_many([key])[0]
+    if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
+        data = Path(path).read_bytes() if Path(path).is_file() else b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
+        store.backend.write({key: data})

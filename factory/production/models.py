@@ -16,7 +16,6 @@ from labelfactory.factory.production.job import Job
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
-from labelfactory.storage import Store, open_store
 from labelfactory.storage.metadata import model_path
 from labelfactory.whole_files import whole_file
 
@@ -106,6 +105,8 @@ def _model_file(job: Job, kind: str, path: str, sha256: str) -> tuple[Path, byte
     for found in (own, kept):
         if found.is_file() and hashlib.sha256(content := found.read_bytes()).hexdigest() == sha256:
             return found, content
+    from labelfactory.storage import open_store  # a machine that only makes pairs has no backends
+
     key = model_path(kind, sha256)
     try:
         content = open_store(job.out, job.storage_options or None).backend.read(key)
@@ -119,21 +120,3 @@ def _model_file(job: Job, kind: str, path: str, sha256: str) -> tuple[Path, byte
     with whole_file(kept) as file:
         file.write(content)
     return kept, content
-
-
-def put_models(job: Job, store: Store) -> None:
-    """Sees that the job's models lie in its store."""
-    _put_model(store, "interpreter", job.interpreter, job.spec.interpreter_sha256)
-    for name, sha256 in job.spec.heads.items():
-        if sha256:
-            _put_model(store, "regressor", job.heads.get(name, ""), sha256)
-
-
-def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
-    key = model_path(kind, sha256)
-    stored = store.backend.read_many([key])[0]
-    if stored is None or hashlib.sha256(stored).hexdigest() != sha256:
-        data = Path(path).read_bytes() if Path(path).is_file() else b""
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
-        store.backend.write({key: data})

@@ -11,6 +11,7 @@ from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
 
 MAX_SEED = 2**64 - 1
+NOWHERE = "live"  # the place of a store that is never made
 
 Class = TypeVar("Class", bound=type)
 

@@ -17,7 +17,7 @@ from labelfactory.factory.heads.table import head_of
 from labelfactory.factory.labels.classes import usual_truncation
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.models import check_interpreter, on_device, remember
+from labelfactory.factory.production.models import Models, check_interpreter, on_device, remember
 from labelfactory.factory.production.order import Order
 from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
@@ -53,6 +53,20 @@ def prepare(
         path = Path(str(order.interpreter))
         content = StyleInterpreter.file.read(path)
         interpreter, sha256 = StyleInterpreter.from_bytes(content, str(path)), hashlib.sha256(content).hexdigest()
+    job, models = assemble(order, generator, interpreter, path, sha256, truncation)
+    remember(job, models)
+    return job
+
+
+def assemble(
+    order: Order,
+    generator: ImageGenerator,
+    interpreter: StyleInterpreter,
+    path: Path,
+    sha256: str,
+    truncation: float | None,
+) -> tuple[Job, Models]:
+    """The job of models that are open already, and the models where they compute; ``path`` is the interpreter's."""
     check_interpreter(interpreter, str(path), generator)
     classes = tuple(ClassInfo(c["name"], tuple(c["color"]), c.get("thing")) for c in interpreter.classes)
     generator = generator.cropped(_crop(order, generator, _learned_crop(interpreter, path)))
@@ -66,8 +80,7 @@ def prepare(
         storage_options=dict(order.storage_options),
         heads=order.heads,
     )
-    remember(job, on_device(generator, interpreter, heads))
-    return job
+    return job, on_device(generator, interpreter, heads)
 
 
 def _heads(

@@ -1,18 +1,20 @@
 """The arrays of a range of samples."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from labelfactory.array_types import UInt64
 from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, models_of
-from labelfactory.storage import DatasetSpec, sample_seeds
+from labelfactory.storage import DatasetSpec
+from labelfactory.storage.seeds import seeds_at
 
 BATCH = 32  # at most; fixed for a generator: equal batches give equal bytes, whatever the shard or the machine's memory
 _ONE_AT_A_TIME = threading.Lock()
@@ -21,38 +23,46 @@ _ONE_AT_A_TIME = threading.Lock()
 def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
-    """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples.
-
-    On a GPU a batch's results travel to the host, and are finished there, while the next batch is computed.
-    """
+    """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
     models = models_of(job)
-    seeds = sample_seeds(job.spec.seed, start, stop)
-    z = latents(seeds.tolist(), models.generator.latent_shape)
     size = models.generator.batch_size(BATCH)
-    known = {"seed": seeds, "latent": z.reshape(len(z), -1)}
-    classes = drawn_classes(seeds.tolist(), job.spec.conditions)
-    if classes is not None:
-        known["condition"] = classes.astype(np.uint16)
-    parts: dict[str, list[np.ndarray]] = {a.name: [] for a in job.spec.shard_arrays() if a.name not in known}
-
-    def collect(copy: HostCopy) -> None:
-        found = copy.arrays()
-        for head, model in models.heads:
-            found |= head.finish(model, found, job.spec.classes)
+    indices = np.arange(start, stop, dtype=np.uint64)
+    parts: dict[str, list[np.ndarray]] = {array.name: [] for array in job.spec.shard_arrays()}
+    for found in render(job.spec, models, (indices[i : i + size] for i in range(0, len(indices), size)), size):
         for name in parts:  # a head may have found more than this store has arrays for
             parts[name].append(found[name])
         on_progress(len(found["image"]))
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
-    before: HostCopy | None = None
-    for first in range(0, len(z), size):
-        part = slice(first, first + size)
-        copy = HostCopy(_on_device(job.spec, models, z[part], None if classes is None else classes[part], size))
+
+def render(
+    spec: DatasetSpec, models: Models, batches: Iterable[UInt64[np.ndarray, "_"]], size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of each batch of samples, given by their indices; each is computed as a batch of ``size``.
+
+    On a GPU a batch's results travel to the host, and are finished there, while the next batch is computed.
+    """
+    before: tuple[HostCopy, dict[str, np.ndarray]] | None = None
+
+    def finished(copy: HostCopy, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = copy.arrays()
+        for head, model in models.heads:
+            found |= head.finish(model, found, spec.classes)
+        return found | known
+
+    for indices in batches:
+        seeds = seeds_at(spec.seed, indices)
+        z = latents(seeds.tolist(), models.generator.latent_shape)
+        classes = drawn_classes(seeds.tolist(), spec.conditions)
+        known = {"seed": seeds, "latent": z.reshape(len(z), -1)}
+        if classes is not None:
+            known["condition"] = classes.astype(np.uint16)
+        copy = HostCopy(_on_device(spec, models, z, classes, size))
         if before is not None:
-            collect(before)
-        before = copy
+            yield finished(*before)
+        before = copy, known
     if before is not None:
-        collect(before)
-    return {name: np.concatenate(values) for name, values in parts.items()} | known
+        yield finished(*before)
 
 
 def _on_device(

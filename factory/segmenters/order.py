@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 from labelfactory.errors import InputError
 from labelfactory.factory.fields import DEVICE, PRECISION
+from labelfactory.factory.heads.table import HEADS
 from labelfactory.factory.pairs.augmentation import PRESETS
-from labelfactory.factory.parameter import Parameter, Part, check_fields
+from labelfactory.factory.parameter import Parameter, Part, Wishes, check_fields
+from labelfactory.factory.production.order import MAX_SEED, NOWHERE, Order
 from labelfactory.factory.segmenters.architectures import SEGMENTERS
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig, TrainingConfig
 from labelfactory.factory.segmenters.tasks import TASKS
 
+# What generate takes and live pairs have no use for, or another parameter says.
+NOT_LIVE = ("out", "count", "seed", "shard_size", "device", "precision", "instances", "packing", "crop", *HEADS)
 CLASS_WEIGHTS = ("none", "median-frequency")
 MAX_TEACHERS = 8  # one for each of the square's symmetries
 SEGMENTER = Parameter("File that train-segmenter wrote.", place=True)
@@ -23,9 +27,25 @@ class SegmenterOrder:
     """What to train and on what. Several sources of pairs are joined."""
 
     pairs: Annotated[
-        tuple[str, ...], Parameter("Store, or folder or zip with images/ and masks/; repeatable.", place=True)
-    ]
-    out: Annotated[Path, Parameter("File to write (.safetensors).", place=True, writes="file")]
+        tuple[str, ...],
+        Parameter(
+            "Store, or folder or zip with images/ and masks/; repeatable.", place=True, default="live pairs alone"
+        ),
+    ] = ()
+    out: Annotated[Path, Parameter("File to write (.safetensors).", place=True, writes="file")] = field(kw_only=True)
+    live: Annotated[
+        int | None,
+        Parameter(
+            "Live: number of pairs to learn from that are made when they are needed and stored nowhere, those of "
+            "`generate --count`; needs a generator.",
+            at_least=1,
+            default="none",
+        ),
+    ] = None
+    live_seed: Annotated[
+        int, Parameter("Seed of the live pairs; another seed gives other pairs.", at_least=0, at_most=MAX_SEED)
+    ] = 0
+    made: Annotated[dict[str, Any], Wishes(Order, NOT_LIVE, "as in generate")] = field(default_factory=dict)
     task: Annotated[str, Parameter("Task.", choices={name: task.help for name, task in TASKS.items()})] = "semantic"
     architecture: Annotated[str, Parameter("Network.", choices=tuple(SEGMENTERS))] = "unet-small"
     options: Annotated[
@@ -88,6 +108,20 @@ class SegmenterOrder:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        wished = [name for name, value in self.made.items() if value not in (None, (), [])]
+        if self.live is None and wished:
+            raise InputError(f"{wished[0]} is of pairs that are made while training: say how many with live")
+        if self.live is not None and "generator" not in wished:
+            raise InputError("live: pairs are made by a generator; name it")
+        if self.live is not None:
+            self.live_order()  # what is missing or out of range is said before anything is opened
+
+    def live_order(self) -> Order | None:
+        """The live pairs as ``generate`` would be asked for them; None where there are none."""
+        if self.live is None:
+            return None
+        made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.made.items()}
+        return Order(out=NOWHERE, count=self.live, seed=self.live_seed, device=self.device, **made)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.border import BorderWeighted
-from labelfactory.factory.pairs.opening import check_same_classes, median_frequency, open_pictures, open_source
+from labelfactory.factory.pairs.live_pairs import LivePairs
+from labelfactory.factory.pairs.opening import (
+    check_same_classes,
+    median_frequency,
+    open_live,
+    open_pictures,
+    open_source,
+)
 from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
@@ -31,14 +38,23 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         raise InputError(f"{order.teachers} teachers label for another round, but rounds is 1: set rounds to 2")
     if order.self_training and (order.rounds == 1 or not order.unlabelled):
         raise InputError("self-training labels unlabelled pictures for another round: set unlabelled, and rounds to 2")
-    if not order.pairs:
-        raise InputError("nothing to train on: name a store, or a folder with images/ and masks/")
+    wanted = order.live_order()
+    if not order.pairs and wanted is None:
+        raise InputError("nothing to train on: name a store, a folder with images/ and masks/, or make pairs with live")
     checked_options(order.architecture, order.options)
     needs = TASKS[order.task].needs
     sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit, needs) for uri in order.pairs]
+    names = list(order.pairs)
+    if wanted is not None:
+        if needs:
+            raise InputError(
+                f"live pairs have masks alone; the task {order.task} needs {' and '.join(needs)}: use a store"
+            )
+        names.append(f"live pairs of {wanted.generator}")
+        sources.append(open_live(wanted, order.keep, order.uncertainty_temperature, progress))
     classes = sources[0][1]
-    for uri, (_, others) in zip(order.pairs, sources, strict=True):
-        check_same_classes(order.pairs[0], classes, uri, others)
+    for name, (_, others) in zip(names, sources, strict=True):
+        check_same_classes(names[0], classes, name, others)
     parts = [pairs for pairs, _ in sources]
     aim = Aim(order.task, classes, parts[0].points if "keypoints" in needs else ())
     _check_fitting(order, aim)
@@ -47,7 +63,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     validation = None
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True, extra=needs)
-        check_same_classes(order.pairs[0], classes, order.validation, others)
+        check_same_classes(names[0], classes, order.validation, others)
     config = replace(
         order.training,
         augmentation=PRESETS[order.augmentation or TASKS[order.task].augmentation],
@@ -59,10 +75,10 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         unlabelled = Unlabelled(images, replace(order.mean_teacher, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
     if order.self_training and unlabelled is not None:
-        given, wanted = unlabelled.images[0].image.shape, pairs[0].image.shape
-        if given != wanted:
+        given, needed = unlabelled.images[0].image.shape, pairs[0].image.shape
+        if given != needed:
             raise InputError(
-                f"unlabelled pictures are {given}, those of the pairs {wanted}: self-training needs them alike"
+                f"unlabelled pictures are {given}, those of the pairs {needed}: self-training needs them alike"
             )
     beside: list[Path] = []
 
@@ -84,7 +100,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         teachers = [one for one in trained_ones if isinstance(one, Segmenter)]
         name = f"{r + 1}x{order.teachers}"
         labels = [
-            relabelled(part, teachers, f"{name}.{k}") if isinstance(part, StorePairs) else part
+            relabelled(part, teachers, f"{name}.{k}") if isinstance(part, (StorePairs, LivePairs)) else part
             for k, part in enumerate(parts)
         ]
         if order.self_training and unlabelled is not None and r + 2 == order.rounds:
@@ -98,7 +114,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         "image_channels": channels,
         "classes": [asdict(c) for c in classes],
         "options": order.options,
-        "trained_on": [{"source": uri, "pairs": len(p)} for uri, p in zip(order.pairs, parts, strict=True)],
+        "trained_on": [{"source": name, "pairs": len(p)} for name, p in zip(names, parts, strict=True)],
         "unlabelled": None if unlabelled is None else {"sources": order.unlabelled, **asdict(unlabelled.config)},
         "training": asdict(config),
         "rounds": order.rounds,

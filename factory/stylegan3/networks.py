@@ -96,7 +96,8 @@ class Layer(nn.Module):
             style = style / math.sqrt(weight[0].numel())
         else:
             weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
-            style = style * style.square().mean().rsqrt()
+            # of each sample: over the batch, as officially, neighbours would show in the last bits; it cancels out
+            style = style * style.square().mean(1, keepdim=True).rsqrt()
         kernels = weight * style[:, None, :, None, None]  # [batch, out, in, kernel, kernel]
         if not self.last:
             kernels = kernels * (kernels.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
