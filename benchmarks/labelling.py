@@ -1,8 +1,10 @@
 """How many strokes does a label set need when the factory learns while somebody draws?
 
     LABELFACTORY_DATA=... python benchmarks/labelling.py --out runs/labelling
+    LABELFACTORY_DATA=... python benchmarks/labelling.py --out runs/leaves --domain leaves --generator l64.safetensors
 
-A scripted annotator sees an inverted crop and its human mask. It opens the image that the page would choose, and paints
+A scripted annotator sees an inverted picture and its human mask (nuclei: 64 px crops; leaves: squeezed to the
+generator's size). It opens the image that the page would choose, and paints
 there, in the class that the human mask has, around the pixel that the page shows as least sure among those that it has
 not painted: a stroke of radius 2 that stays inside the class. The first strokes go to each class once. Compared, on
 other crops with human masks:
@@ -19,12 +21,16 @@ in --out, so that the script may be stopped and started.
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import torch
+from leaves import CLASSES as LEAF_CLASSES
+from leaves import load_leaves
 from nuclei import load_nuclei
 from scipy import ndimage
 
@@ -40,6 +46,7 @@ from labelfactory.factory.labels.learning import Learner
 from labelfactory.factory.labels.painting import stroke_pixels
 from labelfactory.factory.labels.stopping import LEAST, recent_change, stop_signal
 from labelfactory.interpreters import StyleInterpreter
+from labelfactory.interpreters.classes import name_classes
 from labelfactory.interpreters.formats.outlines import components
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.limits import IGNORE_INDEX
@@ -49,10 +56,13 @@ RADIUS, CLASSES, LABELLED, TESTED = 2.0, 3, 16, 48
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
 
 
-def inverted(generator: Invertible, split: str, count: int, seed: int, folder: Path) -> list[Sample]:
-    """Crops of a split with their human masks, explained by the generator; kept in ``folder``."""
-    images, masks, names, _ = load_nuclei(split)
-    chosen = np.random.default_rng(seed).choice(len(images), 2 * count, replace=False)
+Load = Callable[[str], tuple[np.ndarray, np.ndarray, list[str], list[str]]]
+
+
+def inverted(generator: Invertible, load: Load, split: str, count: int, seed: int, folder: Path) -> list[Sample]:
+    """Pictures of a split with their human masks, explained by the generator; kept in ``folder``."""
+    images, masks, names, _ = load(split)
+    chosen = np.random.default_rng(seed).choice(len(images), min(2 * count, len(images)), replace=False)
     path = folder / f"{split}-{seed}-{count}.npz"
     if not path.exists():
         encoder = ensure_encoder(generator, cache_dir())
@@ -72,10 +82,10 @@ def inverted(generator: Invertible, split: str, count: int, seed: int, folder: P
 
 
 def filters(image: np.ndarray) -> np.ndarray:
-    """ilastik's features of every pixel: Gaussian, Laplacian, gradient magnitude, structure tensor, at five scales."""
-    x = image[..., 0].astype(np.float32) / 255
+    """ilastik's features of every pixel: Gaussian, Laplacian, gradient magnitude, structure tensor, at five scales, of
+    every channel."""
     maps = []
-    for sigma in SCALES:
+    for x, sigma in product(np.moveaxis(image.astype(np.float32) / 255, -1, 0), SCALES):
         dy, dx = (ndimage.gaussian_filter(x, sigma, order=o) for o in ((1, 0), (0, 1)))
         yy, xx, xy = (ndimage.gaussian_filter(v, sigma) for v in (dy * dy, dx * dx, dx * dy))
         half, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
@@ -95,7 +105,7 @@ def forest(drawn: list[np.ndarray], features: list[np.ndarray], tested: list[np.
     x = np.concatenate([f[m.ravel() != IGNORE_INDEX] for f, m in zip(features, drawn, strict=True)])
     y = np.concatenate([m.ravel()[m.ravel() != IGNORE_INDEX] for m in drawn])
     model = RandomForestClassifier(100, random_state=0).fit(x, y)
-    return [model.predict(f).reshape(64, 64).astype(np.uint8) for f in tested]
+    return [model.predict(f).reshape(drawn[0].shape).astype(np.uint8) for f in tested]
 
 
 def corners(mask: np.ndarray) -> int:
@@ -196,21 +206,26 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/labelling"))
+    parser.add_argument("--domain", choices=("nuclei", "leaves"), default="nuclei")
+    parser.add_argument("--generator", default="builtin:nuclei64")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    generator = open_generator("builtin:nuclei64", "cpu")
+    generator = open_generator(options.generator, "cpu")
     assert isinstance(generator, Invertible)
+    load: Load = load_nuclei
     classes = load_labels("builtin:nuclei64").classes
-    tests = inverted(generator, "val", TESTED, 1000, options.out)
+    if options.domain == "leaves":
+        load, classes = partial(load_leaves, side=generator.size[0]), tuple(name_classes(LEAF_CLASSES))
+    tests = inverted(generator, load, "val", TESTED, 1000, options.out)
     reached: dict[str, list[float]] = {"page": [], "finished": [], "forest": []}
     fulls, clicks, forests, right = [], [], [], []
     table: dict[int, list[list[float]]] = {n: [] for n in STEPS}
     for seed in range(options.seeds):
-        samples = inverted(generator, "train", LABELLED, seed, options.out)
-        labels = LabelSet(classes, tuple(samples), "builtin:nuclei64", generator.sha256)
+        samples = inverted(generator, load, "train", LABELLED, seed, options.out)
+        labels = LabelSet(classes, tuple(samples), options.generator, generator.sha256)
         path = options.out / f"full-{seed}.json"
         if not path.exists():
             interpreter = train_interpreter(generator, labels, InterpreterSettings(), progress=False)
