@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend
 from labelfactory.storage.backends.opening import open_backend
+from labelfactory.storage.exclusion import read_exclusion
 from labelfactory.storage.manifest import MANIFEST, Entries, Manifest
 from labelfactory.storage.metadata import ROOT
 from labelfactory.storage.reader import SampleReader, remember
@@ -111,16 +113,18 @@ def open_dataset(
     fields: Sequence[str] = ("image", "mask"),
     keep: bool = True,
     max_uncertainty: float | None = None,
+    exclude: str | Path | None = None,
     cache: str | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> Dataset:
     """Opens a finished store for reading.
 
     **Arguments**: ``fields`` that a sample has; ``keep=False`` reads also what the uncertainty filter would drop;
-    ``max_uncertainty`` keeps samples whose score is at most this (nats); ``cache`` is a local folder for whole shards
-    of a remote store; ``storage_options`` go to fsspec.
-    **Raises** InputError where there is no store, it is not finished, or a field is unknown; WorkError where bytes are
-    not as the manifest states.
+    ``max_uncertainty`` keeps samples whose score is at most this (nats); ``exclude`` is a list of samples to leave out
+    (``suspects.json`` of ``factory audit``); ``cache`` is a local folder for whole shards of a remote store;
+    ``storage_options`` go to fsspec.
+    **Raises** InputError where there is no store, it is not finished, a field is unknown, or the list is not this
+    store's; WorkError where bytes are not as the manifest states.
     """
     backend = open_backend(uri, storage_options)
     spec = read_spec(backend)
@@ -141,11 +145,13 @@ def open_dataset(
 
         dataset.reader = SampleReader(CachedSource(backend, cache, dataset.entries), spec)
     counts = manifest.kept_in_shards
-    if keep and max_uncertainty is None and counts:
+    if keep and max_uncertainty is None and exclude is None and counts:
         dataset.selection = Selection(np.array(counts), spec.samples_per_shard, dataset.keep_in)
-    elif keep or max_uncertainty is not None:
+    elif keep or max_uncertainty is not None or exclude is not None:
         chosen = dataset.keep() if keep else np.ones(spec.count, dtype=bool)
         if max_uncertainty is not None:
             chosen &= dataset.scores() <= max_uncertainty
+        if exclude is not None:
+            chosen[read_exclusion(exclude, spec)] = False
         dataset.selection = Selection.of(chosen, spec.samples_per_shard)
     return dataset

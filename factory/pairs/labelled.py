@@ -133,6 +133,15 @@ class LabelledPairs(FilePairs):
         self.classes = read_classes(self.files)
         self.points, self.placed = read_points(self.files)
 
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Takes pairs out; InputError where one of them is not there, or none would be left."""
+        strange = sorted(set(names) - set(self.stems))
+        if strange:
+            raise InputError(f"{self.files.path}: has no pair {strange[0]!r}, which the list says to leave out")
+        self.stems = sorted(set(self.stems) - set(names))
+        if not self.stems:
+            raise InputError(f"{self.files.path}: the list leaves out every pair")
+
     def settle_white(self, num_classes: int) -> None:
         """Reads 255 as class 1 where there are two classes and masks hold nothing but 0 and 255; warns of it.
 

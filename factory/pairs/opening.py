@@ -8,6 +8,7 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import this_device
+from labelfactory.factory.pairs.exclusion import read_names
 from labelfactory.factory.pairs.labelled import LabelledPairs, Pictures
 from labelfactory.factory.pairs.live_pairs import LivePairs
 from labelfactory.factory.pairs.pairs import Pairs
@@ -26,8 +27,12 @@ def open_source(
     temperature: float | None = None,
     limit: int | None = None,
     extra: Sequence[str] = (),
+    exclude: Path | None = None,
 ) -> tuple[Pairs, tuple[LabelClass, ...]]:
-    """A labelled folder or zip, or a dataset store, and its classes; ``extra`` as for ``StorePairs``."""
+    """A labelled folder or zip, or a dataset store, and its classes; ``extra`` as for ``StorePairs``.
+
+    ``exclude``: a list of pairs to leave out (``suspects.json`` of ``factory audit``).
+    """
     path = Path(uri)
     if path.is_file() or (path.is_dir() and (path / "images").is_dir()):
         labelled = LabelledPairs(path)
@@ -37,10 +42,12 @@ def open_source(
                 '{"name": "nucleus", "thing": true}]'
             )
         labelled.settle_white(len(labelled.classes))
+        if exclude is not None:
+            labelled.leave_out(read_names(exclude))
         return labelled, labelled.classes
     if "://" not in uri and not (path / "zarr.json").is_file():
         raise InputError(f"{uri}: expected a dataset store, or a folder or zip with images/ and masks/")
-    store = StorePairs(uri, keep, temperature, limit, extra)
+    store = StorePairs(uri, keep, temperature, limit, extra, exclude)
     return store, _classes(store.dataset.spec)
 
 

@@ -1,6 +1,7 @@
 """Training on our own product: the pairs of a dataset store."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ class StorePairs(Pairs):
     """The pairs of a finished dataset store, read as they are needed.
 
     ``keep`` leaves out what the store's uncertainty filter drops. ``temperature`` (nats) turns each pixel's uncertainty
-    u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first pairs alone.
+    u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first pairs
+    alone; ``exclude`` is a list of samples to leave out (``factory audit`` writes one).
     ``extra`` names label kinds that are read too, where the store has them: "instances" and "keypoints".
     """
 
@@ -29,12 +31,13 @@ class StorePairs(Pairs):
         temperature: float | None = None,
         limit: int | None = None,
         extra: Sequence[str] = (),
+        exclude: Path | None = None,
     ) -> None:
         if temperature is not None and temperature <= 0:
             raise InputError(f"an uncertainty temperature of {temperature} nats is not above 0")
         self.temperature = temperature
         fields = ["image", "mask"] if temperature is None else ["image", "mask", "uncertainty"]
-        self.dataset: Dataset = open_dataset(uri, fields=fields, keep=keep)
+        self.dataset: Dataset = open_dataset(uri, fields=fields, keep=keep, exclude=exclude)
         arrays = {array.name: array for array in self.dataset.spec.arrays()}
         self.also = [name for kind, name in EXTRA.items() if kind in extra and name in arrays]
         self.dataset.fields = (*fields, *self.also)

@@ -8,7 +8,9 @@ from labelfactory.storage.exports import ExportReport, export
 
 def export_dataset(order: ExportOrder, progress: bool = True) -> ExportReport:
     """Writes what ``order`` asks for; an interrupted export goes on."""
-    dataset = open_dataset(order.store, keep=not order.all, max_uncertainty=order.max_uncertainty)
+    dataset = open_dataset(
+        order.store, keep=not order.all, max_uncertainty=order.max_uncertainty, exclude=order.exclude
+    )
     with Progress(total=len(dataset), desc=f"export {order.format}", unit="sample", disable=not progress) as bar:
         return export(
             dataset,

@@ -24,6 +24,9 @@ class ExportOrder:
     max_uncertainty: Annotated[
         float | None, Parameter("Largest uncertainty score of a sample, in nats.", at_least=0, default="any")
     ] = None
+    exclude: Annotated[
+        Path | None, Parameter("List of samples to leave out: suspects.json of `factory audit`.", place=True)
+    ] = None
     masks: Annotated[str | None, Parameter("Style of mask pictures.", choices=MASKS, default="grey")] = None
     check: Annotated[bool, Parameter("Check: everything that was written is read again.")] = True
 

@@ -80,6 +80,9 @@ class SegmenterOrder:
         ),
     ] = None
     keep: Annotated[bool, Parameter("Keep to the pairs that the store's uncertainty filter keeps.")] = True
+    exclude: Annotated[
+        Path | None, Parameter("List of pairs to leave out: suspects.json of `factory audit`.", place=True)
+    ] = None
     limit: Annotated[
         int | None, Parameter("Number of pairs to use of each store, from its first on.", at_least=1, default="all")
     ] = None

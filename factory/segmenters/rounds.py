@@ -10,6 +10,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.border import BorderWeighted
+from labelfactory.factory.pairs.exclusion import source_of
 from labelfactory.factory.pairs.live_pairs import LivePairs
 from labelfactory.factory.pairs.opening import (
     check_same_classes,
@@ -43,7 +44,13 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         raise InputError("nothing to train on: name a store, a folder with images/ and masks/, or make pairs with live")
     checked_options(order.architecture, order.options)
     needs = TASKS[order.task].needs
-    sources = [open_source(uri, order.keep, order.uncertainty_temperature, order.limit, needs) for uri in order.pairs]
+    listed = None if order.exclude is None else source_of(order.exclude, order.pairs)
+    sources = [
+        open_source(
+            uri, order.keep, order.uncertainty_temperature, order.limit, needs, order.exclude if uri == listed else None
+        )
+        for uri in order.pairs
+    ]
     names = list(order.pairs)
     if wanted is not None:
         if needs:
