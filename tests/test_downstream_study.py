@@ -164,3 +164,32 @@ def test_gap_closed_and_baseline_choice_by_hand(study: ModuleType) -> None:
     assert report.pick(rows, "self-trained", 4) is None
     assert report.best_of_ours(rows, 4).miou == 0.85
     assert "83 %" in "\n".join(report.main_table(rows))
+
+
+def test_families_side_by_side(
+    study: ModuleType, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """A diffusion model labels the val crops itself and makes pairs from photographs that nothing inverts."""
+    pytest.importorskip("diffusers")
+    from test_diffusion import save_model
+
+    monkeypatch.setattr("labelfactory.factory.diffusion.family.STEPS", 2)
+    write_split(tmp_path, "train", 6, 0)
+    write_split(tmp_path, "val", 3, 1)
+    families = importlib.import_module("generators")
+    side = discs(1, seed=0)[0].mask.shape[0]
+    model = save_model(tmp_path / "model", sample_size=side)
+    few = ["--data", str(tmp_path), "--labels", "2", "--seeds", "0", "--steps", "2", "--batch-size", "2"]
+    few += ["--device", "cpu", "--amplify", "none", "--pairs", "8", "--network-options", '{"width": 4, "depth": 2}']
+    families.main([*few, "--generator", str(model), "--out", str(tmp_path / "ddpm")])
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line.startswith(("| features | 2 | 0 |", "| factory | 2 | 0 |"))]
+    kept = json.loads((tmp_path / "ddpm" / "cells" / "features_n02_s0.json").read_text())
+    assert 0 < kept["miou"] <= 1
+    made = (tmp_path / "ddpm" / "cells" / "factory_n02_s0.json").stat().st_mtime_ns
+    families.main([*few, "--generator", str(model), "--out", str(tmp_path / "ddpm")])
+    assert (tmp_path / "ddpm" / "cells" / "factory_n02_s0.json").stat().st_mtime_ns == made
+    families.main([*few, "--generator", str(model), "--out", str(tmp_path / "ddpm"), "--time"])
+    assert "ms of one core a pair" in capsys.readouterr().out
+    with pytest.raises(InputError, match="does not look at photographs; leave features out"):
+        families.main([*few, "--generator", str(tiny_checkpoint), "--out", str(tmp_path / "gan")])

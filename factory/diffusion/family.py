@@ -23,7 +23,9 @@ from labelfactory.factory.generator import Seeing
 from labelfactory.interpreters.array_types import Float
 
 STEPS = 50  # of DDIM
-LEVELS = (50, 150, 250)  # of 1000 steps of noise: those of the paper
+# What is left of a picture's variance at steps 50, 150 and 250 of DDPM's linear schedule, which are the paper's; models
+# of another schedule are read where they have as much noise.
+CLEAR = tuple(float(torch.linspace(1e-4, 0.02, 1000).neg().add(1).cumprod(0)[step]) for step in (50, 150, 250))
 PAPERS_BLOCKS = (5, 6, 7, 8, 12)  # of a decoder of 18 units
 LARGE = 18  # units from which on the paper's blocks are taken; of smaller networks the last unit of each resolution
 
@@ -54,8 +56,8 @@ class Diffusion(Seeing):
         self.num_classes = int(config.num_class_embeds or 0)
         self.sha256 = contents.sha256
         self.metadata = read_metadata(Path(contents.name)) | {"format": "diffusers", "steps": STEPS}
-        train = int(self._scheduler.config.num_train_timesteps)
-        self._levels = [min(train - 1, level * train // 1000) for level in LEVELS]
+        left = self._scheduler.alphas_cumprod
+        self._levels = [int((left - clear).abs().argmin()) for clear in CLEAR]
         self._read = _chosen(parts.unet)
         noise = np.random.Generator(np.random.Philox(key=np.array([0, 3], np.uint64)))
         self._noise = torch.from_numpy(noise.standard_normal(self.latent_shape, dtype=np.float32)).to(device)
