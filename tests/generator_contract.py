@@ -3,7 +3,7 @@
 A family gives a fixture ``opened`` (the generator, from a file) and the two ways into its inside that alignment needs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labelfactory.errors import InputError
 from labelfactory.factory.families import FAMILIES, family, open_generator
-from labelfactory.factory.generator import ImageGenerator, Invertible
+from labelfactory.factory.generator import ImageGenerator, Invertible, Seeing
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters.crop import Crop
 
@@ -150,9 +150,7 @@ class GeneratorContract:
     def test_what_changes_in_a_map_changes_the_picture_there(self, opened: ImageGenerator) -> None:
         """A spot in a layer's output moves map and picture at the same place, within half a pixel of the map."""
         rng = np.random.default_rng(0)
-        with torch.no_grad():
-            for weight in [w for layer in self.layers(opened) for w in layer.parameters() if w.ndim == 4]:
-                weight.copy_((weight + weight.flip(2, 3)) / 2)  # random kernels lean to a side, trained ones do not
+        self._straighten(opened)
         for k, layer in enumerate(self.layers(opened)):
             height, width = opened.feature_sizes[k]
             if height < 8:
@@ -165,6 +163,69 @@ class GeneratorContract:
                 offsets.append(spot.offset(k, self.given(opened, [9, 10]), n % 4))
             assert np.abs(np.mean(offsets, 0)).max() < 0.5, f"map {k}: picture is off by {np.mean(offsets, 0)} pixels"
 
+    def test_content_that_is_shifted_takes_its_features_along(self, opened: ImageGenerator) -> None:
+        """Cross-correlation finds every later map, and the picture, shifted as the content was, within half a pixel of
+        the coarser of the two.
+
+        Content is a pattern in a photograph where the family looks at these, else one in an early layer's output.
+        """
+        self._straighten(opened)
+        for scale, shift, before, after in self._moved(opened):
+            found = np.array(displacement(before, after)) - np.array(shift) * scale
+            assert (np.abs(found) <= 0.5 * np.maximum(scale, 1)).all(), f"{tuple(before.shape)}: off by {found} pixels"
+
+    @torch.no_grad()
+    def _straighten(self, opened: ImageGenerator) -> None:
+        """Random kernels lean to a side, trained ones do not."""
+        for weight in [w for layer in self.layers(opened) for w in layer.parameters() if w.ndim == 4]:
+            weight.copy_((weight + weight.flip(2, 3)) / 2)
+
+    def _moved(self, opened: ImageGenerator) -> Iterator[tuple[np.ndarray, tuple[int, int], Tensor, Tensor]]:
+        """For each map: its pixels for one of the content's, the content's shift, what the content and what the
+        shifted content change in it."""
+        pattern = torch.randn(64, 3, 3, generator=torch.Generator().manual_seed(0))
+        if isinstance(opened, Seeing):
+            (height, width), shift = opened.size, (opened.size[0] // 4, opened.size[1] // 4)
+
+            def look(at: tuple[int, int] | None) -> list[Tensor]:
+                picture = torch.zeros(8, opened.image_channels, height, width)
+                if at is not None:
+                    picture[:, :, at[0] : at[0] + 3, at[1] : at[1] + 3] = pattern[:8, None]
+                classes = torch.zeros(8, dtype=torch.int64) if opened.num_classes else None
+                with torch.inference_mode():
+                    return opened.see(picture, classes)
+
+            first, k = (height // 4, width // 4), -1
+        else:
+            k = max(i for i, size in enumerate(opened.feature_sizes) if min(size) < min(opened.size))
+            (height, width), shift, layer = opened.feature_sizes[k], (2, 1), self.layers(opened)[k]
+            given = self.given(opened, [9, 10])
+
+            def look(at: tuple[int, int] | None) -> list[Tensor]:
+                picture, maps = Spot(opened, layer, height, width, *(at or (0, 0))).run(at and 1e-2, given, pattern)
+                return [*maps[k:], picture]
+
+            first = (height // 2 - 2, width // 2 - 2)
+        base, here, there = look(None), look(first), look((first[0] + shift[0], first[1] + shift[1]))
+        for still, one, two in zip(base, here, there, strict=True):
+            if min(still.shape[2:]) >= 16:
+                scale = np.array([still.shape[2] / height, still.shape[3] / width])
+                yield scale, shift, one - still, two - still
+
+
+def displacement(before: Tensor, after: Tensor) -> tuple[int, int]:
+    """Rows and columns by which ``after`` is ``before`` shifted: where their cross-correlation is highest."""
+    size = [2 * n for n in before.shape[2:]]
+    energy = [x.float().square().sum(1) for x in (before, after)]
+    peaks = [e.amax((1, 2), keepdim=True) for e in energy]
+    strong = [
+        torch.where(e > 0.25 * p, e / p, 0.0) for e, p in zip(energy, peaks, strict=True)
+    ]  # not what attention sees
+    spectra = [torch.fft.rfft2(e, s=size) for e in strong]
+    found = torch.fft.irfft2((spectra[0].conj() * spectra[1]).sum(0), s=size)
+    row, column = divmod(int(found.argmax()), found.shape[1])
+    return (row + size[0] // 2) % size[0] - size[0] // 2, (column + size[1] // 2) % size[1] - size[1] // 2
+
 
 class Spot:
     """A bump in one pixel of a layer's output, and where it is seen."""
@@ -172,16 +233,21 @@ class Spot:
     def __init__(self, opened: ImageGenerator, layer: nn.Module, height: int, width: int, y: int, x: int) -> None:
         self.opened, self.layer, self.at = opened, layer, (y, x)
         self.height, self.width, self.strength, self.seed = height, width, 0.0, 0
+        self.pattern: Tensor | None = None
 
     def _bump(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         top, left = (output.shape[2] - self.height) // 2, (output.shape[3] - self.width) // 2
-        changed = output.clone()
-        signs = torch.randn(output.shape[1], generator=torch.Generator().manual_seed(self.seed))
-        changed[:, :, top + self.at[0], left + self.at[1]] += self.strength * signs
+        changed, (y, x) = output.clone(), (top + self.at[0], left + self.at[1])
+        signs = self.pattern
+        if signs is None:
+            signs = torch.randn(output.shape[1], 1, 1, generator=torch.Generator().manual_seed(self.seed))
+        rows, columns = signs.shape[1:]
+        changed[:, :, y : y + rows, x : x + columns] += self.strength * signs[: output.shape[1]]
         return changed
 
-    def _run(self, strength: float, given: dict) -> tuple[Tensor, list[Tensor]]:
-        self.strength = strength
+    def run(self, strength: float | None, given: dict, pattern: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Picture and maps with the bump, or with a pattern of as many channels or more in its place; None: without."""
+        self.strength, self.pattern = strength or 0.0, pattern
         handle = self.layer.register_forward_hook(self._bump)
         try:
             with torch.inference_mode():
@@ -195,7 +261,7 @@ class Spot:
     def offset(self, k: int, given: dict, seed: int) -> tuple[float, float]:
         """Rows and columns, in pixels of the map, from its change to the picture's."""
         self.seed = seed
-        before, after = self._run(0.0, given), self._run(1e-2, given)
+        before, after = self.run(0.0, given), self.run(1e-2, given)
         in_map = _centre((after[1][k] - before[1][k]).square().sum((0, 1)))
         in_picture = _centre((after[0] - before[0]).square().sum((0, 1)))
         scale = self.height / self.opened.size[0], self.width / self.opened.size[1]
