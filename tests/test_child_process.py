@@ -1,8 +1,11 @@
 """Work in a process of its own: what it sends is heard, why it ended is one line, and it can be stopped."""
 
+import subprocess
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from labelfactory.errors import InputError, WorkError
@@ -69,3 +72,20 @@ def test_what_does_not_want_to_end_is_ended() -> None:
     heard.wait(1)
     process.stop()
     assert not process.alive
+
+
+def test_where_the_server_dies_it_ends_without_a_word() -> None:
+    script = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_child_process import ChildProcess, Heard, doubles
+heard = Heard()
+process = ChildProcess(doubles, (2,), heard, "test", "doubling")
+process.send(4)
+heard.wait(1)
+os.kill(os.getpid(), 9)
+"""
+    folder = str(Path(__file__).parent)
+    ended = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -9
+    assert ended.stderr == ""  # and its end was waited for: the child has the same stderr

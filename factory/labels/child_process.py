@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -77,5 +78,8 @@ def _main(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, ...
     os.nice(niceness)
     try:
         work(pipe, *arguments)
+    except EOFError:
+        return  # the server has died; who starts it again starts us again
     except (InputError, WorkError, OSError, MemoryError, RuntimeError) as error:
-        pipe.send(f"{failed}: {' '.join(str(error).split())[:300] or type(error).__name__}")
+        with suppress(OSError):  # nobody listens
+            pipe.send(f"{failed}: {' '.join(str(error).split())[:300] or type(error).__name__}")
