@@ -64,7 +64,8 @@ from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.relabel import relabel
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import MeanTeacherConfig
-from labelfactory.factory.segmenters.training import train_segmenter, uses_bf16
+from labelfactory.factory.segmenters.training import train_segmenter
+from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.whole_files import whole_file
 

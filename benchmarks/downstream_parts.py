@@ -17,7 +17,7 @@ from labelfactory.factory.segmenters.catalogue import build_segmenter
 from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
-from labelfactory.factory.segmenters.training import uses_bf16
+from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.whole_files import whole_file
 
 NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes

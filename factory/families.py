@@ -6,6 +6,7 @@ To add one: a folder with a class that fulfils ``generator.ImageGenerator``, and
 import os
 from collections.abc import Iterable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +15,10 @@ from labelfactory.factory.bundled import BUILTIN, builtin_path
 from labelfactory.factory.checkpoints.contents import Contents, read_contents
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.translation.methods import METHODS, UNPAIRED
+
+if TYPE_CHECKING:
+    from labelfactory.factory.translation.model import Translation
 
 # Asked in this order whether a file is theirs; loaded when they are asked.
 FAMILIES = {
@@ -23,6 +28,8 @@ FAMILIES = {
     "wrapped": "labelfactory.factory.wrapped.family:Wrapped",
     "diffusion": "labelfactory.factory.diffusion.family:Diffusion",
 }
+# Families whose pictures are of masks that somebody gives; ``open_synthesis`` opens their files.
+MASK_CONDITIONED = {name: home for name, home in METHODS.items() if name not in UNPAIRED}
 # Networks that people have and that no family here runs, by a class or a tensor's name that gives them away.
 FOREIGN = {
     "FastganSynthesis": "FastGAN as in projected GANs",
@@ -55,6 +62,20 @@ def open_generator(
     name = os.fspath(uri)
     source = builtin_path(name, "generator.safetensors") if name.startswith(BUILTIN) else name
     return open_contents(read_contents(source, sha256), chosen, precision)
+
+
+def open_synthesis(uri: str | os.PathLike[str], device: torch.device, sha256: str = "") -> "Translation":
+    """The model of a mask-conditioned family that ``factory train-synthesis`` wrote.
+
+    Raises InputError, in one line, where the file is none, is of another family, or has not that ``sha256``.
+    """
+    from labelfactory.factory.translation.model import load_model
+
+    model = load_model(uri, device, sha256)
+    if model.about.method not in MASK_CONDITIONED:
+        known = " or ".join(MASK_CONDITIONED)
+        raise InputError(f"{uri}: {model.about.method} makes pictures of pictures; give a model of {known}")
+    return model
 
 
 def open_contents(contents: Contents, device: torch.device, precision: str = "float32") -> ImageGenerator:

@@ -54,7 +54,9 @@ def sections(dataset: Dataset, n: int) -> list[Section]:
 def uncertainty_top(dataset: Dataset, parts: Sequence[Section]) -> float:
     """The uncertainty (nats) that is drawn brightest, one for all pictures: nearly the largest that they have."""
     samples = np.unique(np.concatenate([np.asarray(part.samples) for part in parts]))
-    return max(0.01, float(np.nanquantile(dataset.read("uncertainty", samples).astype(np.float32), 0.998)))
+    values = dataset.read("uncertainty", samples).astype(np.float32)
+    measured = values[~np.isnan(values)]
+    return max(0.01, float(np.quantile(measured, 0.998))) if measured.size else 0.01
 
 
 def value_reach(dataset: Dataset, parts: Sequence[Section]) -> list[tuple[float, float]]:

@@ -148,6 +148,7 @@ def test_an_output_is_tried_before_the_work(order: type, name: str) -> None:
         "InterpreterOrder": MODEL,
         "QualityOrder": {"generator": [MODEL["generator"]]},
         "PredictionOrder": {"segmenter": "a.safetensors"},
+        "RestorerOrder": {"degrade": "sparse"},
     }
     given = least(order) | chosen.get(order.__name__, {})
     for place in ("/proc/nowhere/out", "/proc/version/out"):

@@ -56,6 +56,8 @@ class Things(NamedTuple):
     labelled: Path
     photos: Path
     many: Path
+    synthesis: Path
+    restorer: Path
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Things:
         folder / "labelled",
         folder / "photos",
         folder / "many",
+        folder / "g.safetensors",
+        folder / "r.safetensors",
     )
 
 
@@ -105,6 +109,8 @@ def ready(things: Things, factory: "Factory") -> Things:
              "--device", "cpu", "--out", things.store),
             ("train-segmenter", "--pairs", things.store, "--steps", 2, "--batch-size", 2, "--architecture",
              "unet-small", "--device", "cpu", "--out", things.segmenter),
+            ("train-synthesis", "--pairs", things.store, *SYNTHESIS, "--out", things.synthesis),
+            ("train-restorer", "--pairs", things.store, *RESTORER, "--out", things.restorer),
         ]  # fmt: skip
         for arguments in made:
             result = factory(*arguments)
@@ -126,6 +132,10 @@ def home(tmp_path: Path, things: Things, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 Arguments = Callable[[Things, str], list[object]]
 TRAIN = ["--members", 1, "--device", "cpu"]
+SYNTHESIS = ["--method", "pix2pix", "--option", "width=2", "--option", "depth=3", "--option", "judge_width=2",
+             "--option", "judge_layers=1", "--batch-size", 2, "--kimg", 0.002, "--device", "cpu"]  # fmt: skip
+RESTORER = ["--degrade", "sparse", "--option", "width=2", "--option", "hidden=2", "--option", "depth=2",
+            "--batch-size", 2, "--kimg", 0.002, "--device", "cpu"]  # fmt: skip
 COMMANDS: dict[str, tuple[str, Arguments]] = {
     "sample": ("folder", lambda t, out: ["--generator", t.checkpoint, "--classes", "a,b", "--count", 2,
                                          "--candidates", 4, "--device", "cpu", "--out", out]),
@@ -157,6 +167,12 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
     "training-curves": (".png", lambda t, out: ["--log", t.store.parent / "log.jsonl", "--out", out]),
     "plan": (".json", lambda t, out: ["--generator", t.checkpoint, "--interpreter", t.interpreter, "--count", 4,
                                       "--simulations", 1, "--device", "cpu", "--json", out]),
+    "train-synthesis": (".safetensors", lambda t, out: ["--pairs", t.store, *SYNTHESIS, "--out", out]),
+    "synthesise": ("folder", lambda t, out: ["--model", t.synthesis, "--masks", t.store, "--count", 2, "--device",
+                                             "cpu", "--out", out]),
+    "train-restorer": (".safetensors", lambda t, out: ["--pairs", t.store, *RESTORER, "--out", out]),
+    "restore": ("folder", lambda t, out: ["--model", t.restorer, "--masks", t.labelled, "--device", "cpu",
+                                          "--out", out]),
     "wrap": (".safetensors", lambda t, out: ["--module", "somebodys_network:made", "--z-dim", 4, "--out", out]),
     "status": ("", lambda t, out: [t.store]),
 }  # fmt: skip

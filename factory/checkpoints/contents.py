@@ -126,6 +126,10 @@ def _safetensors(name: str, sha256: str, data: bytes) -> Contents:
     except (SafetensorError, ValueError, TypeError, RecursionError, KeyError) as error:
         detail = " ".join(str(error).split())[:120]
         raise InputError(f"safetensors file is truncated or damaged ({detail})") from None
+    own = next((key.removeprefix(f"{HEADER}_") for key in texts if key.startswith(f"{HEADER}_")), None)
+    if own is not None:
+        remedy = "; `factory synthesise` makes pictures with it" if own == "synthesis" else ""
+        raise InputError(f"is a {own} file of ours, no generator{remedy}")
     if header is None:
         return Contents(name, sha256, "networks", _state_dicts({"": tensors}))
     if not isinstance(header, dict) or header.get("format") != 1:

@@ -54,7 +54,13 @@ class StorePairs(Pairs):
         batch = self.dataset.batch(indices)
         weights: Any = [None] * len(indices)
         if self.temperature is not None:
-            weights = np.exp(-batch["uncertainty"].astype(np.float32) / self.temperature)
+            uncertainty = batch["uncertainty"].astype(np.float32)
+            if np.isnan(uncertainty).any():
+                raise InputError(
+                    f"{self.dataset.uri}: the uncertainty of its pairs was not measured; leave the temperature out, or "
+                    "synthesise them with a judge"
+                )
+            weights = np.exp(-uncertainty / self.temperature)
         nothing = [None] * len(indices)
         objects = batch["instance"] if "instance" in self.also else nothing
         points = _visible(batch["keypoints"]) if "keypoints" in self.also else nothing

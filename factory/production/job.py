@@ -5,6 +5,8 @@ from typing import Any
 
 from labelfactory.storage import DatasetSpec
 
+SYNTHESIS = "synthesis"  # the label kind of stores whose pictures are made from masks (``synthesising``)
+
 
 @dataclass(frozen=True)
 class Job:

@@ -63,14 +63,14 @@ def _keep(job: Job, models: Models) -> Models:
 def _load_models(job: Job) -> Models:
     spec = job.spec
     generator = open_generator(spec.generator, job.device, spec.generator_sha256)
-    path, content = _model_file(job, "interpreter", job.interpreter, spec.interpreter_sha256)
+    path, content = model_file(job, "interpreter", job.interpreter, spec.interpreter_sha256)
     interpreter = StyleInterpreter.from_bytes(content, str(path))
     check_interpreter(interpreter, str(path), generator)
     heads: list[tuple[Head, FeatureRegressor | None]] = []
     for name, sha256 in spec.heads.items():
         head, model = head_of(name), None
         if sha256:
-            path, content = _model_file(job, "regressor", job.heads.get(name, ""), sha256)
+            path, content = model_file(job, "regressor", job.heads.get(name, ""), sha256)
             model = load_head(content, str(path), generator, head)
         elif head.needs_model:
             raise InputError(f"{job.out}: does not say which model made its {name}; they cannot be made again")
@@ -98,7 +98,7 @@ def check_interpreter(interpreter: StyleInterpreter, where: str, generator: Imag
         raise InputError(f"{where}: names {len(interpreter.classes)} of its {interpreter.num_classes} classes")
 
 
-def _model_file(job: Job, kind: str, path: str, sha256: str) -> tuple[Path, bytes]:
+def model_file(job: Job, kind: str, path: str, sha256: str) -> tuple[Path, bytes]:
     """The job's own file where this machine has it, else the store's copy of it, kept in the cache."""
     own = Path(path)
     kept = cache_dir() / f"{kind}s" / f"{sha256}.safetensors"

@@ -11,7 +11,7 @@ from torch import Tensor
 from labelfactory.array_types import UInt64
 from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
-from labelfactory.factory.production.job import Job
+from labelfactory.factory.production.job import SYNTHESIS, Job
 from labelfactory.factory.production.models import Models, models_of
 from labelfactory.storage import DatasetSpec
 from labelfactory.storage.seeds import seeds_at
@@ -24,6 +24,10 @@ def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
+    if SYNTHESIS in job.spec.heads:
+        from labelfactory.factory.production.synthesising import render_synthesised
+
+        return render_synthesised(job, start, stop, on_progress)
     models = models_of(job)
     size = models.generator.batch_size(BATCH)
     indices = np.arange(start, stop, dtype=np.uint64)

@@ -11,6 +11,37 @@ from labelfactory.storage.exports import FORMATS, MASKS
 STORE = Parameter("Path or URL of a finished store.", place=True, positional=True)
 
 
+VIEWS = {"none": "each mask once", "mirror": "and mirrored", "dihedral": "in all symmetries that its size has"}
+
+
+@dataclass(frozen=True)
+class SynthesiseOrder:
+    """Pairs whose pictures a synthesis model makes from masks."""
+
+    model: Annotated[str, Parameter("File that train-synthesis wrote.", place=True)]
+    masks: Annotated[str, Parameter("Store, or folder or zip of masks (masks/ or all of it).", place=True)]
+    count: Annotated[int, Parameter("Number of pairs.", at_least=1)]
+    out: Annotated[
+        str,
+        Parameter("Path or URL of the store; an unfinished or smaller one is continued.", place=True, writes="folder"),
+    ]
+    views: Annotated[str, Parameter("Views of each mask, one after another.", choices=VIEWS)] = "none"
+    judge: Annotated[
+        Path | None,
+        Parameter(
+            "Segmenter whose disagreement with the mask is the pairs' uncertainty.", place=True, default="not measured"
+        ),
+    ] = None
+    seed: Annotated[
+        int, Parameter("Seed of the data set, which its samples' seeds follow.", at_least=0, at_most=2**64 - 1)
+    ] = 0
+    shard_size: Annotated[int | None, Parameter("Samples in a shard.", at_least=1, default="about 50 MB")] = None
+    device: Annotated[str, DEVICE] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 @dataclass(frozen=True)
 class ExportOrder:
     """A data set in the format that another tool expects."""

@@ -3,11 +3,11 @@
 import inspect
 from importlib import import_module
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.parameter import Entry, Parameter
+from labelfactory.factory import options
+from labelfactory.factory.parameter import Entry
 from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
 from labelfactory.factory.segmenters.backbones import load_backbone_weights
 from labelfactory.factory.segmenters.network import Network
@@ -20,10 +20,10 @@ FILE = TensorFile("labelfactory_segmenter", "segmenter", "give one that `factory
 
 
 def build_network(
-    name: str, image_channels: int, aim: Aim, backbone_weights: Path | None = None, **options: Any
+    name: str, image_channels: int, aim: Aim, backbone_weights: Path | None = None, **given: Any
 ) -> Network:
-    """A fresh network of ``SEGMENTERS`` for a task; ``options`` are those of ``options_of(name)``."""
-    chosen = checked_options(name, options)
+    """A fresh network of ``SEGMENTERS`` for a task; what is ``given`` are options of ``options_of(name)``."""
+    chosen = checked_options(name, given)
     if aim.task not in SEGMENTERS[name].tasks:
         raise InputError(f"{name} is no network for {aim.task}: choose one of {', '.join(serving(aim.task))}")
     kind, channels = class_of(name), {} if SEGMENTERS[name].colour else {"in_channels": image_channels}
@@ -36,41 +36,23 @@ def build_network(
 
 
 def build_segmenter(
-    name: str, image_channels: int, num_classes: int, backbone_weights: Path | None = None, **options: Any
+    name: str, image_channels: int, num_classes: int, backbone_weights: Path | None = None, **given: Any
 ) -> Segmenter:
     """A fresh segmenter of so many classes: ``build_network`` for the semantic task."""
     aim = Aim("semantic", name_classes(map(str, range(num_classes))))
-    network = build_network(name, image_channels, aim, backbone_weights, **options)
+    network = build_network(name, image_channels, aim, backbone_weights, **given)
     assert isinstance(network, Segmenter)
     return network
 
 
 def options_of(name: str) -> dict[str, Entry]:
     """The options of a segmenter by name: type, default and what is said of each, as its ``__init__`` has them."""
-    kind = class_of(name)
-    hints = get_type_hints(kind.__init__, include_extras=True)
-    defaults = {k: p.default for k, p in inspect.signature(kind.__init__).parameters.items()}
-    defaults |= SEGMENTERS[name].options
-    return {
-        option: Entry(hint.__origin__, defaults[option], hint.__metadata__[0])
-        for option, hint in hints.items()
-        if get_origin(hint) is Annotated and isinstance(hint.__metadata__[0], Parameter)
-    }
+    return options.options_of(class_of(name), SEGMENTERS[name].options)
 
 
-def checked_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+def checked_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The options in their types; InputError for one that the segmenter does not have, or a value that cannot be."""
-    known = options_of(name)
-    if unknown := options.keys() - known.keys():
-        raise InputError(
-            f"{name} does not take these options: {', '.join(sorted(unknown))}; it takes {', '.join(known)}"
-        )
-    checked = {}
-    for option, value in options.items():
-        about, where = known[option], f"{name}: option {option}"
-        checked[option] = _typed(value, about.kind, where)
-        about.about.check(where, checked[option])
-    return checked
+    return options.checked(name, options_of(name), given)
 
 
 def class_of(name: str) -> type[Network]:
@@ -80,20 +62,6 @@ def class_of(name: str) -> type[Network]:
     module, _, kind = SEGMENTERS[name].home.partition(":")
     found: type[Network] = getattr(import_module(module), kind)
     return found
-
-
-def _typed(value: Any, kind: Any, where: str) -> Any:
-    """Whole numbers count as numbers and texts as paths; everything else has to be of its type."""
-    kinds = [get_origin(k) or k for k in get_args(kind)] if isinstance(kind, UnionType) else [get_origin(kind) or kind]
-    if float in kinds and type(value) is int:
-        return float(value)
-    if Path in kinds and isinstance(value, str):
-        return Path(value)
-    if any(type(value) is k or (k in (Path, dict) and isinstance(value, k)) for k in kinds):
-        return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict: "a JSON object"}
-    expected = " or ".join(words.get(k, "a path") for k in kinds if k is not NoneType)
-    raise InputError(f"{where} is {value!r}: expected {expected}")
 
 
 def save_segmenter(segmenter: Network, path: Path, recipe: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from labelfactory.factory.segmenters.inference import find, judged, predict
 from labelfactory.factory.segmenters.order import EvaluationOrder, PredictionOrder
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.tasks import TASKS, Aim
-from labelfactory.factory.segmenters.training import uses_bf16
 from labelfactory.factory.segmenters.writing import FOLDERS, OVERLAYS, write_prediction
+from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.pictures import read_image
 from labelfactory.ownership import claim

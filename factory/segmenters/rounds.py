@@ -29,7 +29,8 @@ from labelfactory.factory.segmenters.order import SegmenterOrder
 from labelfactory.factory.segmenters.relabel import Relabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.tasks import TASKS, Aim, pairs_for
-from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter, uses_bf16
+from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter
+from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 
 

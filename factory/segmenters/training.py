@@ -3,8 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,11 @@ from labelfactory.factory.segmenters.mean_teacher import Unlabelled
 from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
-from labelfactory.factory.training.precision import cpu_has_bfloat16
+from labelfactory.factory.training.precision import uses_bf16
+from labelfactory.factory.training.steps import EpochOrder, read_ahead, update_average
 from labelfactory.progress import Progress
 from labelfactory.whole_files import whole_file
 
-Read = TypeVar("Read")
 Trained = TypeVar("Trained", bound=Network)
 
 
@@ -43,15 +42,6 @@ class TrainingReport:
     figure: str = ""
     stopped_early: bool = False
     seconds: float = 0.0
-
-
-def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether convolutions run in bfloat16: where asked for, or ("auto") where the hardware has instructions for it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return cpu_has_bfloat16()
 
 
 def train_segmenter(
@@ -94,7 +84,7 @@ def train_segmenter(
         optimiser.load_state_dict(state["optimiser"])
         best, start, report = state["best"], state["step"], TrainingReport(**state["report"])
     bf16 = uses_bf16(config.precision, device)
-    order = _EpochOrder(len(pairs), config.batch_size, config.seed)
+    order = EpochOrder(len(pairs), config.batch_size, config.seed)
     began, seconds_before, running = time.monotonic(), report.seconds, []
     bar = Progress(total=config.steps, initial=start, desc="train", unit="step", disable=not progress)
     stop = start if report.stopped_early else config.steps  # a finished run that is asked for again
@@ -190,45 +180,6 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, config.steps - warmup)))
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * model, for weights and running statistics alike."""
-    for a, m in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if a.is_floating_point():
-            a.lerp_(m, 1 - decay)
-        else:
-            a.copy_(m)
-
-
-def read_ahead(read: Callable[[int], Read], start: int, stop: int) -> Iterator[tuple[int, Read]]:
-    """Each step and what ``read`` gives for it; the next step's is read while this one's is learned from."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(read, start) if start < stop else None
-        for step in range(start, stop):
-            assert coming is not None
-            some = coming.result()
-            coming = reader.submit(read, step + 1) if step + 1 < stop else None
-            yield step, some
-
-
-class _EpochOrder:
-    """Which pairs a step sees: one permutation an epoch, from seed and epoch alone."""
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self._epoch, self._permutation = -1, np.empty(0, np.int64)
-
-    def indices(self, step: int) -> list[int]:
-        chosen = []
-        for position in range(step * self.batch_size, (step + 1) * self.batch_size):
-            epoch, offset = divmod(position, self.count)
-            if epoch != self._epoch:
-                rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch], counter=1 << 64))
-                self._epoch, self._permutation = epoch, rng.permutation(self.count)
-            chosen.append(int(self._permutation[offset]))
-        return chosen
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -25,3 +25,12 @@ def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies in bfloat16: AMX (5 to 8 times faster than float32) or AVX512-BF16 (twice)."""
     tests = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return any(test is not None and test() for test in tests)
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether convolutions run in bfloat16: where asked for, or ("auto") where the hardware has instructions for it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return cpu_has_bfloat16()

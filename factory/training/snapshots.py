@@ -7,11 +7,11 @@ import torch
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.training.generator_order import SNAPSHOT
-from labelfactory.factory.training.trainer import Trainer
+from labelfactory.factory.training.long_run import InTraining
 from labelfactory.whole_files import whole_file
 
 
-def save_snapshot(trainer: Trainer, path: Path) -> None:
+def save_snapshot(trainer: InTraining, path: Path) -> None:
     """Written beside and renamed: a kill at any moment leaves the old snapshot or the new one.
 
     Raises ``WorkError`` for weights that are no longer finite (nothing is written) and where the disk refuses.

@@ -34,6 +34,11 @@ class Trainer(ABC):
     images_seen: int
     step: int
 
+    @property
+    def batch(self) -> int:
+        """Images of a step, over all processes."""
+        return self.recipe.batch
+
     @abstractmethod
     def train_step(self) -> dict[str, Tensor]:
         """One update of all networks and of the moving average; means over this process's samples, by name."""

@@ -1,0 +1,69 @@
+"""Pairs brought to one size: pictures filtered, labels by their nearest pixel."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy import ndarray as Array
+from PIL import Image
+
+from labelfactory.array_types import Shaped, UInt8
+from labelfactory.errors import InputError
+from labelfactory.factory.pairs.pairs import Pair, Pairs
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of a text like 180x240."""
+    if not re.fullmatch(r"\d+x\d+", text):
+        raise InputError(f"size {text!r}: expected HEIGHTxWIDTH in pixels, like 180x240")
+    height, width = (int(side) for side in text.split("x"))
+    if min(height, width) < 1:
+        raise InputError(f"size {text}: expected sides of 1 pixel or more")
+    return height, width
+
+
+def resized_picture(
+    image: UInt8[Array, "height width channels"], size: tuple[int, int]
+) -> UInt8[Array, "high wide channels"]:
+    """The picture, filtered (Lanczos, as training images are); as it is where it has the size."""
+    if image.shape[:2] == size:
+        return image
+    flat = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    found = np.asarray(flat.resize(size[::-1], Image.Resampling.LANCZOS))
+    return found[..., None] if image.shape[2] == 1 else found
+
+
+def nearest(labels: Shaped[Array, "height width"], size: tuple[int, int]) -> Shaped[Array, "high wide"]:
+    """Of each pixel of the new size, the label at its centre."""
+    if labels.shape == size:
+        return labels
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64) for new, old in zip(size, labels.shape, strict=True)
+    )
+    return np.asarray(labels[rows[:, None], columns[None, :]])
+
+
+class ResizedPairs(Pairs):
+    """The pairs of another collection at one height and width."""
+
+    def __init__(self, pairs: Pairs, size: tuple[int, int]) -> None:
+        self.pairs, self.size = pairs, size
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers."""
+        return [self._resized(pair) for pair in self.pairs.fetch(indices)]
+
+    def _resized(self, pair: Pair) -> Pair:
+        if pair.mask.shape == self.size:
+            return pair
+        return replace(
+            pair,
+            image=resized_picture(pair.image, self.size),
+            mask=nearest(pair.mask, self.size),
+            weights=None if pair.weights is None else nearest(pair.weights, self.size),
+            instances=None if pair.instances is None else nearest(pair.instances, self.size),
+        )
