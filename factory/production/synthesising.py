@@ -20,7 +20,6 @@ from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.families import open_synthesis
-from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.production.job import SYNTHESIS, Job
 from labelfactory.factory.production.models import model_file
@@ -28,8 +27,9 @@ from labelfactory.factory.production.store_order import SynthesiseOrder
 from labelfactory.factory.segmenters.catalogue import aim_of, load_segmenter
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.symmetry import RECTANGLE, dihedral
-from labelfactory.factory.translation.mask_archive import FILE, MaskArchive, open_archive, read_masks
+from labelfactory.factory.translation.mask_archive import FILE, MaskArchive, check_classes, open_archive, read_masks
 from labelfactory.factory.translation.model import Translation
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec, sample_seeds
 from labelfactory.storage.arrays import ValueInfo
@@ -64,7 +64,7 @@ def prepare_synthesis(order: SynthesiseOrder, progress: bool = True) -> Job:
             f"count {order.count}: {len(archive)} masks in {len(views)} views give {len(archive) * len(views)} "
             "different pictures; ask for fewer, give more masks, or other views"
         )
-    judge = "" if order.judge is None else _judge_hash(order.judge, about.classes, str(order.model))
+    judge = "" if order.judge is None else _judge_hash(order.judge, about.classes)
     content, sha256 = archive.pack()
     kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
     FILE.save(kept, content)
@@ -112,9 +112,9 @@ def _arrays(height: int, width: int, instances: bool, judge: str, views: str) ->
     return tuple(found)
 
 
-def _judge_hash(path: Path, classes: Any, where: str) -> str:
+def _judge_hash(path: Path, classes: tuple[LabelClass, ...]) -> str:
     network, recipe = load_segmenter(path)
-    check_same_classes(where, classes, str(path), aim_of(recipe, str(path)).classes)
+    check_classes(str(path), aim_of(recipe, str(path)).classes, classes)
     if not isinstance(network, Segmenter):
         raise InputError(f"{path}: is a network for {network.task}; a judge gives every pixel a class")
     if network.margin:

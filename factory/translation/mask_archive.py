@@ -81,7 +81,7 @@ def read_masks(uri: str, size: tuple[int, int], known: tuple[LabelClass, ...], p
     files = FolderOrZip(path)
     found = files.pictures("masks") or files.images()
     classes = read_classes(files) or known
-    _check_classes(uri, classes, known)
+    check_classes(uri, classes, known)
     numbers = files.pictures("instances")
     with_objects = found.keys() <= numbers.keys()
     packed: dict[str, Tensor] = {}
@@ -98,7 +98,7 @@ def read_masks(uri: str, size: tuple[int, int], known: tuple[LabelClass, ...], p
 def _of_store(uri: str, size: tuple[int, int], known: tuple[LabelClass, ...], progress: bool) -> MaskArchive:
     store = StorePairs(uri)
     spec = store.dataset.spec
-    _check_classes(uri, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in spec.classes), known)
+    check_classes(uri, tuple(LabelClass(c.name, c.color, bool(c.thing)) for c in spec.classes), known)
     numbers = spec.of_role("objects")
     samples = store.dataset.samples.tolist()
     packed: dict[str, Tensor] = {}
@@ -110,7 +110,8 @@ def _of_store(uri: str, size: tuple[int, int], known: tuple[LabelClass, ...], pr
     return MaskArchive(tuple(f"{s:07}" for s in samples), classes, size, packed, numbers is not None)
 
 
-def _check_classes(uri: str, classes: tuple[LabelClass, ...], known: tuple[LabelClass, ...]) -> None:
+def check_classes(uri: str, classes: tuple[LabelClass, ...], known: tuple[LabelClass, ...]) -> None:
+    """InputError unless what lies at ``uri`` has the classes that a model makes pictures of."""
     ours, theirs = [c.name for c in known], [c.name for c in classes]
     if ours != theirs:
         raise InputError(
