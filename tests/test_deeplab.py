@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from labelfactory.errors import InputError
 from labelfactory.factory.segmenters.backbones import ResNet, load_backbone_weights
 from labelfactory.factory.segmenters.deeplab import DeepLabV3Plus
+from labelfactory.factory.segmenters.mobilenet import MobileNetV2
 
 # torchvision's documentation; its classifier has 1,000 x (2,048 + 1).
 RESNET_PARAMETERS = {50: 25_557_032, 101: 44_549_160}
@@ -45,7 +46,7 @@ def test_dilations_replace_strides_with_the_multi_grid() -> None:
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_output_has_the_inputs_size(output_stride: int) -> None:
     with torch.device("meta"):
-        net = DeepLabV3Plus(7, 101, output_stride)
+        net = DeepLabV3Plus(7, "resnet101", output_stride)
         assert net(torch.empty(2, 3, 65, 50)).shape == (2, 7, 65, 50)
     rates = [branch[0].dilation[0] for branch in net.aspp.branches]
     assert rates == ([1, 6, 12, 18] if output_stride == 16 else [1, 12, 24, 36])
@@ -60,7 +61,7 @@ def test_torchvisions_state_dict_loads(tmp_path: Path) -> None:
     load_backbone_weights(net, tmp_path / "resnet50.pth")
     assert torch.equal(net.backbone.layer4[2].conv3.weight, donor.layer4[2].conv3.weight)
     with torch.device("meta"), pytest.raises(InputError, match=r"lacks backbone\.layer3\.10"):
-        load_backbone_weights(DeepLabV3Plus(3, depth=101), tmp_path / "resnet50.pth")
+        load_backbone_weights(DeepLabV3Plus(3, "resnet101"), tmp_path / "resnet50.pth")
 
 
 def test_one_step_lowers_the_loss() -> None:
@@ -106,3 +107,35 @@ def test_the_backbone_computes_what_the_transformers_library_computes() -> None:
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(ours(x)[1], theirs(x).last_hidden_state, rtol=1e-3, atol=1e-4)
+
+
+def test_mobilenet_has_torchvisions_parameter_count_and_the_asked_for_stride() -> None:
+    whole, classifier, last = 3_504_872, 1000 * 1281, 1280 * 320 + 2 * 1280  # torchvision's documentation; left out
+    with torch.device("meta"):
+        assert sum(p.numel() for p in MobileNetV2().parameters()) == whole - classifier - last
+        for output_stride, size in ((32, 3), (16, 5), (8, 9)):
+            low, high = MobileNetV2(output_stride)(torch.empty(1, 3, 65, 65))
+            assert (low.shape, high.shape) == ((1, 24, 17, 17), (1, 320, size, size))
+    with pytest.raises(InputError, match="output stride of 4"):
+        MobileNetV2(4)
+
+
+def test_mobilenets_weights_load_and_a_step_helps(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    donor = MobileNetV2()
+    left_out = {"features.18.0.weight": torch.zeros(1280, 320, 1, 1), "classifier.1.bias": torch.zeros(1000)}
+    torch.save({k: v.half() for k, v in (donor.state_dict() | left_out).items()}, tmp_path / "mobilenet_v2.pth")
+    net = DeepLabV3Plus(2, "mobilenetv2", dropout=0.0)
+    load_backbone_weights(net, tmp_path / "mobilenet_v2.pth")
+    ours, theirs = (n.features[5].conv[1][0].weight for n in (net.backbone, donor))
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
+    x, y = torch.rand(4, 3, 32, 32), torch.randint(2, (4, 32, 32))
+    optimizer = torch.optim.SGD(net.parameters(), 0.05)
+    losses = []
+    for _ in range(6):
+        loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]

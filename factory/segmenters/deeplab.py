@@ -1,6 +1,7 @@
-"""DeepLabv3+ on ResNet (Chen et al., ECCV 2018, arXiv 1802.02611)."""
+"""DeepLabv3+ on ResNet or MobileNetV2 (Chen et al., ECCV 2018, arXiv 1802.02611)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,11 +11,19 @@ from torch import Tensor, nn
 from labelfactory.errors import InputError
 from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.backbones import ImageNetInput, ResNet, initialise
+from labelfactory.factory.segmenters.mobilenet import MobileNetV2
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
 
 # Atrous rates of the pyramid for each output stride (arXiv 1706.05587, section 3.3: doubled at stride 8).
 ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+
+# By name: how it is made for an output stride, and the channels of its low-level and last features.
+ENCODERS: dict[str, tuple[Callable[[int], nn.Module], int, int]] = {
+    "resnet50": (partial(ResNet, 50), 256, 2048),
+    "resnet101": (partial(ResNet, 101), 256, 2048),
+    "mobilenetv2": (MobileNetV2, 24, 320),
+}
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -44,7 +53,7 @@ class ASPP(nn.Module):
 
 
 class DeepLabV3Plus(Segmenter):
-    """Atrous ResNet encoder, ASPP, and a decoder that adds low-level features at stride 4 (figure 2 of the paper).
+    """Atrous encoder (a name in ``ENCODERS``), ASPP, and a decoder that adds low-level features at stride 4 (figure 2).
 
     ``output_stride`` 16 trains faster, 8 is denser (4 times the arithmetic of the last stages). Training needs batches
     of two or more, as the pyramid's image branch normalises one value per image.
@@ -55,7 +64,7 @@ class DeepLabV3Plus(Segmenter):
     def __init__(
         self,
         num_classes: int,
-        depth: int = 50,
+        encoder: str = "resnet50",
         output_stride: Annotated[int, Parameter("Pixels between the encoder's answers: 16 or 8.")] = 16,
         dropout: Annotated[float, Parameter("Dropout after the pyramid.", at_least=0, at_most=0.99)] = 0.1,
     ) -> None:
@@ -63,10 +72,11 @@ class DeepLabV3Plus(Segmenter):
         if output_stride not in ASPP_RATES:
             raise InputError(f"DeepLabv3+ has no pyramid for an output stride of {output_stride}: choose 16 or 8")
         self.normalise = ImageNetInput()
-        self.backbone = ResNet(depth, output_stride)
-        self.aspp = ASPP(2048, ASPP_RATES[output_stride])
+        build, low, high = ENCODERS[encoder]
+        self.backbone = build(output_stride)
+        self.aspp = ASPP(high, ASPP_RATES[output_stride])
         self.dropout = nn.Dropout(dropout)
-        self.low_level = conv_bn_relu(256, 48)  # table 1 of the paper: 48 channels serve best
+        self.low_level = conv_bn_relu(low, 48)  # table 1 of the paper: 48 channels serve best
         self.decoder = nn.Sequential(conv_bn_relu(256 + 48, 256, 3), conv_bn_relu(256, 256, 3))  # table 2
         self.score = nn.Conv2d(256, num_classes, 1)
         initialise(self)
@@ -83,5 +93,6 @@ class DeepLabV3Plus(Segmenter):
         return F.interpolate(self.score(h), x.shape[-2:], mode="bilinear", align_corners=False)
 
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's ResNet weights under our names, without the classifier."""
-        return {f"backbone.{k}": v for k, v in state.items() if not k.startswith("fc.")}
+        """torchvision's weights under our names, without the classifier and what else the backbone leaves out."""
+        unused = ("fc.", "classifier.", "features.18.")
+        return {f"backbone.{k}": v for k, v in state.items() if not k.startswith(unused)}
