@@ -17,6 +17,7 @@ _HERE = "labelfactory.factory.segmenters"
 _OBJECTS = "labelfactory.factory.objects"
 _TRANSFORMERS = f"{_HERE}.transformers_models:TransformersSegmenter"
 _MASKS, _BOXES = f"{_OBJECTS}.mask_matching:MaskMatching", f"{_OBJECTS}.box_matching:BoxMatching"
+_DETECTORS = f"{_OBJECTS}.torchvision_models:TorchvisionDetector"
 _ALL = ("semantic", "instance", "panoptic")
 
 # For pictures of few pixels, like crops of 64: about 2 million weights each.
@@ -78,6 +79,10 @@ SEGMENTERS: dict[str, Architecture] = {
     "detr": Architecture(_BOXES, {"architecture": "detr"}, True, ("boxes", "instance")),
     "rt-detr-v2": Architecture(_BOXES, {"architecture": "rt-detr-v2"}, True, ("boxes",)),
     "rf-detr": Architecture(_BOXES, {"architecture": "rf-detr"}, True, ("boxes", "instance")),
+    "mask-rcnn": Architecture(_DETECTORS, {"architecture": "mask-rcnn"}, True, ("instance",)),
+    "faster-rcnn": Architecture(_DETECTORS, {"architecture": "faster-rcnn"}, True, ("boxes",)),
+    "retinanet": Architecture(_DETECTORS, {"architecture": "retinanet"}, True, ("boxes",)),
+    "keypoint-rcnn": Architecture(_DETECTORS, {"architecture": "keypoint-rcnn"}, True, ("keypoints",)),
     "vitpose": Architecture(f"{_OBJECTS}.vitpose:VitPose", {}, True, ("keypoints",)),
     "panoptic-deeplab": Architecture(
         f"{_OBJECTS}.panoptic_deeplab:PanopticDeepLab", {}, False, ("instance", "panoptic", "boxes")

@@ -59,7 +59,9 @@ class Network(nn.Module):
 
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A torchvision state dict under this network's parameter names."""
-        raise InputError(f"{type(self).__name__} has no pretrained backbone: FCN and DeepLabv3+ have")
+        raise InputError(
+            f"{type(self).__name__} has no pretrained backbone: FCN, DeepLabv3+ and torchvision's detectors have"
+        )
 
     def prepare(self, images: UInt8[Tensor, "batch height width channels"]) -> Float[Tensor, "batch in height width"]:
         """8-bit images to the network's input: channels first, 0..1, grey repeated where the network wants colour."""
