@@ -57,7 +57,7 @@ class TorchvisionDetector(ObjectNetwork):
             ) from error
         self.most = most
         body = _pyramid(backbone, frozen_stages)
-        common = {"num_classes": 1 + len(aim.things), "min_size": side, "max_size": 4 * side}
+        common: dict[str, Any] = {"num_classes": 1 + len(aim.things), "min_size": side, "max_size": 4 * side}
         anchors = _anchors(body, side)
         if architecture == "retinanet":
             common |= {"anchor_generator": anchors, "score_thresh": threshold, "detections_per_img": most}
