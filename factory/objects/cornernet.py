@@ -33,11 +33,21 @@ def corner_pool(
     """Highest value to the right plus highest below (section 3.3); for lower right corners to the left and above."""
 
     def highest(axis: int) -> Tensor:
-        if upper_left:
-            return x.flip(axis).cummax(axis).values.flip(axis)
-        return x.cummax(axis).values
+        return running_max(x.flip(axis), axis).flip(axis) if upper_left else running_max(x, axis)
 
     return highest(-1) + highest(-2)
+
+
+def running_max(
+    x: Float[Tensor, "batch channels height width"], axis: int
+) -> Float[Tensor, "batch channels height width"]:
+    """Highest value so far, in steps of 1, 2, 4 ... pixels: other runtimes than torch have no such operator."""
+    size, step = x.shape[axis], 1
+    while step < size:
+        higher = torch.maximum(x.narrow(axis, step, size - step), x.narrow(axis, 0, size - step))
+        x = torch.cat([x.narrow(axis, 0, step), higher], axis)
+        step *= 2
+    return x
 
 
 class Corner(nn.Module):

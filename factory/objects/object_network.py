@@ -1,5 +1,6 @@
 """What networks of objects and key points share: their aim, and how an answer becomes predictions."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -49,7 +50,7 @@ def head(in_channels: int, out_channels: int, hidden: int = 32, prior: float | N
     """A 3 x 3 and a 1 x 1 convolution; with a ``prior`` its sigmoid starts there (focal loss, 1708.02002, sec. 4.1)."""
     last = nn.Conv2d(hidden, out_channels, 1)
     if prior is not None:
-        nn.init.constant_(last.bias, float(torch.logit(torch.tensor(prior))))  # type: ignore[arg-type]
+        nn.init.constant_(last.bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type]
     return nn.Sequential(nn.Conv2d(in_channels, hidden, 3, padding=1), nn.ReLU(inplace=True), last)
 
 
