@@ -1,4 +1,7 @@
-"""Photographs that become samples while somebody draws: inverted a few at a time, in a process of its own."""
+"""Photographs that become samples while somebody draws: inverted a few at a time, in a process of its own.
+
+Where the generator's family looks at photographs themselves, they are samples as they are.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -43,16 +46,21 @@ def _invert(
 
     from labelfactory.factory.cache import cache_dir
     from labelfactory.factory.families import open_generator
-    from labelfactory.factory.generator import invertible
+    from labelfactory.factory.generator import Seeing, invertible
     from labelfactory.factory.labels.encoder import ensure_encoder
     from labelfactory.factory.labels.inversion import invert
     from labelfactory.factory.labels.real_images import read_images, unlabelled
 
     torch.set_num_threads(1)
-    network = invertible(open_generator(generator, device)).cropped(labels.crop)
-    names, images = read_images(folder, network)
-    found = unlabelled(network, generator, names, images, labels.classes, labels.truncation)
+    opened = open_generator(generator, device).cropped(labels.crop)
+    names, images = read_images(folder, opened)
+    found = unlabelled(opened, generator, names, images, labels.classes, labels.truncation)
     todo = [s for s in found if s.name not in known]
+    if isinstance(opened, Seeing):
+        seen = tuple(s._replace(origin=None) for s in todo)
+        pipe.send(Photographs(seen, {s.name: 1.0 for s in seen}, 0))
+        return
+    network = invertible(opened)
     encoder = ensure_encoder(network, cache_dir(), progress=False)
     for start in range(0, len(todo), BATCH):
         batch = todo[start : start + BATCH]
