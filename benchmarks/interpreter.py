@@ -186,8 +186,37 @@ class Agreement:
         return cls((a.mask == b.mask).float().mean().item(), difference.item())
 
 
-def inference(machine: Machine, resolution: int, classes: int, peaks: tuple[float, float], batch: int) -> list[str]:
-    """Rows of the table for one resolution and class count."""
+@dataclass
+class Labelling:
+    """What one way of labelling costs at one resolution and number of classes; times a pair. None: not measured."""
+
+    px: int
+    channels: int
+    classes: int
+    path: str
+    seconds: float
+    published: float  # seconds of the published method
+    generator: float  # seconds of making the image
+    extra_bytes: int
+    of_matmul: float | None = None
+    of_copy: float | None = None
+    agreement: Agreement | None = None
+
+    def row(self) -> str:
+        """A line of the table."""
+        cells = [str(self.px), f"{self.channels:,}", str(self.classes), self.path, f"{1 / self.seconds:.3g}"]
+        cells += [f"{self.published / self.seconds:.1f}x", f"{self.extra_bytes / 2**20:,.0f}"]
+        cells.append(f"{self.seconds / self.generator:.2f}")
+        cells += ["–" if share is None else f"{share:.0%}" for share in (self.of_matmul, self.of_copy)]
+        equal = self.agreement
+        cells += ["–", "–"] if equal is None else [f"{equal.masks:.3%}", f"{equal.uncertainty:.1e}"]
+        return f"| {' | '.join(cells)} |"
+
+
+def inference(
+    machine: Machine, resolution: int, classes: int, peaks: tuple[float, float], batch: int
+) -> Iterator[Labelling]:
+    """Each way of labelling at one resolution and class count; the published method comes first."""
     net = make_generator(resolution, machine.device)
     model = StyleInterpreter(net.synthesis.feature_channels, classes).to(machine.device)
     recipe = Recipe(pixels_per_image=512, max_epochs=3)
@@ -196,29 +225,22 @@ def inference(machine: Machine, resolution: int, classes: int, peaks: tuple[floa
     flop, moved = cost(model, maps)
     share = min(1.0, PART / resolution**2)
     part = [f[:1, :, : max(1, round(share * f.shape[2]))] for f in maps]
-    published = StyleInterpreter(model.feature_channels, classes, directions=ALL_CHANNELS).to(machine.device)
-    reference_time, reference_bytes, _ = machine.measure(lambda: published.predict_reference(part))
-    reference_time, reference_bytes = reference_time / share, round(reference_bytes / share)
+    plain = StyleInterpreter(model.feature_channels, classes, directions=ALL_CHANNELS).to(machine.device)
+    published, extra, _ = machine.measure(lambda: plain.predict_reference(part))
+    published /= share
     replay, z = Replay(lambda z: feature_maps(net, z)), latent(1000, batch, machine.device)  # as production does
     image = lambda: replay(z)  # noqa: E731
-    generator_time = machine.seconds(image) / batch
-    head = f"| {resolution} | {sum(model.feature_channels):,} | {classes}"
-    rows = [
-        f"{head} | published | {1 / reference_time:.3f} | 1x | {reference_bytes / 2**20:,.0f} "
-        f"| {reference_time / generator_time:.2f} | – | – | – | – |"
-    ]
+    generator = machine.seconds(image) / batch
+    about = resolution, sum(model.feature_channels), classes
+    yield Labelling(*about, "published", published, published, generator, round(extra / share))
     reference = model.predict_reference(part)
     for precision in ("float32", "float16", "bfloat16"):
         run = lambda p=precision: model.predict(maps, precision=p)  # noqa: E731
         extra = machine.extra_bytes(run)
-        seconds, generator_time = (t / batch for t in machine.race({"label": run, "image": image}).values())
+        seconds, generator = (t / batch for t in machine.race({"label": run, "image": image}).values())
         agreement = Agreement.of(model.predict(part, precision=precision), reference)
-        rows.append(
-            f"{head} | {precision} | {1 / seconds:.2f} | {reference_time / seconds:.1f}x | {extra / 2**20:,.0f} "
-            f"| {seconds / generator_time:.2f} | {flop / seconds / peaks[0]:.0%} | {moved / seconds / peaks[1]:.0%} "
-            f"| {agreement.masks:.3%} | {agreement.uncertainty:.1e} |"
-        )
-    return rows
+        of_peaks = flop / seconds / peaks[0], moved / seconds / peaks[1]
+        yield Labelling(*about, precision, seconds, published, generator, extra, *of_peaks, agreement)
 
 
 def training(machine: Machine, classes: int) -> list[str]:
@@ -297,7 +319,8 @@ def main() -> None:
         for resolution in options.resolutions:
             for classes in options.classes:
                 batch = options.batch or (8 if machine.cuda else 1)
-                print("\n".join(inference(machine, resolution, classes, peaks, batch)), flush=True)
+                for found in inference(machine, resolution, classes, peaks, batch):
+                    print(found.row(), flush=True)
     if options.only != "inference":
         print("\n| training | time | peak RSS | held-out accuracy |\n|---|---:|---:|---:|")
         print("\n".join(training(machine, options.classes[0])))

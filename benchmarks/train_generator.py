@@ -9,6 +9,7 @@ large matrix product in the same number format.
 
 import argparse
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,6 +71,58 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, size: int = 2048) -> f
     return best
 
 
+@dataclass
+class Speed:
+    """What training costs. ``seconds``, ``busy`` (CPU) and ``operations`` are of a step, ``peak`` a second."""
+
+    batch: int
+    precision: str
+    seconds: float
+    busy: float
+    operations: float
+    peak: float
+    compiled_within: float | None = None
+
+
+def measure(
+    name: str,
+    resolution: int,
+    channels: int,
+    steps: int,
+    device: str = "auto",
+    precision: str = "auto",
+    augment_p: float = 0.0,
+    compiled: bool = False,
+    batch: int | None = None,
+) -> Speed:
+    """Trains on noise. ``steps`` is a multiple of 16, so that every lazy step counts."""
+    world, row = join(device), preset(name, resolution)
+    wishes = in_precision(precision, world.device, row.recipe.half_resolutions)
+    recipe = row.recipe.changed(augment_p=augment_p, batch=batch, **wishes)
+    data: Any = RandomImages(resolution, channels)
+    trainer = StyleGAN2Trainer(data, new_networks(data, row.network, recipe), recipe, world)
+
+    with CountOperations() as counter:
+        for _ in range(16):  # also the warm-up
+            trainer.train_step()
+    within = None
+    if compiled:
+        trainer.compile()
+        began = time.perf_counter()
+        for _ in range(2):  # both kinds of graph of each network: with and without its own gradients
+            trainer.train_step()
+        within = time.perf_counter() - began
+    synchronise(world.device)
+    began, busy = time.perf_counter(), time.process_time()
+    for _ in range(steps):
+        trainer.train_step()
+    synchronise(world.device)
+    seconds = (time.perf_counter() - began) / steps
+    busy = (time.process_time() - busy) / steps
+    peak = matmul_peak(world.device, getattr(torch, recipe.precision))
+    return Speed(recipe.batch, recipe.precision, seconds, busy, counter.total / 16, peak, within)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="tiny")
@@ -84,40 +137,22 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    world, row = join(given.device), preset(given.preset, given.resolution)
-    wishes = in_precision(given.precision, world.device, row.recipe.half_resolutions)
-    recipe = row.recipe.changed(augment_p=given.augment_p, **wishes)
-    data: Any = RandomImages(given.resolution, given.channels)
-    trainer = StyleGAN2Trainer(data, new_networks(data, row.network, recipe), recipe, world)
-
-    with CountOperations() as counter:
-        for _ in range(16):  # also the warm-up
-            trainer.train_step()
-    operations = counter.total / 16
-    if given.compile:
-        trainer.compile()
-        began = time.perf_counter()
-        for _ in range(2):  # both kinds of graph of each network: with and without its own gradients
-            trainer.train_step()
-        print(f"compiled within {time.perf_counter() - began:.0f} s")
-    synchronise(world.device)
-    began, busy = time.perf_counter(), time.process_time()
-    for _ in range(given.steps):
-        trainer.train_step()
-    synchronise(world.device)
-    seconds = (time.perf_counter() - began) / given.steps
-    busy = (time.process_time() - busy) / given.steps
-
-    peak = matmul_peak(world.device, getattr(torch, recipe.precision))
+    found = measure(
+        given.preset, given.resolution, given.channels, given.steps, given.device, given.precision, given.augment_p,
+        given.compile,
+    )  # fmt: skip
+    if found.compiled_within is not None:
+        print(f"compiled within {found.compiled_within:.0f} s")
     print(
-        f"preset {given.preset}, {given.resolution} px, batch {recipe.batch}, {recipe.precision}, p {given.augment_p:g}"
+        f"preset {given.preset}, {given.resolution} px, batch {found.batch}, {found.precision}, p {given.augment_p:g}"
     )
-    print(f"{world.device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
-    print(f"{recipe.batch / seconds:.1f} images/s ({seconds * 1000:.0f} ms a step)")
-    if world.device.type == "cpu":
-        print(f"{recipe.batch / busy:.1f} images per CPU second: what one undisturbed core would do")
-    print(f"{operations / 1e9:.1f} GFLOP a step, {operations / seconds / 1e12:.2f} TFLOP/s")
-    print(f"{100 * operations / seconds / peak:.0f} % of the matrix peak of {peak / 1e12:.2f} TFLOP/s")
+    print(f"{given.device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    print(f"{found.batch / found.seconds:.1f} images/s ({found.seconds * 1000:.0f} ms a step)")
+    if not torch.cuda.is_available():
+        print(f"{found.batch / found.busy:.1f} images per CPU second: what one undisturbed core would do")
+    rate = found.operations / found.seconds
+    print(f"{found.operations / 1e9:.1f} GFLOP a step, {rate / 1e12:.2f} TFLOP/s")
+    print(f"{100 * rate / found.peak:.0f} % of the matrix peak of {found.peak / 1e12:.2f} TFLOP/s")
 
 
 if __name__ == "__main__":

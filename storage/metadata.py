@@ -13,13 +13,14 @@ SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
 ROOT = "zarr.json"
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
-_ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": True}}
 
 
 def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict[str, Any]:
     """The ``zarr.json`` of one array, as zarr-python writes it."""
     to_bytes = _BYTES if array.dtype not in ("uint8", "bool") else {"name": "bytes"}
-    codecs: list[dict[str, Any]] = [*PACKINGS[array.packing].codecs, to_bytes, _ZSTD]
+    packing = PACKINGS[array.packing]
+    zstd = {"name": "zstd", "configuration": {"level": packing.level, "checksum": True}}
+    codecs: list[dict[str, Any]] = [*packing.codecs, to_bytes, zstd]
     if array.per_sample:
         configuration = {
             "chunk_shape": [1, *array.sample_shape],

@@ -33,7 +33,7 @@ class ShardEncoder:
 
     def __init__(self, array: ArraySpec, samples_per_shard: int) -> None:
         self.array, self.slots = array, samples_per_shard
-        self._zstd = Zstd(level=1, checksum=True)
+        self._zstd = Zstd(level=PACKINGS[array.packing].level, checksum=True)
         self._parts: list[bytes] = []
         self._count = 0
 

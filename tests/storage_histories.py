@@ -2,10 +2,11 @@
 
     python tests/storage_histories.py [--histories 10000] [--first 0] [--seed 0]
 
-A history is two to six starts of one run over one store, two mixed by weight, or pairs made live. Every start is a
-process of its own that is killed in the middle of something; one in ``REAL`` has real loaders with worker processes,
-in the others ranks and workers are iterators that take turns. Each history must give exactly the samples of the order,
-position after position, over the ends of epochs: none lost, none doubled.
+A history is two to six starts of one run over one store, two mixed by weight, or pairs made live. Every start ends with
+SIGKILL in the middle of something. Runs start together: a process that is killed is one start of each of ``TOGETHER``
+runs, whose ranks and workers are iterators that take turns; one start in ``REAL`` is alone and has real loaders with
+their worker processes. Each history must give exactly the samples of the order, position after position, over the ends
+of epochs: none lost, none doubled.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from labelfactory.factory.production.endless import EndlessPairs
 from labelfactory.factory.production.live import LiveDataset
@@ -34,8 +36,9 @@ from labelfactory.storage.shuffle import Shuffle
 from labelfactory.storage.torch_dataset import StreamDataset, StreamLoader
 
 FIELDS = ("mask", "seed")
-REAL = 16  # one start in so many has real loaders and their processes
-LIVE, LIVE_COUNT = 16, 45  # one history in so many is of live pairs, that many an epoch
+TOGETHER = 20  # runs of one process
+REAL = 200  # one start in so many has real loaders and their processes
+LIVE, LIVE_COUNT = 50, 45  # one history in so many is of live pairs, that many an epoch
 MOST_STEPS = 12
 PATIENCE_S = 120.0
 
@@ -45,8 +48,8 @@ Row = Callable[[int, int, int], list[int]]  # the seeds of an epoch's positions 
 class Life:
     """One history: what the run reads, and how far it has come."""
 
-    def __init__(self, stores: list[Dataset], live: EndlessPairs, random_: random.Random) -> None:
-        self.random = random_
+    def __init__(self, number: int, stores: list[Dataset], live: EndlessPairs, random_: random.Random) -> None:
+        self.number, self.random = number, random_
         self.live = live if random_.randrange(LIVE) == 0 else None
         self.stores = stores if random_.random() < 0.5 else [random_.choice(stores)]
         # Weights that divide no epoch evenly, beside the plain mixture of everything.
@@ -57,7 +60,8 @@ class Life:
         )  # fmt: skip
         self.count, self.row = (LIVE_COUNT, live_row(live)) if self.live else self._stored()
         self.state: dict[str, Any] | None = None
-        self.epoch = self.position = self.starts = 0
+        self.epoch = self.position = 0
+        self.starts = random_.randint(2, 6)
 
     def _stored(self) -> tuple[int, Row]:
         course = Course(self.stores, self.shuffle, self.weights)
@@ -81,8 +85,10 @@ class Life:
 
     def draw(self) -> tuple[int, int, int]:
         """Ranks, batch size and workers of the next start."""
-        ranks = self.random.randint(1, 8)
-        return ranks, self.random.randint(1, 6), self.random.randint(0, 4)
+        ranks, workers = self.random.randint(1, 8), self.random.randint(0, 4)
+        if self.live:  # computed: fewer at once
+            ranks, workers = min(ranks, 2), min(workers, 2)
+        return ranks, self.random.randint(1, 6), workers
 
     def check(self, epoch: int, seeds: list[int], state: dict[str, Any], ranks: int) -> None:
         """One step of all ranks must be the next positions of the order, and the state must say so."""
@@ -127,7 +133,7 @@ def taking_turns(life: Life, ranks: int, batch: int, workers: int) -> Steps:
     streams = [life.stream(rank, ranks, batch) for rank in range(ranks)]
     turns = [
         [
-            stream.read(stream.steps.walk(stream.epoch, stream.position, worker, max(1, workers)))
+            stream.batches(stream.steps.walk(stream.epoch, stream.position, worker, max(1, workers)))
             for worker in range(max(1, workers))
         ]
         for stream in streams
@@ -151,19 +157,53 @@ def loading(life: Life, ranks: int, batch: int, workers: int) -> Steps:
             yield epoch, [seed for batch in batches for seed in seeds_of(batch)], loaders[0].state_dict()
 
 
-def start_and_kill(life: Life, log: Path, told: Counter[str]) -> None:
-    """One start: a process that writes down each step, killed after some of them, in the middle of the next ones."""
+def start_alone(life: Life, log: Path, told: Counter[str]) -> None:
+    """One start with real loaders."""
     ranks, batch, workers = life.draw()
-    real = life.random.randrange(REAL) == 0
-    if life.live or real:  # computed, or processes of their own: fewer at once
-        ranks, workers = min(ranks, 3 if real else 2), min(workers, 4 if real else 2)
+    ranks = min(ranks, 3)
+    life.starts -= 1
     wanted = life.random.randint(0, MOST_STEPS)
+
+    def work() -> Iterator[tuple[int, tuple[int, list[int], dict[str, Any]]]]:
+        return ((0, step) for step in loading(life, ranks, batch, workers))
+
+    _check(_killed(work, wanted, log), {0: (life, ranks)}, told)
+    told.update(processes=1, with_workers=1)
+
+
+def start_together(lives: list[Life], log: Path, told: Counter[str]) -> None:
+    """One start of each of several runs, in one process."""
+    drawn = [(life, *life.draw()) for life in lives]
+    for life in lives:
+        life.starts -= 1
+    random_ = lives[0].random
+    wanted, order = random_.randint(0, MOST_STEPS * len(lives) // 2), random.Random(random_.random())
+
+    def work() -> Iterator[tuple[int, tuple[int, list[int], dict[str, Any]]]]:
+        turns = {i: taking_turns(*one) for i, one in enumerate(drawn)}
+        while turns:
+            i = order.choice(list(turns))
+            for step in turns[i]:
+                yield i, step
+                break
+            else:
+                del turns[i]
+
+    _check(_killed(work, wanted, log), {i: (life, ranks) for i, (life, ranks, _, _) in enumerate(drawn)}, told)
+    told.update(processes=1)
+
+
+def _killed(work: Callable[[], Iterator[tuple[int, Any]]], wanted: int, log: Path) -> list[tuple[int, Any]]:
+    """The steps that a process writes down before it is killed, in the middle of the one after ``wanted`` or later."""
     log.write_bytes(b"")
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             os.setpgid(0, 0)
-            _note_steps((loading if real else taking_turns)(life, ranks, batch, workers), log)
+            with log.open("a") as file:
+                for i, step in work():
+                    file.write(json.dumps([i, step]) + "\n")
+                    file.flush()
         os._exit(0)
     with contextlib.suppress(OSError):  # whoever comes first; a child that is over already has none
         os.setpgid(child, child)
@@ -171,22 +211,23 @@ def start_and_kill(life: Life, log: Path, told: Counter[str]) -> None:
     while log.read_bytes().count(b"\n") < wanted and time.monotonic() < deadline:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
-        time.sleep(0.002)
+        time.sleep(0.01)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    assert len(lines) >= wanted, f"{len(lines)} of {wanted} steps, {ranks} ranks, {workers} workers, {real=}"
-    for line in lines:
-        step = json.loads(line)
-        life.check(step["epoch"], step["seeds"], step["state"], ranks)
-    told.update(starts=1, steps=len(lines), with_processes=int(real), samples=life.position)
+    assert len(lines) >= wanted, f"{len(lines)} of {wanted} steps"
+    return [(i, step) for i, step in map(json.loads, lines)]
 
 
-def _note_steps(steps: Steps, log: Path) -> None:
-    with log.open("a") as file:
-        for epoch, seeds, state in steps:
-            file.write(json.dumps({"epoch": epoch, "seeds": seeds, "state": state}) + "\n")
-            file.flush()
+def _check(steps: list[tuple[int, Any]], lives: dict[int, tuple[Life, int]], told: Counter[str]) -> None:
+    for i, (epoch, seeds, state) in steps:
+        life, ranks = lives[i]
+        try:
+            life.check(epoch, seeds, state, ranks)
+        except AssertionError as error:
+            raise AssertionError(f"history {life.number}: {error}") from error
+        told.update(steps=1, samples=len(seeds))
+    told.update(starts=len(lives))
 
 
 def make_stores(folder: Path) -> list[Dataset]:
@@ -217,22 +258,27 @@ def run(histories: int, seed: int, first: int = 0, told: bool = False, until: fl
     """Histories ``first`` to ``histories - 1``, until a time of day; the first that goes wrong raises, naming its
     number. Returns what happened.
     """
+    torch.set_num_threads(1)  # a process that has more cannot be copied
     folder, happened = Path(tempfile.mkdtemp()), Counter[str]()
     try:
         stores, live = make_stores(folder), make_live(folder)
         live_row(live)(0, 0, LIVE_COUNT)  # before any process is a copy of this one
-        for number in range(first, histories):
+        for start in range(first, histories, TOGETHER):
             if time.time() > until:
                 break
-            life = Life(stores, live, random.Random(seed * 1_000_003 + number))
-            try:
-                for _ in range(life.random.randint(2, 6)):
-                    start_and_kill(life, folder / "log", happened)
-            except AssertionError as error:
-                raise AssertionError(f"history {number} of seed {seed}: {error}") from error
-            happened.update(histories=1, epochs=life.epoch, live=int(life.live is not None), mixed=len(life.stores) - 1)
-            if told and (number + 1) % 100 == 0:
-                print(number + 1, "histories", flush=True)
+            numbers = range(start, min(start + TOGETHER, histories))
+            lives = [Life(number, stores, live, random.Random(seed * 1_000_003 + number)) for number in numbers]
+            while running := [life for life in lives if life.starts]:
+                alone = [life for life in running if life.random.randrange(REAL) == 0]
+                for life in alone:
+                    start_alone(life, folder / "log", happened)
+                if others := [life for life in running if life not in alone]:
+                    start_together(others, folder / "log", happened)
+            for life in lives:
+                happened.update(histories=1, epochs=life.epoch, live=int(life.live is not None))
+                happened.update(mixed=int(life.live is None and len(life.stores) == 2))
+            if told and numbers.stop % 200 < TOGETHER:
+                print(numbers.stop, "histories", flush=True)
     finally:
         shutil.rmtree(folder)
     return happened
@@ -247,5 +293,6 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     happened = run(asked.histories, asked.seed, asked.first, told=True, until=time.time() + 60 * asked.minutes)
     print(json.dumps({"first": asked.first, "next": asked.first + happened["histories"], **happened}))
-    print(f"{happened['histories']} histories with {happened['starts']} kills: none lost, none doubled, same order")
+    counts = f"{happened['histories']} histories of {happened['starts']} starts"
+    print(f"{counts}, all killed: none lost, none doubled, same order")
     sys.exit(0)

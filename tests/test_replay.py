@@ -11,6 +11,7 @@ from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.stylegan2_ada.networks import Generator
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+cuda = pytest.mark.cuda
 
 
 def test_synthesis_asks_for_no_value() -> None:
@@ -41,6 +42,7 @@ def test_what_lies_on_the_host_is_handed_on() -> None:
     assert copy.arrays()["score"].dtype == np.float16
 
 
+@cuda
 @needs_cuda
 def test_a_recording_gives_what_the_plain_call_gives(tiny_world: TinyWorld) -> None:
     network = tiny_world.generator._network.cuda()
@@ -61,6 +63,7 @@ def test_a_recording_gives_what_the_plain_call_gives(tiny_world: TinyWorld) -> N
     network.cpu()
 
 
+@cuda
 @needs_cuda
 def test_copies_are_complete_while_the_device_goes_on() -> None:
     made = []

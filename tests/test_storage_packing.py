@@ -40,6 +40,22 @@ def test_photographs_become_smaller():
         assert np.array_equal(decode_shard(array, 2, data, 2), photos)
         sizes[name] = len(data)
     assert sizes["rows"] < 0.85 * sizes[""]
+    assert sizes["fast"] < 1.05 * sizes[""]
+
+
+def test_every_zarr_reader_opens_fast_pictures(tmp_path):
+    spec = make_spec(image_packing="fast")
+    fill(create_store(str(tmp_path / "set"), spec))
+    assert verify(str(tmp_path / "set")).ok
+    truth = np.concatenate([make_arrays(spec, shard)["image"] for shard in range(spec.num_shards)])
+    assert np.array_equal(open_dataset(str(tmp_path / "set"), keep=False).read("image", range(10)), truth)
+    group = zarr.open_group(str(tmp_path / "set"), mode="r")
+    assert np.array_equal(group["image"][:], truth)
+    levels = {}
+    for name in ("image", "mask"):
+        (sharded,) = group[name].metadata.codecs
+        levels[name] = sharded.codecs[-1].level
+    assert levels == {"image": -1, "mask": 1}
 
 
 def test_a_packed_store_is_read_verified_and_opened_by_zarr(tmp_path):
@@ -53,5 +69,5 @@ def test_a_packed_store_is_read_verified_and_opened_by_zarr(tmp_path):
     create_store(str(tmp_path / "other"), make_spec())
     with pytest.raises(InputError, match="image_packing is None there, 'rows' here"):
         create_store(str(tmp_path / "other"), spec)
-    with pytest.raises(InputError, match=r"image_packing is 'jpeg': expected one of \['', 'rows'\]"):
+    with pytest.raises(InputError, match=r"image_packing is 'jpeg': expected one of \['', 'fast', 'rows'\]"):
         make_spec(image_packing="jpeg")

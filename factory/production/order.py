@@ -79,6 +79,7 @@ class Order:
             "Packing of the pictures on disk.",
             choices={
                 "zstd": "every Zarr reader has it",
+                "fast": "the same, read in half the time, pictures 2 to 11 % larger",
                 "rows": "photographs a fifth to a quarter smaller, for our readers and zarr-python with labelfactory",
             },
         ),
