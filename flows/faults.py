@@ -15,7 +15,7 @@ PASSING = (WorkError, OSError)  # OSError: connections and timeouts are its kind
 BACKOFF_S = (2, 8, 30, 120)  # before each further try; the last one repeats
 
 
-class StoppedError(WorkError):
+class StoppedError(Interrupted):
     """The run was cancelled while a shard was being made."""
 
 
@@ -38,7 +38,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
 
 def is_passing(error: BaseException) -> bool:
     """True for what a disk, a network or a server did: it may be well a moment later. Wrong input never is."""
-    return isinstance(error, PASSING) and not isinstance(error, (InputError, Interrupted, StoppedError))
+    return isinstance(error, PASSING) and not isinstance(error, (InputError, Interrupted))
 
 
 def retries(count: int = 3) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from prefect.futures import as_completed
 from pydantic import BaseModel
 
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.line import open_output
+from labelfactory.factory.production.line import not_finished, open_output, wanted_shards
 from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
@@ -18,6 +18,7 @@ from labelfactory.flows.access import permitted
 from labelfactory.flows.faults import explained, retries, worth_retrying
 from labelfactory.flows.groups import forget_stop, make_group, stop_groups
 from labelfactory.flows.parameters import flow_takes, permitted_order
+from labelfactory.flows.partitions import Partitions, shards_of
 from labelfactory.flows.reports import publish_report
 from labelfactory.flows.runners import Execution, make_runner
 from labelfactory.progress import Progress
@@ -25,11 +26,11 @@ from labelfactory.storage import finalize
 
 
 class DatasetResult(BaseModel):
-    """What a run made."""
+    """What a run made. ``kept`` is None where a backfill has left shards missing."""
 
     store: str
     count: int
-    kept: int
+    kept: int | None
     shards_made: int
     contact_sheet: str | None
 
@@ -66,10 +67,10 @@ def shard_task(job: Job, shards: list[int], timeout_s: float) -> int:
 
 
 @task(name="finalize", cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=worth_retrying, **retries())
-def finalize_task(job: Job) -> tuple[int, int]:
+def finalize_task(job: Job) -> int:
+    """The number of samples that are kept."""
     with open_output(job) as store:
-        manifest = finalize(store)
-    return manifest.count, manifest.kept
+        return finalize(store).kept
 
 
 def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
@@ -143,10 +144,14 @@ def generate_dataset(*, execution: Execution = Execution(), **order: Any) -> Dat
         if execution.runner != "threads":  # the models are for the workers' memory, not for this process
             forget_models()
         with open_output(job) as store:
-            missing = store.missing()
+            missing = wanted_shards(store, wanted.shards, logger.info) if wanted.shards else store.missing()
         logger.info("%s: %d of %d shards to make", job.out, len(missing), store.num_shards)
-        if missing:
-            _make_missing(job, missing, execution)
-        count, kept = finalize_task(job)
-        sheet = publish_report(job, made=len(missing), kept=kept)
-    return DatasetResult(store=job.out, count=count, kept=kept, shards_made=len(missing), contact_sheet=sheet)
+        with Partitions(job.out, shards_of(store)):
+            if missing:
+                _make_missing(job, missing, execution)
+            rest = store.missing() if wanted.shards else []
+            kept = None if rest else finalize_task(job)
+        if kept is None:
+            logger.info(not_finished(store, rest))
+        sheet = None if kept is None else publish_report(job, made=len(missing), kept=kept)
+    return DatasetResult(store=job.out, count=job.spec.count, kept=kept, shards_made=len(missing), contact_sheet=sheet)

@@ -43,9 +43,10 @@ def make_group(job: Job, shards: list[int], timeout_s: float, run: str) -> int:
         if time.monotonic() > deadline:
             raise WorkError(f"shard {shard} takes longer than {timeout_s:g} s: raise execution.shard_timeout_s")
 
-    with open_store(job.out, job.storage_options or None) as store:
+    with open_store(job.out, job.storage_options or None, run) as store:
         for shard in store.claim_missing(shards):
             deadline = time.monotonic() + timeout_s
-            store.write_shard(shard, render_shard(job, *store.shard_range(shard), leave_if_due))
+            with store.making(shard):
+                store.write_shard(shard, render_shard(job, *store.shard_range(shard), leave_if_due))
         ranges = [store.shard_range(shard) for shard in shards]
     return sum(end - start for start, end in ranges)

@@ -4,6 +4,7 @@ import base64
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from PIL import Image
@@ -30,7 +31,14 @@ def sheet_place(out: str) -> str:
 def publish_report(job: Job, made: int, kept: int) -> str:
     """Writes the contact sheet beside the store and all artifacts; returns the sheet's place."""
     store = open_store(job.out, job.storage_options or None)
-    records = [record for record in store.records() if record is not None]
+    rows, size = list[dict[str, Any]](), 0
+    for record in store.records():
+        if record is not None:
+            bytes_there = sum(info.size for info in record.files.values())
+            size += bytes_there
+            if len(rows) < ROWS:
+                samples = f"{record.start} to {record.stop - 1}"
+                rows.append({"shard": record.shard, "samples": samples, "MB": round(bytes_there / 1e6, 2)})
     place = sheet_place(job.out)
     if "://" not in place:  # where somebody has a picture of that name, ours gets another
         place = str(claimed(Path(place).parent, Path(place).name))
@@ -39,19 +47,11 @@ def publish_report(job: Job, made: int, kept: int) -> str:
         with fsspec.open(place, "wb", **job.storage_options) as file:
             file.write(picture.read_bytes())
         create_image_artifact(image_url=as_data_url(picture), key="contact-sheet", description=f"Pairs of `{job.out}`")
-    size = sum(info.size for record in records for info in record.files.values())
     create_table_artifact(
-        [
-            {
-                "shard": record.shard,
-                "samples": f"{record.start} to {record.stop - 1}",
-                "MB": round(sum(info.size for info in record.files.values()) / 1e6, 2),
-            }
-            for record in records[:ROWS]
-        ],
+        rows,
         key="shards",
-        description=f"{len(records)} shards, {size / 1e6:.1f} MB"
-        + (f"; the first {ROWS} of them" if len(records) > ROWS else ""),
+        description=f"{store.num_shards} shards, {size / 1e6:.1f} MB"
+        + (f"; the first {ROWS} of them" if store.num_shards > ROWS else ""),
     )
     link = job.out if "://" in job.out else Path(job.out).absolute().as_uri()
     create_link_artifact(link=link, link_text=job.out, key="store", description="The store that this run made")

@@ -14,7 +14,9 @@ from typing import Any
 
 from labelfactory.errors import WorkError
 
-RESTARTS, WINDOW_S = 5, 600.0  # more deaths than this within the window: something is wrong that a restart cannot mend
+# More deaths than this within the window, each before it had lived for LIVED_S: something is wrong that a restart
+# cannot mend. A child that has lived longer had started well, and was ended by somebody.
+RESTARTS, WINDOW_S, LIVED_S = 5, 600.0, 20.0
 GRACE_S = 30.0
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -59,8 +61,10 @@ class Child:
     log: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
+    started: float = 0.0
 
     def start(self) -> None:
+        self.started = time.monotonic()
         with ExitStack() as stack:
             # Opened for each start: it may come years after the first.
             log = stack.enter_context(self.log.open("ab")) if self.log else None
@@ -108,7 +112,8 @@ class Supervisor:
             # the next run: it is told to end, says CRASHED itself, and its shards stay.
             self._end([pid for pid in self._below.pop(child.name, []) if pid in descendants(os.getpid())])
             now = time.monotonic()
-            child.deaths = [moment for moment in child.deaths if now - moment < WINDOW_S] + [now]
+            early = [now] if now - child.started < LIVED_S else []
+            child.deaths = [moment for moment in child.deaths if now - moment < WINDOW_S] + early
             if len(child.deaths) > RESTARTS:
                 raise WorkError(
                     f"{child.name} died {len(child.deaths)} times in {WINDOW_S / 60:.0f} minutes; see its log"

@@ -9,6 +9,7 @@ from typing import Any
 
 from labelfactory.errors import InputError
 from labelfactory.flows.access import ALLOW, WORKSPACE
+from labelfactory.flows.lost_runs import LostRuns
 from labelfactory.flows.running import note_path
 from labelfactory.flows.server import (
     POOL,
@@ -61,6 +62,7 @@ def run(
         supervisor.start(
             Child(f"worker {name}", command, environment(api_url, TQDM_DISABLE="1", **permissions, **visible))
         )
+    LostRuns(note_path().with_name("labelfactory-runs.json"), tell).watch_forever(api_url)
     tell(f"UI: {api_url.removesuffix('/api')}")
     short = get_current_settings().plugins.enabled  # in a clone; elsewhere PREFECT_PLUGINS_ENABLED=true does it
     name = "generate-dataset" if short else "generate-dataset/generate-dataset"

@@ -7,13 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from labelfactory.errors import InputError, WorkError
+from labelfactory.errors import InputError, Interrupted, WorkError
 from labelfactory.storage.backends.backend import Backend, Claim, Source
 from labelfactory.storage.backends.opening import open_backend
 from labelfactory.storage.checks import check_shard
@@ -28,11 +29,15 @@ _LOCK_WAIT_S = 120.0
 
 
 class Store:
-    """One process's hold on a store. Threads may share it; other processes open their own."""
+    """One process's hold on a store. Threads may share it; other processes open their own.
 
-    def __init__(self, backend: Backend, spec: DatasetSpec, software: dict[str, str]) -> None:
+    software  versions that created the store
+    run       what an orchestrator calls the work of this process; claims say it
+    """
+
+    def __init__(self, backend: Backend, spec: DatasetSpec, software: dict[str, str], run: str = "") -> None:
         self.backend, self.spec, self.uri = backend, spec, backend.uri
-        self.software = software  # versions that created the store
+        self.software, self.run = software, run
         self._shard_arrays = spec.shard_arrays()
         self._beside: dict[str, str] | None = None
         self._claims: dict[int, Claim] = {}
@@ -92,17 +97,26 @@ class Store:
         with self._lock:
             if shard in self._claims:
                 return False
-            claim = self.backend.claim(f"{shard:06d}")
+            claim = self.backend.claim(f"{shard:06d}", self.run)
             if claim is not None:
                 self._claims[shard] = claim
             return claim is not None
 
-    def release(self, shard: int) -> None:
-        """Gives a claimed shard back."""
+    def release(self, shard: int, error: str = "") -> None:
+        """Gives a claimed shard back, with an error that ``status`` tells until the shard is there."""
         with self._lock:
             claim = self._claims.pop(shard, None)
         if claim is not None:
-            claim.release()
+            claim.release(error)
+
+    @contextmanager
+    def making(self, shard: int) -> Iterator[None]:
+        """Around the making of a claimed shard: where it fails, the claim is given back and tells why."""
+        try:
+            yield
+        except Exception as error:
+            self.release(shard, _told(error))
+            raise
 
     def claim_missing(self, shards: Sequence[int] | None = None, wait: bool = True) -> Iterator[int]:
         """Yields missing shards (of these, or of all) that are now this process's to make, until none is missing.
@@ -178,8 +192,9 @@ class Store:
         Raises InputError for arrays that do not belong there, WorkError where the disk or server fails.
         """
         try:
-            record, files = self.encode(shard, arrays)
-            return self.commit(record, files)
+            with self.making(shard):
+                record, files = self.encode(shard, arrays)
+                return self.commit(record, files)
         finally:
             self.release(shard)
 
@@ -208,6 +223,21 @@ class Store:
             )
         return committed
 
+    def withdraw(self, shards: Sequence[int]) -> None:
+        """Makes committed shards missing, so that they are made anew; the store is unfinished from then on.
+
+        Those that a living worker has claimed are left to it.
+        """
+        claim = wait_for_claim(self.backend, "create")
+        try:
+            mine = [shard for shard in shards if self.claim(shard)]
+            self.backend.delete([MANIFEST])
+            self.backend.delete([commit_path(shard) for shard in mine])
+            for shard in mine:
+                self.release(shard)
+        finally:
+            claim.release()
+
     def _own(self, shard: int) -> None:
         """Waits for the shard's claim if this process does not have it."""
         deadline = time.monotonic() + _LOCK_WAIT_S
@@ -223,6 +253,14 @@ class Store:
             raise WorkError(
                 f"the store grew from {self.spec.count} to {now.count} samples meanwhile: run with the new count"
             )
+
+
+def _told(error: Exception) -> str:
+    """An error in one line; nothing of a person's own doing."""
+    if isinstance(error, Interrupted):
+        return ""
+    line = " ".join(str(error).split())[:500]
+    return line if line and isinstance(error, (InputError, WorkError)) else f"{type(error).__name__}: {line}"
 
 
 def read_spec(backend: Source) -> DatasetSpec:
@@ -261,10 +299,10 @@ def spec_of(attributes: dict[str, Any], where: str) -> DatasetSpec:
     return spec
 
 
-def open_store(uri: str, storage_options: dict[str, Any] | None = None) -> Store:
+def open_store(uri: str, storage_options: dict[str, Any] | None = None, run: str = "") -> Store:
     """An existing store, finished or not; InputError where there is none."""
     backend = open_backend(uri, storage_options)
-    return Store(backend, *read_root(backend))
+    return Store(backend, *read_root(backend), run)
 
 
 def create_store(uri: str, spec: DatasetSpec, storage_options: dict[str, Any] | None = None) -> Store:

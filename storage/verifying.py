@@ -121,11 +121,13 @@ def verify(
     workers: int = 4,
     storage_options: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    found: Callable[[Finding], Any] = lambda finding: None,
 ) -> Report:
     """Reads every byte of a store with ``workers`` threads and compares it with what was committed.
 
-    ``progress`` is called with (shards done, shards in all). A damaged store gives a report with findings; InputError
-    is for a place where no store is, WorkError for a disk or server that fails.
+    ``progress`` is called with (shards done, shards in all), ``found`` with what is found in a shard. A damaged store
+    gives a report with findings; InputError is for a place where no store is, WorkError for a disk or server that
+    fails.
     """
     if workers < 1:
         raise InputError(f"{workers} workers: expected 1 or more")
@@ -142,6 +144,8 @@ def verify(
             stated = _stated(report, backend, manifest, number, shards)
             for result in pool.map(partial(_verify_shard, Store(backend, spec, software)), shards, stated):
                 report.findings += result.findings
+                for finding in result.findings:
+                    found(finding)
                 report.files += result.files
                 report.bytes_read += result.bytes_read
                 if result.scores is not None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def wait_for(what: str, seconds: float, question: Callable[[], Any]) -> Any:
 class RunningFactory:
     """``workspace`` is where runs read and write; ``log`` what the command said.
 
-    ``python`` and ``folder``: of another installation than that of the tests, and where its commands are typed.
+    ``python`` and ``folder``: of another installation than that of the tests, and where its commands are typed;
+    ``arguments`` of ``factory up`` besides.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class RunningFactory:
         workspace: Path,
         python: str = sys.executable,
         folder: Path | None = None,
+        arguments: Sequence[str] = (),
         **environment: str,
     ) -> None:
         self.workspace, self.log_path, self.python, self.folder = workspace, home / "up.log", python, folder
@@ -60,7 +62,17 @@ class RunningFactory:
         }
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [python, "-m", "labelfactory", "up", "--port", str(self.port), "--workspace", str(workspace)],
+                [
+                    python,
+                    "-m",
+                    "labelfactory",
+                    "up",
+                    "--port",
+                    str(self.port),
+                    "--workspace",
+                    str(workspace),
+                    *arguments,
+                ],
                 cwd=folder,
                 env=self.environment,
                 stdout=log,

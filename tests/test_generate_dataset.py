@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from listening import is_loopback, watched_sockets
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
 
@@ -19,9 +20,11 @@ from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.generate_dataset import generate_dataset
+from labelfactory.flows.partitions import Partitions
 from labelfactory.flows.runners import Execution
 from labelfactory.storage import Store, open_store
 from labelfactory.storage.metadata import model_path
+from labelfactory.storage.status import status
 
 COUNT, SHARD = 200, 16
 
@@ -44,14 +47,17 @@ def orders(tiny_world, out: str) -> dict:
 
 def same(one: Store, other: Store) -> bool:
     """Equal to the last bit: the records hold the hash of every file of every shard, the manifest those of the rest."""
-    records = one.records()
-    return None not in records and records == other.records() and one.manifest() == other.manifest()
+    records = list(one.records())
+    return None not in records and records == list(other.records()) and one.manifest() == other.manifest()
 
 
 def artifacts() -> dict[str, str]:
+    """The latest of each key."""
+
     async def read() -> dict[str, str]:
         async with get_client() as client:
-            return {found.key: str(found.data) for found in await client.read_artifacts()}
+            found = await client.read_artifacts(limit=200)
+            return {one.key: str(one.data) for one in sorted(found, key=lambda one: one.created)}
 
     return asyncio.run(read())
 
@@ -70,7 +76,9 @@ def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(
     print(f"overhead {seconds - plain[1]:.1f} s for {shards} shards")
     assert seconds - plain[1] < 20 + 0.05 * shards
     left = artifacts()
-    assert {"progress", "shards", "contact-sheet", "store", "dataset"} <= set(left)
+    assert {"progress", "partitions", "shards", "contact-sheet", "store", "dataset"} <= set(left)
+    assert f"{shards} of {shards} shards done; finished" in left["partitions"]
+    assert f"| 0-{shards - 1} | done | |" in left["partitions"].replace("  ", " ")
     assert left["contact-sheet"].startswith("data:image/jpeg;base64,")
     assert len(left["contact-sheet"]) < 1_000_000
     assert float(left["progress"]) == 100
@@ -104,8 +112,48 @@ def test_a_failed_run_says_why_and_how_to_go_on(prefect_server, tiny_world, tmp_
         (out / "image" / "c").write_text("a file where a folder has to be")
     with pytest.raises(WorkError, match=r"image/c.*to resume: run the same command again"):
         generate_dataset(**given, execution=Execution(retries=0))
+    failed = status(str(out)).failed
+    assert failed
+    assert all("image/c" in note.error and note.pid == os.getpid() and note.run for note in failed.values())
+    assert "| failed |" in artifacts()["partitions"]
     (out / "image" / "c").unlink()
+    assert generate_dataset(**given, shards="failed").shards_made == len(failed)
+    assert status(str(out)).failed == {}
     assert generate_dataset(**given).count == COUNT
+
+
+def test_a_backfill_by_the_flow_finishes_when_all_is_there(prefect_server, tiny_world, plain, tmp_path, caplog):
+    out = str(tmp_path / "a.zarr")
+    with caplog.at_level(logging.INFO):
+        result = generate_dataset(**orders(tiny_world, out), shards="10:13,2")
+    assert (result.shards_made, result.kept, result.contact_sheet) == (4, None, None)
+    assert "not finished, 9 of 13 shards are missing (0-1, 3-9)" in caplog.text
+    left = artifacts()["partitions"]
+    assert "4 of 13 shards done, 9 missing; not finished" in left
+    assert "| 3-9 | missing |" in left
+    result = generate_dataset(**orders(tiny_world, out), shards="missing")
+    assert (result.shards_made, result.kept) == (9, 180)
+    assert same(open_store(out), plain[0])
+
+
+def test_the_artifact_follows_a_run(prefect_server, tmp_path, monkeypatch):
+    monkeypatch.setattr("labelfactory.flows.partitions.PAUSE_S", 0.05)
+    rows = [(0, 9, "missing", "")]
+
+    @flow
+    def making() -> None:
+        with Partitions("a.zarr", lambda: (f"{len(rows)} rows", rows)):
+            rows.insert(0, (0, 0, "failed", "a | b\nc"))
+            deadline = time.monotonic() + 20
+            while "2 rows" not in artifacts()["partitions"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            rows[:] = [(shard, shard, "done", "") for shard in range(103)]
+
+    making()
+    told = artifacts()["partitions"]
+    assert told.startswith("103 rows")
+    assert "3 more rows: `factory status --json a.zarr`" in told
 
 
 def test_processes_make_the_same_store(prefect_server, tiny_world, plain, tmp_path):

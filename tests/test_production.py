@@ -17,7 +17,7 @@ from tiny_world import TinyWorld
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.latents import latents
 from labelfactory.factory.production.job import Job
-from labelfactory.factory.production.line import make_shards, open_output, produce
+from labelfactory.factory.production.line import backfill, make_shards, open_output, produce
 from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare, try_store
@@ -42,6 +42,27 @@ def made(order: Order) -> Job:
     job = prepare(order, progress=False)
     produce(job, progress=False)
     return job
+
+
+def test_a_backfill_makes_what_was_chosen_and_finishes_when_all_is_there(order: Order, tmp_path: Path) -> None:
+    made(order)
+    part, told = replace(order, out=str(tmp_path / "part"), shards="2"), []
+    job = prepare(part, progress=False)
+    assert job == prepare(replace(part, shards=None), progress=False)  # no part of what the data set is
+    assert backfill(job, "2", False, told.append) is None
+    assert open_store(part.out).missing() == [0, 1]
+    assert told[0].endswith("1 shards chosen (2)")
+    assert "not finished, 2 of 3 shards are missing (0-1): generate without --shards" in told[1]
+    assert backfill(job, "0:3", False, told.append) is not None
+    assert told[2].endswith("3 shards chosen (0-2); 1 of them are there")
+    assert shard_hashes(part.out) == shard_hashes(order.out)
+    assert backfill(job, "stale", False, told.append) is not None
+    assert told[3].endswith("0 shards chosen (none)")
+    with pytest.raises(StoreError, match="shard 3 does not exist: expected 0 to 2"):
+        backfill(job, "3", False)
+    for wrong in ("3-4", "some", "1,", ":"):
+        with pytest.raises(InputError, match=r"shards is .*: expected numbers and ranges such as 3,7,10:20"):
+            replace(order, shards=wrong)
 
 
 def shard_hashes(store: str) -> dict[str, str]:

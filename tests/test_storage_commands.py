@@ -38,6 +38,29 @@ def test_verify_says_yes_with_0_and_names_damage_with_1(factory, folder, tmp_pat
     assert "not repaired: shard 1: " in unmended.out
 
 
+def test_status_and_a_backfill_as_they_are_typed(factory, tiny_world: TinyWorld, tmp_path):
+    store = tmp_path / "store.zarr"
+    call = ["generate", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--count", 50]
+    call += ["--shard-size", 10, "--out", store]
+    part = factory(*call, "--shards", "1:3")
+    assert part.code == 0
+    assert "2 shards chosen (1-2)" in part.out
+    assert "not finished, 3 of 5 shards are missing (0, 3-4)" in part.out
+    told = factory("status", store)
+    assert (told.code, told.out.splitlines()[1:]) == (0, ["0 missing", "1-2 done", "3-4 missing"])
+    found = json.loads(factory("status", store, "--json").out)
+    assert (found["done"], found["missing"], found["ranges"][1]["last"]) == (2, 3, 2)
+    for wrong in ("5", "2:9", "most"):
+        refused = factory(*call, "--shards", wrong)
+        assert refused.code == 2
+        assert refused.err.count("\n") == 1
+    assert factory(*call, "--shards", "missing").code == 0
+    assert factory("status", store).out.splitlines()[1:] == ["0-4 done"]
+    whole = tmp_path / "whole.zarr"
+    assert factory(*call[:-1], whole).code == 0
+    assert tree(store) == tree(whole)
+
+
 def test_repair_makes_a_shard_again_with_its_models(factory, tiny_world: TinyWorld, tmp_path):
     store = tmp_path / "store.zarr"
     call = ["generate", "--generator", tiny_world.checkpoint, "--labels", tiny_world.labels, "--count", 50]

@@ -54,7 +54,7 @@ def started(database: str, tiny_world, folder: Path) -> Iterator[RunningFactory]
     with ExitStack() as stack:
         environment = {}
         if database == "postgresql":
-            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(running_postgresql())
+            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(running_postgresql()).url
         factory = RunningFactory(folder, make_workspace(tiny_world, folder), **environment)
         try:
             factory.wait_until_up()

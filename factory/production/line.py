@@ -15,8 +15,9 @@ from labelfactory.factory.production.render import BATCH, render_shard
 from labelfactory.progress import Progress
 from labelfactory.storage import Manifest, ShardWriter, Store, create_store, finalize, open_store
 from labelfactory.storage.metadata import model_path
+from labelfactory.storage.status import chosen_shards, ranges
 
-__all__ = ["BATCH", "Job", "make_shards", "open_output", "prepare", "produce", "render_shard"]
+__all__ = ["BATCH", "Job", "backfill", "make_shards", "open_output", "prepare", "produce", "render_shard"]
 
 
 def open_output(job: Job) -> Store:
@@ -34,17 +35,14 @@ def make_shards(job: Job, shards: Sequence[int], on_progress: Callable[[int], An
     """
     with open_store(job.out, job.storage_options or None) as store:
         for shard in store.claim_missing(shards):
-            store.write_shard(shard, render_shard(job, *store.shard_range(shard), on_progress))
+            with store.making(shard):
+                store.write_shard(shard, render_shard(job, *store.shard_range(shard), on_progress))
 
 
 def produce(job: Job, progress: bool = True) -> Manifest:
     """Makes every missing shard in this process, then finishes the store. Running it again resumes."""
     with open_output(job) as store:
-        missing = {shard: store.shard_range(shard) for shard in store.missing()}
-        todo = sum(stop - start for start, stop in missing.values())
-        with Progress(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
-            for shard in store.claim_missing():
-                writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))
+        _make(job, store, None, progress)
         return finalize(store)
 
 
@@ -64,3 +62,48 @@ def _put_model(store: Store, kind: str, path: str, sha256: str) -> None:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise InputError(f"{path}: not the {kind} of this dataset (sha256 {sha256[:12]}...)")
         store.backend.write({key: data})
+
+
+def backfill(
+    job: Job, shards: str, progress: bool = True, tell: Callable[[str], Any] = lambda line: None
+) -> Manifest | None:
+    """Makes some shards (see ``chosen_shards``), and finishes the store if none is missing then.
+
+    Else ``tell`` hears so, and it gives None. InputError for shards that there are not.
+    """
+    with open_output(job) as store:
+        _make(job, store, wanted_shards(store, shards, tell), progress)
+        rest = store.missing()
+        if not rest:
+            return finalize(store)
+        tell(not_finished(store, rest))
+        return None
+
+
+def wanted_shards(store: Store, shards: str, tell: Callable[[str], Any]) -> list[int]:
+    """The shards of a backfill that are missing; stale ones are, after this."""
+    chosen = chosen_shards(store, shards)
+    if shards == "stale" and chosen:
+        store.withdraw(chosen)
+    lacking = store.missing(chosen)
+    done = f"; {len(chosen) - len(lacking)} of them are there" if len(lacking) < len(chosen) else ""
+    tell(f"{store.uri}: {len(chosen)} shards chosen ({ranges(chosen) or 'none'}){done}")
+    return lacking
+
+
+def not_finished(store: Store, missing: list[int]) -> str:
+    """What a backfill tells that leaves shards missing."""
+    return (
+        f"{store.uri}: not finished, {len(missing)} of {store.num_shards} shards are missing ({ranges(missing)}): "
+        "generate without --shards makes them and finishes"
+    )
+
+
+def _make(job: Job, store: Store, shards: list[int] | None, progress: bool) -> None:
+    """Makes those of the shards, or of all, that are missing."""
+    missing = store.missing() if shards is None else shards
+    todo = sum(stop - start for start, stop in map(store.shard_range, missing))
+    with Progress(total=todo, desc="pairs", unit="pair", disable=not progress) as bar, ShardWriter(store) as writer:
+        for shard in store.claim_missing(shards):
+            with store.making(shard):
+                writer.put(shard, render_shard(job, *store.shard_range(shard), bar.update))

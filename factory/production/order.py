@@ -84,6 +84,15 @@ class Order:
             },
         ),
     ] = "zstd"
+    shards: Annotated[
+        str | None,
+        Parameter(
+            "Shards to make, as a backfill; the store is finished once none is missing.",
+            pattern=r"missing|failed|stale|\d+(:\d+)?(,\d+(:\d+)?)*",
+            form="numbers and ranges such as 3,7,10:20 (20 left out), or missing, failed or stale",
+            default="all",
+        ),
+    ] = None  # no part of what the data set is
 
     def __post_init__(self) -> None:
         if self.interpreter is None and self.labels is None and self.generator.startswith("builtin:"):
@@ -103,7 +112,7 @@ class Order:
 class PlanOrder:
     """What ``wanted`` takes on a fleet of workers."""
 
-    wanted: Annotated[Order, Part({"out": "plan", "seed": 0})]
+    wanted: Annotated[Order, Part({"out": "plan", "seed": 0, "shards": None})]
     fleet: Fleet = field(default_factory=Fleet)
     speedup: Annotated[
         float, Parameter("Speed of a worker against this machine's, which is measured.", at_least=0.001)

@@ -94,6 +94,7 @@ class StatusOrder:
     """What there is of a store that is being made."""
 
     store: Annotated[str, Parameter("Path or URL of a store, finished or not.", place=True, positional=True)]
+    as_json: Annotated[bool, Parameter("JSON in place of lines.", option="json")] = False
 
     def __post_init__(self) -> None:
         check_fields(self)

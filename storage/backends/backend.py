@@ -1,7 +1,50 @@
 """Where a store's bytes live. Two kinds with one face: a local folder, and anything else that fsspec reaches."""
 
+import json
+import os
+import socket
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ClaimNote:
+    """What is known of a claim that is there.
+
+    state  "held" by a living worker; "failed": its work went wrong, it is free; "left": its owner is gone, it is free
+    host, pid, run  whose it is or was; ``run`` is what an orchestrator calls the work, "" without one
+    since  when it was taken or failed, in seconds since 1970
+    error  of a failure, in one line
+    """
+
+    state: Literal["held", "failed", "left"]
+    host: str = ""
+    pid: int = 0
+    run: str = ""
+    since: float = 0.0
+    error: str = ""
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], held: bool) -> "ClaimNote":
+        """KeyError, TypeError or ValueError for what ``claim_document`` did not write."""
+        error = str(document.get("error", ""))
+        return cls(
+            "failed" if error else "held" if held else "left",
+            str(document["host"]),
+            int(document["pid"]),
+            str(document["run"]),
+            float(document["since"]),
+            error,
+        )
+
+
+def claim_document(run: str, error: str = "", **more: Any) -> bytes:
+    """What is stored with a claim of this process."""
+    document = {"host": socket.gethostname(), "pid": os.getpid(), "run": run, "since": time.time(), **more}
+    return json.dumps(document | ({"error": error} if error else {})).encode()
 
 
 class Claim(ABC):
@@ -12,7 +55,8 @@ class Claim(ABC):
         """False once another worker has taken it over."""
 
     @abstractmethod
-    def release(self) -> None: ...
+    def release(self, error: str = "") -> None:
+        """Gives it back; with an error it is free too, and says so until the work succeeds."""
 
 
 class Source(ABC):
@@ -58,12 +102,12 @@ class Backend(Source):
         """Removes files; those that do not exist are fine."""
 
     @abstractmethod
-    def claim(self, name: str) -> Claim | None:
-        """Takes ownership of ``name``, None where a living worker has it."""
+    def claim(self, name: str, run: str = "") -> Claim | None:
+        """Takes ownership of ``name``, None where a living worker has it. ``run`` is noted with it."""
 
     @abstractmethod
-    def holder(self, name: str) -> str | None:
-        """What is known of the living worker that has claimed ``name`` (where, since when); None where none has."""
+    def claims(self, names: Sequence[str]) -> dict[str, ClaimNote]:
+        """What is known of those of these claims that are there."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -71,7 +115,7 @@ class Backend(Source):
 
     @abstractmethod
     def remove_strays(self, done: Sequence[str] = ()) -> None:
-        """Removes what dead writers have left behind, and nothing that a living one still needs.
+        """Removes what dead writers have left behind, and nothing that a living one still needs; failures stay noted.
 
         ``done`` names claims whose work is finished, whoever still seems to hold them.
         """

@@ -1,21 +1,22 @@
 """Local folders: temporary file, fsync, rename, fsync of the directory; claims are locks that die with their owner."""
 
 import errno
+import json
 import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backends.backend import Backend, Claim
+from labelfactory.storage.backends.backend import Backend, Claim, ClaimNote, claim_document
 
 TEMPORARY, CLAIMS = "_tmp", "_claims"
 THREADS = 8
+KNOWN = 4096  # directories that are remembered to exist
 
 T = TypeVar("T")
 
@@ -53,6 +54,32 @@ def _try_lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0  # else someone removed the file between our open and our lock
 
 
+def _read_note(path: Path) -> ClaimNote | None:
+    """What a claim's file tells; None where it has just been removed."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _note_in(descriptor, held=True)
+    else:
+        return _note_in(descriptor, held=False)
+    finally:
+        os.close(descriptor)
+
+
+def _note_in(descriptor: int, held: bool) -> ClaimNote:
+    status = os.fstat(descriptor)
+    try:
+        return ClaimNote.of(json.loads(os.pread(descriptor, status.st_size, 0)), held)
+    except (ValueError, KeyError, TypeError, AttributeError):  # of an earlier version, or just being written
+        return ClaimNote("held" if held else "left", since=status.st_mtime)
+
+
 def _shared(action: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
     """Does many files in several threads: a disk serves flushes and looks together that one after the other wait."""
     if len(paths) < THREADS**2:
@@ -72,15 +99,24 @@ def _sync_directory(path: Path) -> None:
 
 
 class _LockClaim(Claim):
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path, self._descriptor = path, descriptor
+    def __init__(self, path: Path, descriptor: int, run: str) -> None:
+        self._path, self._descriptor, self._run = path, descriptor, run
+        self._note("")
+
+    def _note(self, error: str) -> None:
+        with _explained(self._path):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, claim_document(self._run, error), 0)
 
     def is_mine(self) -> bool:
         return True  # the kernel takes a lock from nobody who lives
 
-    def release(self) -> None:
-        with suppress(OSError):  # a read-only folder must not hide the error that came before
-            self._path.unlink()
+    def release(self, error: str = "") -> None:
+        with suppress(OSError, WorkError):  # a read-only folder must not hide the error that came before
+            if error:
+                self._note(error)
+            else:
+                self._path.unlink()
         os.close(self._descriptor)
 
 
@@ -164,6 +200,8 @@ class LocalBackend(Backend):
             self._make_directory(path.parent)
             path.mkdir(exist_ok=True)
             _sync_directory(path.parent)
+        if len(self._known_directories) == KNOWN:  # each shard brings new ones
+            self._known_directories.clear()
         self._known_directories.add(path)
 
     def _sync(self, directories: set[Path]) -> None:
@@ -180,35 +218,26 @@ class LocalBackend(Backend):
                 directories.add(target.parent)
         self._sync(directories)
 
-    def claim(self, name: str) -> Claim | None:
+    def claim(self, name: str, run: str = "") -> Claim | None:
         path = self.root / CLAIMS / f"{name}.lock"
         with _explained(path):
             self._make_directory(path.parent)
             while True:
                 descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o666)
                 if _try_lock(descriptor):
-                    return _LockClaim(path, descriptor)
+                    return _LockClaim(path, descriptor, run)
                 removed = os.fstat(descriptor).st_nlink == 0
                 os.close(descriptor)
                 if not removed:
                     return None
 
-    def holder(self, name: str) -> str | None:
-        import fcntl
-
-        path = self.root / CLAIMS / f"{name}.lock"
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            since = datetime.fromtimestamp(os.fstat(descriptor).st_mtime).isoformat(" ", "seconds")
-            return f"on this machine or one that shares its disk, since {since}"
-        finally:
-            os.close(descriptor)
-        return None
+    def claims(self, names: Sequence[str]) -> dict[str, ClaimNote]:
+        wanted, found = set(names), dict[str, ClaimNote]()
+        with suppress(FileNotFoundError), _explained(self.root / CLAIMS):
+            for path in sorted((self.root / CLAIMS).iterdir()):
+                if path.stem in wanted and (note := _read_note(path)) is not None:
+                    found[path.stem] = note
+        return found
 
     def prepare(self) -> None:
         try:
@@ -226,17 +255,19 @@ class LocalBackend(Backend):
             raise InputError(f"{self.root} cannot be made: {error.strerror or error}; choose another place") from error
 
     def remove_strays(self, done: Sequence[str] = ()) -> None:
+        finished = set(done)
         for folder in (TEMPORARY, CLAIMS):
             with suppress(FileNotFoundError), _explained(self.root / folder):
                 for path in list((self.root / folder).iterdir()):
-                    self._remove_if_dead(path)
+                    self._remove_if_dead(path, failures=folder == CLAIMS and path.stem not in finished)
 
     @staticmethod
-    def _remove_if_dead(path: Path) -> None:
+    def _remove_if_dead(path: Path, failures: bool) -> None:
+        """``failures``: claims that note one stay."""
         with suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_WRONLY)
+            descriptor = os.open(path, os.O_RDWR)
             try:
-                if _try_lock(descriptor):
+                if _try_lock(descriptor) and not (failures and _note_in(descriptor, held=False).error):
                     path.unlink()
             finally:
                 os.close(descriptor)

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import fsspec
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.storage.backends.backend import Backend, Claim
+from labelfactory.storage.backends.backend import Backend, Claim, ClaimNote, claim_document
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.1
@@ -157,17 +156,18 @@ class RemoteBackend(Backend):
         with suppress(FileNotFoundError):
             self._retry(path, lambda: self.fs.rm_file(self._path(path)))
 
-    def claim(self, name: str) -> Claim | None:
-        return _Lease.take(self, f"_claims/{name}.json")
+    def claim(self, name: str, run: str = "") -> Claim | None:
+        return _Lease.take(self, f"_claims/{name}.json", run)
 
-    def holder(self, name: str) -> str | None:
-        found = self.read_many([f"_claims/{name}.json"])[0]
-        try:
-            document = json.loads(found or b"")
-            silent = time.time() - float(document["renewed"])
-            return None if silent > LEASE_S else f"on {document['host']}, last heard of {max(0.0, silent):.0f} s ago"
-        except (ValueError, KeyError, TypeError):
-            return None
+    def claims(self, names: Sequence[str]) -> dict[str, ClaimNote]:
+        found: dict[str, ClaimNote] = {}
+        for first in range(0, len(names), 1024):
+            some = names[first : first + 1024]
+            for name, data in zip(some, self.read_many([f"_claims/{name}.json" for name in some]), strict=True):
+                with suppress(ValueError, KeyError, TypeError):
+                    document = json.loads(data or b"")
+                    found[name] = ClaimNote.of({"pid": 0, "run": "", "since": 0, **document}, not _lapsed(document))
+        return found
 
     def prepare(self) -> None:
         """Nothing to make: an object store has no folders, and whether ours is there is asked by its root document."""
@@ -189,31 +189,31 @@ class _Lease(Claim):
     exclusive commit record settles it.
     """
 
-    def __init__(self, backend: RemoteBackend, path: str, token: str) -> None:
-        self._backend, self._path, self._token = backend, path, token
+    def __init__(self, backend: RemoteBackend, path: str, token: str, run: str) -> None:
+        self._backend, self._path, self._token, self._run = backend, path, token, run
+        self._since = time.time()
         self._released, self._writing = threading.Event(), threading.Lock()
         threading.Thread(target=self._renew, name=f"lease {path}", daemon=True).start()
 
     @classmethod
-    def take(cls, backend: RemoteBackend, path: str) -> "_Lease | None":
+    def take(cls, backend: RemoteBackend, path: str, run: str) -> "_Lease | None":
         token = secrets.token_hex(8)
-        if backend.write_new(path, cls._document(token)):
-            return cls(backend, path, token)
+        document = claim_document(run, token=token, renewed=time.time())
+        if backend.write_new(path, document):
+            return cls(backend, path, token, run)
         try:
-            document = json.loads(backend.read(path))
-            lapsed = time.time() - float(document["renewed"]) > LEASE_S
+            lapsed = _lapsed(json.loads(backend.read(path)))
         except FileNotFoundError:
-            return cls.take(backend, path)
+            return cls.take(backend, path, run)
         except (ValueError, KeyError, TypeError):
             lapsed = True
         if not lapsed:
             return None
         backend.delete([path])
-        return cls(backend, path, token) if backend.write_new(path, cls._document(token)) else None
+        return cls(backend, path, token, run) if backend.write_new(path, document) else None
 
-    @staticmethod
-    def _document(token: str) -> bytes:
-        return json.dumps({"token": token, "host": socket.gethostname(), "renewed": time.time()}).encode()
+    def _document(self) -> bytes:
+        return claim_document(self._run, token=self._token, since=self._since, renewed=time.time())
 
     def _renew(self) -> None:
         while not self._released.wait(LEASE_S / 4):
@@ -221,7 +221,7 @@ class _Lease(Claim):
                 with self._writing:  # or a renewal could follow its own release, and block others until it lapses
                     if self._released.is_set() or not self.is_mine():
                         return
-                    self._backend.write_one(self._path, self._document(self._token))
+                    self._backend.write_one(self._path, self._document())
             except (WorkError, FileNotFoundError):
                 continue  # the next turn, or the commit itself, will tell
 
@@ -231,8 +231,17 @@ class _Lease(Claim):
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
 
-    def release(self) -> None:
+    def release(self, error: str = "") -> None:
         self._released.set()
         with self._writing, suppress(WorkError):  # must not hide the error that came before; a lease that stays lapses
-            if self.is_mine():
+            if not self.is_mine():
+                return
+            if error:
+                self._backend.write_one(self._path, claim_document(self._run, error, token="", renewed=0))
+            else:
                 self._backend.delete([self._path])
+
+
+def _lapsed(document: Mapping[str, Any]) -> bool:
+    """Whether a lease is free: silent for too long, or given back after a failure."""
+    return "error" in document or time.time() - float(document["renewed"]) > LEASE_S
