@@ -199,7 +199,7 @@ def test_photographs_teach_and_are_labelled_without_a_data_set(
         overlaps.append((mask & truth).sum() / (mask | truth).sum())
     assert np.mean(overlaps) > 0.7
     for wrong, line in [
-        ([*ask, "--generator", tiny_checkpoint, "--out", tmp_path / "x"], "cannot look at photographs"),
+        ([*ask, "--generator", tiny_checkpoint, "--out", tmp_path / "x"], "belongs to another generator"),
         ([*ask, "--out", tmp_path / "x"], "generator"),
         ([*trained[:3], "--out", tmp_path / "j.safetensors", "--generator", tiny_checkpoint], "belong to generator"),
     ]:

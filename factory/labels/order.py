@@ -13,6 +13,7 @@ from labelfactory.interpreters.formats.table import FORMATS, WRITERS
 STRATEGIES = {"random": "", "kmeans": "diverse", "uncertain": "where an interpreter is unsure"}
 LIGHTS = {"none": "", "one": "darker or in more contrast, taking turns", "all": "three times as many"}
 NEW_SET = Parameter("Folder of the new label set.", place=True, writes="new folder")
+MIN_FIDELITY = 0.8  # share of a photograph's variance that the generator's picture of it explains
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class InversionOrder:
         Parameter(
             "Fidelity below which images are left out: the share of their variance that is explained.", at_most=1
         ),
-    ] = 0.8
+    ] = MIN_FIDELITY
     keep_poor: Annotated[bool, Parameter("Poor images are kept all the same.")] = False
     settings: InversionSettings = field(default_factory=InversionSettings)
     encoder_steps: Annotated[

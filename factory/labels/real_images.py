@@ -18,7 +18,7 @@ from labelfactory.factory.generator import ImageGenerator, Invertible, Seeing, i
 from labelfactory.factory.labels.classes import classes_of, usual_truncation
 from labelfactory.factory.labels.encoder import LatentEncoder, ensure_encoder
 from labelfactory.factory.labels.inversion import invert
-from labelfactory.factory.labels.order import InversionOrder, InversionSettings
+from labelfactory.factory.labels.order import MIN_FIDELITY, InversionOrder, InversionSettings
 from labelfactory.factory.labels.views import with_views
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.classes import LabelClass
@@ -87,7 +87,7 @@ def invert_label_set(
     scratch: Path,
     encoder: LatentEncoder | None,
     settings: InversionSettings,
-    min_fidelity: float = 0.8,
+    min_fidelity: float = MIN_FIDELITY,
     keep_poor: bool = False,
     progress: bool = True,
 ) -> tuple[LabelSet, list[InvertedImage], UInt8[np.ndarray, "images height width channels"]]:

@@ -140,7 +140,11 @@ class PredictionOrder:
         Path | None, Parameter("Trained interpreter, in place of a segmenter; needs the generator.", place=True)
     ] = None
     generator: Annotated[
-        str | None, Parameter("Generator of the interpreter, of a family that looks at photographs.", place=True)
+        str | None,
+        Parameter(
+            "Generator of the interpreter; one that does not look at photographs makes them again (seconds each).",
+            place=True,
+        ),
     ] = None
     overlays: Annotated[bool, Parameter("Overlays: the classes drawn over the pictures.")] = True
     tile: Annotated[int, TILE] = 512

@@ -1,18 +1,23 @@
 """Each downstream task as one plain function: train on pairs, predict a folder, evaluate on human labels."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from labelfactory.errors import InputError
+from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.evaluation import Evaluation, evaluate
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.evaluation.report import FILES, write_report
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.generator import seeing
+from labelfactory.factory.generator import ImageGenerator, Invertible, Seeing
+from labelfactory.factory.labels.encoder import ensure_encoder
+from labelfactory.factory.labels.inversion import invert
+from labelfactory.factory.labels.order import MIN_FIDELITY
 from labelfactory.factory.pairs.labelled import FolderOrZip, LabelledPairs, parse_mapping
 from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.segmenters.catalogue import aim_of, load_segmenter
@@ -96,18 +101,45 @@ def _predictor(order: PredictionOrder) -> tuple[Aim, Predictor]:
 
 
 def _by_interpreter(order: PredictionOrder) -> tuple[Aim, Predictor]:
-    """An interpreter reads a photograph's features, where its generator looks at photographs."""
-    network = seeing(open_generator(str(order.generator), order.device), str(order.generator))
+    """An interpreter reads a photograph's features, where its generator looks at it or makes it again."""
+    network = open_generator(str(order.generator), order.device)
     interpreter = StyleInterpreter.load(str(order.interpreter)).to(network.device)
     if interpreter.generator_sha256 != network.sha256:
         raise InputError(f"{order.interpreter}: belongs to another generator; give the one that it was trained for")
+    look = _seen(network) if isinstance(network, Seeing) else _made_again(network, str(order.generator))
 
     def say(image: np.ndarray, name: str) -> Predicted:
         fitting = np.broadcast_to(image, (*image.shape[:2], network.image_channels)) if image.shape[2] == 1 else image
         if fitting.shape != (*network.size, network.image_channels):
             found, wanted = " x ".join(map(str, image.shape)), " x ".join(map(str, network.size))
             raise InputError(f"{name}: is {found}; the generator looks at {wanted}, {network.image_channels} channels")
-        maps = network.see_images(torch.from_numpy(fitting[None].copy()))
+        maps = look(torch.from_numpy(fitting[None].copy()), name)
         return Predicted(interpreter.predict(maps).mask[0].cpu().numpy())
 
     return aim_of({"classes": interpreter.classes}, str(order.interpreter)), say
+
+
+Look = Callable[[torch.Tensor, str], Sequence[torch.Tensor]]  # feature maps of a picture of that name
+
+
+def _seen(network: Seeing) -> Look:
+    return lambda images, name: network.see_images(images)
+
+
+def _made_again(network: ImageGenerator, where: str) -> Look:
+    """Feature maps of photographs by inversion: encoder and optimisation find what the generator makes them from."""
+    if not isinstance(network, Invertible):
+        raise InputError(f"{where}: this kind of generator can neither look at photographs nor make them again")
+    able, encoder = network, ensure_encoder(network, cache_dir())
+
+    def look(images: torch.Tensor, name: str) -> Sequence[torch.Tensor]:
+        found = invert(able, images.numpy(), encoder, progress=False)
+        if found.fidelity[0] < MIN_FIDELITY:
+            warnings.warn(
+                f"{name}: the generator makes it poorly (fidelity {found.fidelity[0]:.2f}, below {MIN_FIDELITY}): "
+                "its labels are doubtful",
+                stacklevel=2,
+            )
+        return able.generate(torch.from_numpy(found.ws)).feature_maps
+
+    return look
