@@ -1,5 +1,6 @@
 """A network's training, for segmenters round by round: teachers label anew what the last round learns from."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -66,6 +67,10 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     parts = [pairs for pairs, _ in sources]
     aim = Aim(order.task, classes, parts[0].points if "keypoints" in needs else ())
     _check_fitting(order, aim)
+    for name, part in zip(names, parts, strict=True):
+        if "instances" in needs and len(part) and part[0].instances is None:
+            told = "has no object numbers: objects are the connected parts of its masks, touching ones count as one"
+            warnings.warn(f"{name} {told}", stacklevel=2)
     parts = [pairs_for(aim, part) for part in parts]
     pairs = _joined(parts, order.balance, classes if order.border else None)
     validation = None
