@@ -20,7 +20,7 @@ from torch import Tensor
 from labelfactory.errors import InputError
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.latents import latents
-from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint
+from labelfactory.factory.stylegan2_ada.checkpoint import load_checkpoint, save_safetensors
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, Generator
 
 SIZES = {"c_dim": 0, "img_resolution": 16, "img_channels": 3, "channel_base": 128, "channel_max": 16}
@@ -157,6 +157,8 @@ def tensorflow_pickle(generator: Generator, discriminator: Discriminator) -> byt
         array, part = value.numpy(), name.rsplit(".", 1)[-1]
         if found := re.match(r"mapping\.fc(\d+)", name):
             mapping.append((f"Dense{found[1]}/{part}", array.T if part == "weight" else array))
+        elif name == "mapping.embed.weight":
+            mapping.append(("LabelConcat/weight", array.T / np.sqrt(array.shape[1])))
         elif name == "synthesis.b4.const":
             synthesis.append(("4x4/Const/const", array[None]))
         elif found := re.match(r"synthesis\.b(\d+)\.(conv(\d)|torgb)\.(.+)", name):
@@ -200,6 +202,32 @@ def test_tensorflows_pickles(generator: Generator, discriminator: Discriminator,
         torch.testing.assert_close(loaded.discriminator(images), discriminator(images), atol=1e-5, rtol=1e-4)
     opened = open_generator(path, "cpu")
     assert (opened.size, opened.latent_shape, opened.image_channels) == ((16, 16), (8,), 3)
+
+
+def test_tensorflows_conditional_pickles(discriminator: Discriminator, tmp_path: Path) -> None:
+    """StyleGAN2 puts z and the class's row of a table side by side and normalises both together."""
+    generator = made(c_dim=3, joint_norm=True)
+    with torch.no_grad():
+        generator.mapping.embed.bias.zero_()
+    path = tmp_path / "network-snapshot.pkl"
+    path.write_bytes(tensorflow_pickle(generator, discriminator))
+    opened = open_generator(path, "cpu")
+    assert (opened.num_classes, opened.size) == (3, (16, 16))
+    loaded, z, c = load_checkpoint(path).generator, torch.from_numpy(latents([1, 2], 8)), torch.eye(3)[[0, 2]]
+    with torch.no_grad():
+        table = generator.mapping.embed.weight.T / 3**0.5
+        x = torch.cat([z, c @ table], 1)
+        x = x / (x * x).mean(1, keepdim=True).sqrt()
+        for i in range(2):
+            layer = getattr(generator.mapping, f"fc{i}")
+            y = x @ layer.weight.T * (0.01 / layer.weight.shape[1] ** 0.5) + 0.01 * layer.bias
+            x = 2**0.5 * torch.where(y > 0, y, 0.2 * y)
+        torch.testing.assert_close(loaded.mapping(z, c)[:, 0], x, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            pictures(loaded, torch.eye(3)), pictures(generator, torch.eye(3)), atol=1e-5, rtol=1e-4
+        )
+    save_safetensors(tmp_path / "g.safetensors", loaded)
+    assert load_checkpoint(tmp_path / "g.safetensors").config.joint_norm
 
 
 def test_gzipped_files_and_leftovers_of_a_training(generator: Generator, tmp_path: Path) -> None:

@@ -171,6 +171,8 @@ def _generator(contents: Contents, network: Network, part: str) -> tuple[Generat
         metadata["format"] = "tensorflow"
         tensors = from_tensorflow(network.tensors, network.settings)
         shapes = generator_shapes(tensors) | _clamp_of(network)
+        if "mapping/LabelConcat/weight" in network.names:
+            shapes["joint_norm"] = True
     elif is_rosinality(network.names):
         metadata["format"] = "rosinality"
         tensors = from_rosinality(network.tensors)

@@ -80,6 +80,7 @@ RARE = (
     "mapping_lr",
     "use_noise",
     "resample_filter",
+    "joint_norm",
 )  # parts that few forks change
 ARCHITECTURES = ("skip", "orig", "resnet")
 
@@ -103,6 +104,7 @@ class NetworkConfig(_Config):
     mapping_lr         factor of the mapping network's weights
     use_noise          noise inputs
     resample_filter    taps of the low-pass filter along an axis, an even number of them, symmetric
+    joint_norm         latent and embedded class are normalised together, as StyleGAN2 had it before ADA
     """
 
     z_dim: int
@@ -120,6 +122,7 @@ class NetworkConfig(_Config):
     mapping_lr: float = 0.01
     use_noise: bool = True
     resample_filter: tuple[float | int, ...] = (1, 3, 3, 1)
+    joint_norm: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,6 +134,8 @@ class NetworkConfig(_Config):
             raise InputError(f"network config: channels {self.channels}: expected one for each resolution from 4 up")
         if self.architecture not in ARCHITECTURES or type(self.use_noise) is not bool:
             raise InputError(f"network config: architecture {self.architecture!r}: expected {', '.join(ARCHITECTURES)}")
+        if type(self.joint_norm) is not bool:
+            raise InputError(f"network config: joint_norm is {self.joint_norm!r}; expected true or false")
         numbers = all(type(tap) in (int, float) and abs(tap) < 1e6 for tap in taps)
         if len(taps) not in (2, 4, 6) or not numbers or tuple(taps) != tuple(taps[::-1]) or not sum(taps):
             raise InputError(f"network config: resample_filter {taps}: expected 2, 4 or 6 taps that are symmetric")

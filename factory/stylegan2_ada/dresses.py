@@ -4,6 +4,7 @@ The names are looked up in rosinality's repository (MIT), whose converter relate
 but for what is noted. The result has the official PyTorch names.
 """
 
+import math
 import re
 from typing import Any
 
@@ -97,13 +98,15 @@ def discriminator_from_rosinality(tensors: dict[str, Tensor]) -> dict[str, Tenso
 
 def from_tensorflow(tensors: dict[str, Tensor], settings: dict[str, Any]) -> dict[str, Tensor]:
     """Gs (or G) of a StyleGAN2 or StyleGAN2-ADA pickle: kernels as rows, columns, in, out; styles' biases less 1."""
-    if "mapping/LabelConcat/weight" in tensors:
-        raise InputError("checkpoint is a conditional StyleGAN2 of TensorFlow, whose class labels are not supported")
     out: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if found := re.fullmatch(r"mapping/(Dense(\d+)|LabelEmbed)/(weight|bias)", name):
             part = f"fc{found[2]}" if found[2] else "embed"
             out[f"mapping.{part}.{found[3]}"] = value.T.contiguous() if found[3] == "weight" else value
+        elif name == "mapping/LabelConcat/weight":  # of StyleGAN2; the layer here divides by the root of the classes
+            rows = _axes(name, value, 2)
+            out["mapping.embed.weight"] = rows.T.contiguous() * math.sqrt(len(rows))
+            out["mapping.embed.bias"] = torch.zeros(rows.shape[1])
         elif name == "dlatent_avg":
             out["mapping.w_avg"] = value
         elif name == "synthesis/4x4/Const/const":

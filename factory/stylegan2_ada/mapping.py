@@ -43,15 +43,26 @@ class FullyConnected(nn.Module):
 
 
 class Mapping(nn.Module):
-    """z (and class label c) -> w. The discriminator's maps c alone (``z_dim=0``) and tracks no average."""
+    """z (and class label c) -> w. The discriminator's maps c alone (``z_dim=0``) and tracks no average.
+
+    ``joint_norm``: z and the embedded class are normalised together and not each by itself.
+    """
 
     w_avg: Tensor
 
     def __init__(
-        self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, layers: int = 8, lr_mul: float = 0.01
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_ws: int | None,
+        layers: int = 8,
+        lr_mul: float = 0.01,
+        joint_norm: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, layers
+        self.joint_norm = joint_norm
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
         features = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * layers
@@ -69,15 +80,17 @@ class Mapping(nn.Module):
     ) -> Float[Tensor, "batch ..."]:
         """One w per synthesis layer, ``[batch, num_ws, w_dim]``; without ``num_ws`` just ``[batch, w_dim]``."""
         inputs = []
+        norm = (lambda x: x) if self.joint_norm else second_moment_norm
         if self.z_dim:
             if z is None:
                 raise ValueError("this mapping network needs z")
-            inputs.append(second_moment_norm(z.float()))
+            inputs.append(norm(z.float()))
         if self.c_dim:
             if c is None:
                 raise ValueError(f"this network is conditional: give c with {self.c_dim} columns")
-            inputs.append(second_moment_norm(self.embed(c.float())))
+            inputs.append(norm(self.embed(c.float())))
         w = torch.cat(inputs, dim=1)
+        w = second_moment_norm(w) if self.joint_norm else w
         for i in range(self.num_layers):
             w = getattr(self, f"fc{i}")(w)
         if self.num_ws is None:

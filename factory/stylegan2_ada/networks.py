@@ -267,7 +267,7 @@ class Generator(nn.Module):
             w_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp, config.channels, fork
         )
         self.num_ws = self.synthesis.num_ws
-        self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping_layers, config.mapping_lr)
+        self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping_layers, config.mapping_lr, config.joint_norm)
 
     def forward(
         self,
