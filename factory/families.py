@@ -4,9 +4,10 @@ To add one: a folder with a class that fulfils ``generator.ImageGenerator``, and
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -51,9 +52,15 @@ def family(name: str) -> type[ImageGenerator]:
 
 
 def open_generator(
-    uri: str | os.PathLike[str], device: str = "auto", sha256: str | None = None, precision: str = "float32"
+    uri: str | os.PathLike[str],
+    device: str = "auto",
+    sha256: str | None = None,
+    precision: str = "float32",
+    config: Mapping[str, Any] | None = None,
 ) -> ImageGenerator:
     """Opens ``builtin:NAME``, or a path or fsspec URL of a checkpoint; docs/generators.md says of which makes.
+
+    ``config`` says of a bare state dict what its weights do not.
 
     Raises InputError, in one line, for an unknown name, a file that holds no generator of a family of the table, a
     wrong ``sha256``, or a device that this machine lacks.
@@ -61,7 +68,7 @@ def open_generator(
     chosen = resolve_device(device)
     name = os.fspath(uri)
     source = builtin_path(name, "generator.safetensors") if name.startswith(BUILTIN) else name
-    return open_contents(read_contents(source, sha256), chosen, precision)
+    return open_contents(replace(read_contents(source, sha256), config=dict(config or {})), chosen, precision)
 
 
 def open_synthesis(uri: str | os.PathLike[str], device: torch.device, sha256: str = "") -> "Translation":

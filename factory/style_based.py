@@ -1,8 +1,9 @@
 """What the StyleGANs share behind the contract: a mapping network, a synthesis network, and a discriminator perhaps."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,12 @@ class StyleBased(Invertible):
         self.device = device
         self.set_precision(self._network, getattr(torch, precision))
         self._run = self._synthesis
+
+    def save(self, path: Path, family: str, metadata: Mapping[str, Any]) -> None:
+        """Writes the networks as a file of ours of this family's name."""
+        from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
+
+        save_safetensors(path, self._network, self._discriminator, metadata, family=family)
 
     def set_precision(self, network: nn.Module, dtype: torch.dtype) -> None:
         """Puts the generator or the discriminator into a precision of its convolutions."""

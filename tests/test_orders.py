@@ -37,7 +37,7 @@ def flow_of(deployment: dict[str, Any]) -> Flow:
 
 FLOWS = {deployment["name"]: flow_of(deployment) for deployment in DEPLOYED}
 ORDERS = [*(command.takes for command in COMMANDS.values()), *(flow.fn.takes for flow in FLOWS.values())]
-WORDS = {"classes", "map_values", "fill", "channel", "url_prefix", "axis_of", "options", "mapping"}
+WORDS = {"classes", "map_values", "fill", "channel", "url_prefix", "axis_of", "options", "mapping", "config"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

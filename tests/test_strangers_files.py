@@ -174,6 +174,7 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
     "restore": ("folder", lambda t, out: ["--model", t.restorer, "--masks", t.labelled, "--device", "cpu",
                                           "--out", out]),
     "wrap": (".safetensors", lambda t, out: ["--module", "somebodys_network:made", "--z-dim", 4, "--out", out]),
+    "convert": (".safetensors", lambda t, out: ["--generator", t.checkpoint, "--out", out]),
     "status": ("", lambda t, out: [t.store]),
 }  # fmt: skip
 """What each command writes at ``out`` (a folder, a file of that ending, or nothing), and its arguments."""

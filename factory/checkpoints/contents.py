@@ -62,6 +62,7 @@ class Contents:
     networks  by name; of our own files "generator" and "discriminator"
     header    of our own files
     loose     single tensors and numbers beside the networks, such as rosinality's ``latent_avg``
+    config    what somebody says of a network that its file does not say
     """
 
     name: str
@@ -70,6 +71,12 @@ class Contents:
     networks: dict[str, Network] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
     loose: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def says_all(self) -> None:
+        """InputError where somebody says what the file says itself."""
+        if self.config:
+            raise InputError(f"says itself what its network is; leave out {', '.join(self.config)}")
 
     @property
     def family(self) -> str:
@@ -225,3 +232,10 @@ def tensorflow_network(record: ModuleRecord) -> Network:
 
     visit(record, "", 0)
     return Network(tensors, record.class_name, record, settings)
+
+
+def plain_table(value: Any) -> dict[str, Any]:
+    """A network's config as a header has it. InputError where it is no table."""
+    if not isinstance(value, dict):
+        raise InputError(f"network config: expected a table of names and numbers, found {type(value).__name__}")
+    return value

@@ -73,6 +73,10 @@ class Diffusion(Seeing):
 
     @classmethod
     def open(cls, contents: Contents, device: torch.device, precision: str) -> "Diffusion":
+        try:
+            contents.says_all()
+        except InputError as error:
+            raise InputError(f"{contents.name}: {error}") from None
         return cls(load_parts(Path(contents.name)), contents, device, precision)
 
     def render(

@@ -7,12 +7,21 @@ import torch
 from torch import nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.checkpoints.contents import Contents
+from labelfactory.factory.checkpoints.contents import Contents, Network, plain_table
 from labelfactory.factory.checkpoints.filling import filled
 from labelfactory.factory.style_based import StyleBased
-from labelfactory.factory.stylegan1.networks import Generator
-from labelfactory.factory.stylegan1.weights import from_rosinality, from_tensorflow, is_rosinality, is_tensorflow
+from labelfactory.factory.stylegan1.networks import Config, Generator
+from labelfactory.factory.stylegan1.weights import (
+    LEARNING_RATE,
+    Found,
+    from_rosinality,
+    from_tensorflow,
+    is_rosinality,
+    is_tensorflow,
+)
+from labelfactory.factory.stylegan2_ada.checkpoint import our_metadata
 
+WISHES = {"tensorflow": "mapping_lr", "rosinality": "resolution"}  # what each maker's files do not say
 MEAN_SAMPLES = 10_000  # of w, where a file does not have their mean
 
 
@@ -33,6 +42,8 @@ class StyleGAN(StyleBased):
 
     @classmethod
     def claims(cls, contents: Contents) -> bool:
+        if contents.form == "labelfactory":
+            return contents.family == "stylegan"
         network = contents.generator
         return network is not None and (is_tensorflow(network.names) or is_rosinality(network.names))
 
@@ -42,12 +53,12 @@ class StyleGAN(StyleBased):
         try:
             if found is None:
                 raise InputError("checkpoint has no generator")
-            maker = "tensorflow" if is_tensorflow(found.names) else "rosinality"
-            metadata: dict[str, Any] = {"format": f"stylegan of {maker}"}
-            if maker == "rosinality":
-                tensors, config = from_rosinality(found.tensors)
+            if contents.form == "labelfactory":
+                contents.says_all()
+                metadata, tensors = our_metadata(contents), dict(found.tensors)
+                config = Config.of(plain_table(contents.header.get("generator")))
             else:
-                tensors, config = from_tensorflow(found.tensors)
+                (tensors, config), metadata = _theirs(found, contents.config)
             if config.img_channels not in (1, 3):
                 raise InputError(f"makes pictures of {config.img_channels} channels; expected 1 (grey) or 3 (RGB)")
             known = "mapping.w_avg" in tensors
@@ -63,6 +74,27 @@ class StyleGAN(StyleBased):
     def set_precision(self, network: nn.Module, dtype: torch.dtype) -> None:
         if isinstance(network, Generator):
             network.synthesis.dtype = dtype
+
+
+def _theirs(network: Network, config: dict[str, Any]) -> tuple[Found, dict[str, Any]]:
+    """Weights under our names, and what is said of them."""
+    maker = "tensorflow" if is_tensorflow(network.names) else "rosinality"
+    metadata: dict[str, Any] = {"format": f"stylegan of {maker}"}
+    unknown = sorted(config.keys() - {WISHES[maker]})
+    if unknown:
+        raise InputError(f"network config: unknown setting {', '.join(unknown)}; expected {WISHES[maker]}")
+    wish = config.get(WISHES[maker])
+    if maker == "tensorflow":
+        rate = network.settings.get("mapping_lrmul", LEARNING_RATE) if wish is None else wish
+        if not isinstance(rate, int | float) or isinstance(rate, bool) or not 1e-6 <= rate <= 1e3:
+            raise InputError(f"network config: mapping_lr is {rate!r}; expected a number from 1e-06 to 1000")
+        return from_tensorflow(network.tensors, rate), metadata
+    if wish is not None and (type(wish) is not int or wish not in [4 << i for i in range(11)]):
+        raise InputError(f"network config: resolution is {wish!r}; expected 4, 8, … 4096")
+    found = from_rosinality(network.tensors, wish)
+    if wish is None:
+        metadata["assumed"] = f"resolution {found.config.resolution}, the highest with a trained picture"
+    return found, metadata
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from labelfactory.errors import InputError
 from labelfactory.interpreters.array_types import Float
 
 SLOPE = 0.2  # of the leaky rectifiers
@@ -33,6 +34,28 @@ class Config:
     channels: tuple[int, ...]
     epsilon: float = 1e-8
     bias_before_blur: bool = False
+
+    def __post_init__(self) -> None:
+        whole = {"z_dim": self.z_dim, "w_dim": self.w_dim, "mapping_layers": self.mapping_layers}
+        whole |= {f"channels of {4 << i} px": count for i, count in enumerate(self.channels)}
+        for name, value in whole.items():
+            if type(value) is not int or not 1 <= value <= 8192:
+                raise InputError(f"network config: {name} is {value!r}; expected a whole number from 1 to 8192")
+        if type(self.c_dim) is not int or not 0 <= self.c_dim <= 100_000:
+            raise InputError(f"network config: c_dim is {self.c_dim!r}; expected a whole number from 0 to 100000")
+        if type(self.img_channels) is not int or not 1 <= self.img_channels <= 4 or not 1 <= len(self.channels) <= 11:
+            raise InputError("network config: expected 1 to 4 channels of pictures, and 1 to 11 resolutions")
+        if type(self.epsilon) is not float or not 0 < self.epsilon < 1 or type(self.bias_before_blur) is not bool:
+            raise InputError("network config: expected an epsilon between 0 and 1, and bias_before_blur true or false")
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Config":
+        """From a file of ours; ``InputError`` names what is missing, unknown or out of range."""
+        channels = values.get("channels")
+        try:
+            return cls(**values | {"channels": tuple(channels) if isinstance(channels, list) else ()})
+        except TypeError as error:
+            raise InputError(f"network config: {str(error).split('() ')[-1]}") from None
 
     @property
     def resolution(self) -> int:
@@ -152,5 +175,5 @@ class Generator(nn.Module):
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
-        self.config = Config(**config)
+        self.config = Config.of(config | {"channels": list(config["channels"])})
         self.mapping, self.synthesis = Mapping(self.config), Synthesis(self.config)

@@ -36,13 +36,13 @@ def is_rosinality(names: frozenset[str]) -> bool:
     return {"generator.progression.0.conv1.input", "style.1.linear.weight_orig"} <= names
 
 
-def from_tensorflow(tensors: dict[str, Tensor]) -> Found:
+def from_tensorflow(tensors: dict[str, Tensor], mapping_lr: float = LEARNING_RATE) -> Found:
     """Gs or G: kernels as rows, columns, in, out. InputError names what no such network has."""
     out: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if found := re.fullmatch(r"mapping/Dense(\d+)/(weight|bias)", name):
             place = f"mapping.fc{found[1]}.{found[2]}"
-            out[place] = LEARNING_RATE * (value if found[2] == "bias" else _dense(name, value, GAIN))
+            out[place] = mapping_lr * (value if found[2] == "bias" else _dense(name, value, GAIN))
         elif name == "mapping/LabelConcat/weight":
             out["mapping.embed"] = value
         elif name == "dlatent_avg":

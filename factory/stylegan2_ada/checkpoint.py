@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from labelfactory.errors import InputError
 from labelfactory.factory.checkpoints.contents import EMA_NAMES, HEADER, Contents, Network, read_contents
@@ -75,6 +75,7 @@ def from_contents(contents: Contents, for_training: bool = False) -> Checkpoint:
     """The networks of a file that was read."""
     try:
         if contents.form == "labelfactory":
+            contents.says_all()
             return _ours(contents)
         return _theirs(contents, for_training)
     except InputError as error:
@@ -83,26 +84,30 @@ def from_contents(contents: Contents, for_training: bool = False) -> Checkpoint:
 
 def save_safetensors(
     path: str | os.PathLike[str],
-    generator: Generator,
+    generator: nn.Module,
     discriminator: Discriminator | None = None,
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
+    family: str = "stylegan2",
 ) -> str:
     """Writes the networks and returns the file's sha256. The same networks and metadata give the same bytes.
 
+    ``generator`` may be one of another family that is named in the file then, its config a table of plain values.
     ``dtype`` float16 halves the file (relative error of a weight below 5e-4). The file appears whole or not at all.
     Raises ``InputError`` for metadata that is no JSON or weights that are not finite, ``WorkError`` where the disk
     refuses.
     """
     if dtype not in (torch.float16, torch.float32):
         raise InputError(f"dtype {dtype}: expected torch.float16 or torch.float32")
-    networks: dict[str, Generator | Discriminator] = {"generator": generator}
+    networks: dict[str, nn.Module] = {"generator": generator}
     if discriminator is not None:
         networks["discriminator"] = discriminator
     tensors: dict[str, Tensor] = {}
     header: dict[str, Any] = {"format": 1, "metadata": dict(metadata or {})}
+    header |= {} if family == "stylegan2" else {"family": family}
     for part, network in networks.items():
-        header[part] = network.config
+        config: Any = network.config
+        header[part] = config if isinstance(config, dict) else config.to_dict()
         for key, value in network.state_dict().items():
             stored = value.detach().to(device="cpu", dtype=dtype).contiguous()
             if not stored.isfinite().all():
@@ -123,13 +128,22 @@ def _ours(contents: Contents) -> Checkpoint:
     parts = {name: network.tensors for name, network in contents.networks.items()}
     config = NetworkConfig.from_dict(header.get("generator"))
     generator = filled(Generator, config.to_dict(), parts.get("generator", {}), "generator")
-    discriminator = None
-    if header.get("discriminator") is not None:
-        kwargs = DiscriminatorConfig.from_dict(header["discriminator"]).to_dict()
-        discriminator = filled(Discriminator, kwargs, parts.get("discriminator", {}), "discriminator")
-    metadata = header.get("metadata")
-    known = (metadata if isinstance(metadata, dict) else {}) | {"format": "labelfactory"}
-    return Checkpoint(generator, discriminator, contents.sha256, config, known)
+    return Checkpoint(generator, our_discriminator(contents), contents.sha256, config, our_metadata(contents))
+
+
+def our_discriminator(contents: Contents) -> Discriminator | None:
+    """That of a file of ours, where it has one."""
+    if contents.header.get("discriminator") is None:
+        return None
+    kwargs = DiscriminatorConfig.from_dict(contents.header["discriminator"]).to_dict()
+    tensors = contents.networks["discriminator"].tensors if "discriminator" in contents.networks else {}
+    return filled(Discriminator, kwargs, tensors, "discriminator")
+
+
+def our_metadata(contents: Contents) -> dict[str, Any]:
+    """What a file of ours says of itself."""
+    metadata = contents.header.get("metadata")
+    return (metadata if isinstance(metadata, dict) else {}) | {"format": "labelfactory"}
 
 
 def _theirs(contents: Contents, for_training: bool) -> Checkpoint:
@@ -180,10 +194,13 @@ def _generator(contents: Contents, network: Network, part: str) -> tuple[Generat
     else:
         config = generator_config(network)
         if network.record is not None:
+            contents.says_all()
             return filled(Generator, config.to_dict(), network.tensors, part), metadata
         metadata["format"] = "state dict"
         tensors, shapes = dict(network.tensors), config.to_dict()
-    config = NetworkConfig.from_dict(shapes)
+    config = NetworkConfig.from_dict(shapes | contents.config)
+    if metadata["format"] != "tensorflow" and "mapping_lr" not in contents.config:
+        metadata["assumed"] = f"mapping_lr {config.mapping_lr:g}, which the file does not say"
     average = contents.loose.get("latent_avg")
     if "mapping.w_avg" not in tensors and isinstance(average, Tensor):
         tensors["mapping.w_avg"] = average.flatten()

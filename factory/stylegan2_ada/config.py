@@ -15,17 +15,7 @@ class _Config:
     """What both networks share; ``InputError`` where a value is outside its range."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name not in _RULES:
-                continue
-            value, rule = getattr(self, field.name), _RULES[field.name]
-            if value is None and rule.get("optional"):
-                continue
-            low, high = rule.get("low", 1), rule.get("high", MAX_WIDTH)
-            kinds = (int, float) if rule.get("real") else (int,)
-            if type(value) not in kinds or not low <= value <= high:
-                kind = "a number" if rule.get("real") else "a whole number"
-                raise InputError(f"network config: {field.name} is {value!r}; expected {kind} from {low} to {high}")
+        _check_numbers({field.name: getattr(self, field.name) for field in fields(self)})
         resolution, base = getattr(self, "img_resolution", 4), getattr(self, "channel_base", 4)
         if resolution & (resolution - 1):
             raise InputError(f"network config: img_resolution is {resolution}; expected a power of two")
@@ -53,10 +43,32 @@ class _Config:
         for name in ("start", "channels", "resample_filter"):  # lists in files
             if isinstance(values.get(name), list):
                 values = values | {name: tuple(values[name])}
+        _check_numbers(values)
+        _check_rest(values)
         try:
             return cls(**values)
         except TypeError as error:
             raise InputError(f"network config: {str(error).split('() ')[-1]}") from None
+
+
+def _check_numbers(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        rule = _RULES.get(name)
+        if rule is None or (value is None and rule.get("optional")):
+            continue
+        low, high = rule.get("low", 1), rule.get("high", MAX_WIDTH)
+        kinds = (int, float) if rule.get("real") else (int,)
+        if type(value) not in kinds or not low <= value <= high:
+            kind = "a number" if rule.get("real") else "a whole number"
+            raise InputError(f"network config: {name} is {value!r}; expected {kind} from {low} to {high}")
+
+
+def _check_rest(values: dict[str, Any]) -> None:
+    """Kinds of what is no number."""
+    for name, value in values.items():
+        kind = _KINDS.get(name)
+        if kind is not None and type(value) is not kind and not (value is None and name == "channels"):
+            raise InputError(f"network config: {name} is {value!r}; expected {_SAID[kind]}")
 
 
 _RULES: dict[str, dict[str, Any]] = {
@@ -73,6 +85,9 @@ _RULES: dict[str, dict[str, Any]] = {
     "cmap_dim": {"optional": True},
     "mapping_lr": {"real": True, "low": 1e-6, "high": 1e3},
 }
+_KINDS: dict[str, type] = {"start": tuple, "channels": tuple, "resample_filter": tuple, "architecture": str}
+_KINDS |= {"use_noise": bool, "joint_norm": bool}
+_SAID = {tuple: "a list of numbers", str: "a word", bool: "true or false"}
 RARE = (
     "start",
     "channels",
@@ -134,8 +149,6 @@ class NetworkConfig(_Config):
             raise InputError(f"network config: channels {self.channels}: expected one for each resolution from 4 up")
         if self.architecture not in ARCHITECTURES or type(self.use_noise) is not bool:
             raise InputError(f"network config: architecture {self.architecture!r}: expected {', '.join(ARCHITECTURES)}")
-        if type(self.joint_norm) is not bool:
-            raise InputError(f"network config: joint_norm is {self.joint_norm!r}; expected true or false")
         numbers = all(type(tap) in (int, float) and abs(tap) < 1e6 for tap in taps)
         if len(taps) not in (2, 4, 6) or not numbers or tuple(taps) != tuple(taps[::-1]) or not sum(taps):
             raise InputError(f"network config: resample_filter {taps}: expected 2, 4 or 6 taps that are symmetric")

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
-from labelfactory.factory.checkpoints.contents import Contents, Network
+from labelfactory.factory.checkpoints.contents import Contents, Network, plain_table
 from labelfactory.factory.checkpoints.filling import filled
 from labelfactory.factory.style_based import StyleBased
-from labelfactory.factory.stylegan2_ada.checkpoint import discriminator_of
+from labelfactory.factory.stylegan2_ada.checkpoint import discriminator_of, our_discriminator, our_metadata
 from labelfactory.factory.stylegan2_ada.networks import Discriminator, set_precision
 from labelfactory.factory.stylegan3.config import Config
 from labelfactory.factory.stylegan3.networks import Generator
@@ -43,6 +43,8 @@ class StyleGAN3(StyleBased):
 
     @classmethod
     def claims(cls, contents: Contents) -> bool:
+        if contents.form == "labelfactory":
+            return contents.family == "stylegan3"
         network = contents.generator
         return network is not None and "synthesis.input.freqs" in network.names
 
@@ -52,12 +54,17 @@ class StyleGAN3(StyleBased):
         try:
             if found is None:
                 raise InputError("checkpoint has no generator")
-            config = _config(found)
+            if contents.form == "labelfactory":
+                contents.says_all()
+            ours = contents.form == "labelfactory"
+            config = Config.of(plain_table(contents.header.get("generator"))) if ours else _config(found, contents)
             if config.img_channels not in (1, 3):
                 raise InputError(f"makes pictures of {config.img_channels} channels; expected 1 (grey) or 3 (RGB)")
             network = filled(Generator, config.to_dict(), found.tensors, "G_ema")
-            metadata: dict[str, Any] = {"format": "official"}
-            discriminator = discriminator_of(contents, metadata)
+            metadata = our_metadata(contents) if ours else {"format": "official"}
+            if found.record is None and not ours:
+                metadata["assumed"] = "frequencies of the usual configuration, which the file does not say"
+            discriminator = our_discriminator(contents) if ours else discriminator_of(contents, metadata)
         except InputError as error:
             raise InputError(f"{contents.name}: {error}") from None
         return cls(network, discriminator, contents, metadata, device, precision)
@@ -73,9 +80,10 @@ class StyleGAN3(StyleBased):
         return image, [feature.contiguous() for feature in features]
 
 
-def _config(network: Network) -> Config:
+def _config(network: Network, contents: Contents) -> Config:
     if network.record is None:
-        return _config_of_weights(network)
+        return Config.of(_config_of_weights(network).to_dict() | contents.config)
+    contents.says_all()
     given: dict[str, Any] = dict(zip(_ARGUMENTS, network.record.state.get("_init_args") or (), strict=False))
     given.update(network.record.table("_init_kwargs"))
     mapping = given.pop("mapping_kwargs", None)

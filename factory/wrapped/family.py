@@ -56,6 +56,7 @@ class Wrapped(ImageGenerator):
     def open(cls, contents: Contents, device: torch.device, precision: str) -> "Wrapped":
         name, shape = contents.header.get("module"), contents.header.get("latent_shape")
         try:
+            contents.says_all()
             if not isinstance(name, str) or name.count(":") != 1 or not isinstance(shape, list) or not shape:
                 raise InputError("does not say which function makes its module, or the shape of a latent")
             if not all(type(n) is int and 1 <= n <= 2**16 for n in shape) or len(shape) > 3:
