@@ -9,6 +9,7 @@ from PIL import Image
 from tiny_world import make_tiny_world
 
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
+from labelfactory.factory.latents import latents
 from labelfactory.interpreters.labelset import LabelSet
 
 
@@ -20,7 +21,9 @@ def test_an_interpreter_labels_what_its_generator_makes_again(
     world = make_tiny_world(tmp_path, samples=6)
     labels = LabelSet.load(world.labels)
     file = tmp_path / "interpreter.safetensors"
-    train_interpreter(world.generator, labels, InterpreterSettings(members=2), progress=False).save(file)
+    interpreter = train_interpreter(world.generator, labels, InterpreterSettings(members=2), progress=False)
+    interpreter.save(file)
+    own = interpreter.predict(world.generator.generate(latents([0, 1], 8), labels.truncation).feature_maps).mask.numpy()
     (tmp_path / "photographs").mkdir()
     for sample in labels.samples[:2]:
         Image.fromarray(sample.image[..., 0]).save(tmp_path / "photographs" / f"{sample.name}.png")
@@ -30,6 +33,6 @@ def test_an_interpreter_labels_what_its_generator_makes_again(
     said = factory(*call, "--out", tmp_path / "out")
     assert said.code == 0, said.err
     assert "noise.png: the generator makes it poorly" in said.err
-    for sample in labels.samples[:2]:
+    for sample, known in zip(labels.samples[:2], own, strict=True):
         mask = np.array(Image.open(tmp_path / "out" / "masks" / f"{sample.name}.png"))
-        assert (mask == sample.mask).mean() > 0.8
+        assert (mask == known).mean() > 0.85
