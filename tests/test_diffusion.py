@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +13,8 @@ import pytest
 import torch
 from command_line import Factory
 from generator_contract import GeneratorContract
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
@@ -161,6 +165,62 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     digest = open_generator(path, "cpu").sha256
     _edit(path / "scheduler" / "scheduler_config.json", beta_end=0.03)
     assert open_generator(path, "cpu").sha256 != digest
+
+
+NUMBERS = st.one_of(st.none(), st.booleans(), st.integers(-3, 70), st.floats(), st.text(max_size=4))
+SETTINGS = st.one_of(NUMBERS, st.lists(NUMBERS, max_size=3), st.dictionaries(st.text(max_size=3), NUMBERS, max_size=2))
+PARTS = (
+    "unet/config.json",
+    "scheduler/scheduler_config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "labelfactory.json",
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_folder_ends_in_one_line_or_opens(data: st.DataObject, tmp_path: Path) -> None:
+    """One setting changed to anything, or bytes changed, cut off, or gone, in any file."""
+    whole, path = tmp_path / "whole", tmp_path / "damaged"
+    if not whole.exists():
+        save_model(whole)
+        (whole / "labelfactory.json").write_text('{"images_seen": 8}')
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(whole, path)
+    file = path / data.draw(st.sampled_from(PARTS))
+    if file.suffix == ".json" and data.draw(st.booleans()):
+        names = sorted(json.loads(file.read_text()))
+        _edit(file, **{data.draw(st.sampled_from(names)): data.draw(SETTINGS)})
+    else:
+        content = bytearray(file.read_bytes())
+        del content[data.draw(st.integers(0, len(content))) :]
+        for _ in range(data.draw(st.integers(0, 3))):
+            if content:
+                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        file.write_bytes(content)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            opened = open_generator(path, "cpu")
+            opened.generate(latents([1], opened.latent_shape), class_index=0 if opened.num_classes else None)
+    except InputError as error:
+        line = str(error)
+    else:
+        return
+    assert "\n" not in line
+    assert line.startswith(str(path))
+
+
+def test_code_in_a_folder_is_left_alone(tmp_path: Path) -> None:
+    """Programs beside the weights, and settings that name classes of somebody's: neither imported nor run."""
+    path = save_model(tmp_path / "model")
+    program = "raise SystemExit('run')"
+    for name in ("pipeline.py", "unet/unet.py", "unet/__init__.py", "scheduler/scheduler.py"):
+        (path / name).write_text(program)
+    (path / "model_index.json").write_text(json.dumps({"_class_name": ["pipeline", "Evil"], "unet": ["unet", "Evil"]}))
+    _edit(path / "unet/config.json", auto_map={"AutoModel": "unet.Evil"}, _class_name="UNet2DModel")
+    before = set(sys.modules)
+    assert open_generator(path, "cpu").size == (16, 16)
+    assert not [name for name in set(sys.modules) - before if "Evil" in name or name in ("pipeline", "unet")]
 
 
 def _edit(path: Path, **changes: Any) -> None:

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from labelfactory.errors import InputError
 from labelfactory.factory.checkpoints.contents import Contents
 from labelfactory.factory.diffusion.folder import Parts, load_parts, read_metadata
-from labelfactory.factory.diffusion.sampling import sample
+from labelfactory.factory.diffusion.sampling import ddim, sample
 from labelfactory.factory.generator import Seeing
 from labelfactory.interpreters.array_types import Float
 
@@ -41,6 +41,18 @@ class Diffusion(Seeing):
         self.device, self._dtype = device, getattr(torch, precision)
         self._unet, self._scheduler = parts.unet.to(device, self._dtype), parts.scheduler
         self._vae = None if parts.vae is None else parts.vae.to(device, self._dtype)
+        try:
+            self._settle(parts, contents)
+        except InputError:
+            raise
+        except Exception as error:  # settings that make a network, but none that runs
+            detail = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"{contents.name}: cannot be run with its settings ({type(error).__name__}: {detail})"
+            ) from None
+
+    def _settle(self, parts: Parts, contents: Contents) -> None:
+        """What the configuration says, tried with one picture."""
         config = parts.unet.config
         side = config.sample_size
         rows, columns = side if isinstance(side, (tuple, list)) else (side, side)
@@ -60,10 +72,13 @@ class Diffusion(Seeing):
         self._levels = [int((left - clear).abs().argmin()) for clear in CLEAR]
         self._read = _chosen(parts.unet)
         noise = np.random.Generator(np.random.Philox(key=np.array([0, 3], np.uint64)))
-        self._noise = torch.from_numpy(noise.standard_normal(self.latent_shape, dtype=np.float32)).to(device)
+        self._noise = torch.from_numpy(noise.standard_normal(self.latent_shape, dtype=np.float32)).to(self.device)
         with torch.inference_mode():
-            classes = torch.zeros(1, dtype=torch.int64, device=device) if self.num_classes else None
-            maps = self._look(torch.zeros(1, *self.latent_shape, device=device), classes)
+            classes = torch.zeros(1, dtype=torch.int64, device=self.device) if self.num_classes else None
+            blank = torch.zeros(1, *self.latent_shape, device=self.device)
+            ddim(self._scheduler).set_timesteps(STEPS)
+            sample(lambda x, t: self._predict(x, t, classes), self._scheduler, blank, 1)
+            maps = self._look(blank, classes)
         self.feature_channels = [m.shape[1] for m in maps]
         self.feature_sizes = [(m.shape[2], m.shape[3]) for m in maps]
 
