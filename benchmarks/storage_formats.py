@@ -66,10 +66,10 @@ def _persistent(workers: int) -> dict[str, Any]:
 
 class Store(Format):
     title = "our store"
-    codec: ClassVar[dict[str, str]] = {}
+    packing: ClassVar[str] = ""
 
     def write(self, data: dict[str, np.ndarray]) -> None:
-        write_store(str(self.folder), data)
+        write_store(str(self.folder), data, image_packing=self.packing)
 
     def _stream(self, shuffled: bool) -> Any:
         from labelfactory.storage import open_dataset
@@ -98,6 +98,14 @@ class Store(Format):
         from labelfactory.storage.torch_dataset import StreamLoader
 
         return StreamLoader(self._stream(True), workers)
+
+
+class FastStore(Store):
+    title, packing = "our store, fast", "fast"
+
+
+class RowsStore(Store):
+    title, packing = "our store, rows", "rows"
 
 
 class _Random(TorchDataset):
@@ -477,5 +485,18 @@ def write_store(uri: str, data: dict[str, np.ndarray], options: dict[str, Any] |
         finalize(store)
 
 
-_ALL = (Store, Mds, MdsZstd, LitData, WebDatasetRaw, WebDatasetPng, Parquet, Lance, PngFolder, Memmap)
+_ALL = (
+    Store,
+    FastStore,
+    RowsStore,
+    Mds,
+    MdsZstd,
+    LitData,
+    WebDatasetRaw,
+    WebDatasetPng,
+    Parquet,
+    Lance,
+    PngFolder,
+    Memmap,
+)
 FORMATS: dict[str, type[Format]] = {form.title: form for form in _ALL}

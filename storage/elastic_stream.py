@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from labelfactory.errors import InputError
-from labelfactory.storage.read_ahead import ReadAhead
+from labelfactory.storage.read_ahead import LOOK_S, ReadAhead
 from labelfactory.storage.steps import Step, Steps
 from labelfactory.storage.tensors import Transform, split
 
@@ -31,6 +31,7 @@ class ElasticStream(IterableDataset):
 
     kind: ClassVar[str]  # what its saved states are called
     name: ClassVar[str]  # what a person calls it
+    ends_s: ClassVar[float] = LOOK_S  # within which a batch that is under way should be there
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class ElasticStream(IterableDataset):
 
     def read(self, steps: Iterator[Step]) -> Iterator[tuple[Step, Any]]:
         """What iteration gives for these steps, read ahead in a thread."""
-        ahead = ReadAhead(self.batches(steps), AHEAD, self.stuck)
+        ahead = ReadAhead(self.batches(steps), AHEAD, self.stuck, self.ends_s)
         try:
             for step, batch in ahead:
                 yield step, self._item(batch)

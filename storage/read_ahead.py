@@ -1,10 +1,12 @@
 """A thread that reads while what was read is used, a watchdog over it, and memory that is used again."""
 
+import atexit
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -18,17 +20,21 @@ class ReadAhead(Generic[T]):
     """Iterates over ``source`` in a thread that stays at most ``depth`` items ahead.
 
     ``stuck`` says what a read has been waiting for too long, or None: then waiting ends with a WorkError instead of
-    never. The thread is a daemon, so a read that does not come back cannot keep the process alive either.
+    never. The thread is a daemon, so a read that does not come back cannot keep the process alive either. ``ends_s`` is
+    how long whoever closes it waits for an item that is under way.
     """
 
-    def __init__(self, source: Iterator[T], depth: int, stuck: Callable[[], str | None]) -> None:
-        self._source, self._depth, self._stuck = source, depth, stuck
+    def __init__(
+        self, source: Iterator[T], depth: int, stuck: Callable[[], str | None], ends_s: float = LOOK_S
+    ) -> None:
+        self._source, self._depth, self._stuck, self._ends_s = source, depth, stuck, ends_s
         self._ready: deque[T] = deque()
         self._change = threading.Condition()
         self._closed = self._ended = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
         self._thread.start()
+        _RUNNING.add(self)
 
     def _run(self) -> None:
         try:
@@ -71,7 +77,17 @@ class ReadAhead(Generic[T]):
             self._closed = True
             self._ready.clear()
             self._change.notify_all()
-        self._thread.join(timeout=LOOK_S)
+        self._thread.join(timeout=self._ends_s)
+
+
+_RUNNING: "WeakSet[ReadAhead]" = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that still computes while Python is taken down would end the process with an error."""
+    for ahead in list(_RUNNING):
+        ahead.close()
 
 
 class Buffers:

@@ -60,7 +60,9 @@ class StreamLoader:
             raise InputError(f"StreamLoader takes no {sorted(refused)[0]}: the stream has the order and the batches")
         self.stream, self.num_workers = stream, num_workers
         if num_workers > 0:
-            options.setdefault("multiprocessing_context", "forkserver")
+            if options.setdefault("multiprocessing_context", "forkserver") == "forkserver":
+                # The server imports torch once, and its workers are there at once; __main__ is what it imports anyway.
+                multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", __name__])
             options.setdefault("persistent_workers", True)
             options.setdefault("timeout", stream.stall_s + PATIENCE_S)
         self._options = options

@@ -226,6 +226,16 @@ def test_wrong_wishes_end_in_one_line(dataset, job):
         list(dataset(max_uncertainty=0.0, count=2))
 
 
+def test_a_program_may_end_while_pairs_are_made(job):
+    code = f"""
+from labelfactory.factory import live
+stream = iter(live({job.spec.generator!r}, {job.interpreter!r}, count=4000, device="cpu", batch_size=4))
+print(len(next(stream)["mask"]))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "4", "")
+
+
 def test_neither_zarr_nor_prefect_is_needed(job):
     """Nor any other package than torch, NumPy, Pillow, safetensors and tqdm."""
     absent = "zarr fsspec numcodecs prefect typer pydantic scipy jaxtyping google_crc32c zstandard sklearn beartype"

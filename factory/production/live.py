@@ -34,7 +34,7 @@ class LiveDataset(ElasticStream):
     arguments, ``epoch`` and ``position`` are those of ``ElasticStream``.
     """
 
-    kind, name = "labelfactory.live", "LiveDataset"
+    kind, name, ends_s = "labelfactory.live", "LiveDataset", 60.0  # a batch is computed, nothing can hang
 
     def __init__(
         self,
