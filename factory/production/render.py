@@ -65,6 +65,9 @@ def render(
         if before is not None:
             yield finished(*before)
         before = copy, known
+        if models.generator.device.type == "cpu":  # which computes one thing after another
+            yield finished(*before)
+            before = None
     if before is not None:
         yield finished(*before)
 
