@@ -37,7 +37,7 @@ def plain_name(name: str, suffix: str, where: str) -> str:
 
 
 def _check_sample(sample: Sample, labels: Contents, seen: set[str]) -> None:
-    name, image, mask, origin, keypoints, values, condition = sample
+    name, image, mask, origin, keypoints, values, condition, drawn, _ = sample
     where = f"{labels.where}: sample {name!r}"
     plain_name(f"{name}.png", ".png", where)
     if name.casefold() in seen:
@@ -50,6 +50,8 @@ def _check_sample(sample: Sample, labels: Contents, seen: set[str]) -> None:
         raise InputError(
             f"{where}: mask is {size}, image is {image.shape[1]} x {image.shape[0]} pixels; they have to match"
         )
+    if drawn is not None and (drawn.dtype != np.uint8 or drawn.shape != mask.shape):
+        raise InputError(f"{where}: what was drawn is {drawn.dtype} {drawn.shape}; expected uint8 {mask.shape}")
     first = labels.samples[0].image
     if image.shape != first.shape:
         raise InputError(

@@ -88,7 +88,10 @@ def _read_sample(root: Path, entry: Any, classes: tuple[LabelClass, ...], where:
         if values.ndim != 3:
             raise InputError(f"{where} ({file}): values of shape {values.shape}; expected (height, width, channels)")
     condition = field(entry, "condition", int, where, None)
-    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints, values, condition)
+    drawn, restored_by = None, field(entry, "restored_by", str, where, "")
+    if (name := field(entry, "drawn", str, where, None)) is not None:
+        drawn = read_mask(root / "drawn" / plain_name(name, ".png", f'{where}: "drawn"'), classes=classes)
+    return Sample(file.removesuffix(".png"), image, mask, origin, keypoints, values, condition, drawn, restored_by)
 
 
 def read_floats(path: Path) -> Float[np.ndarray, "..."]:

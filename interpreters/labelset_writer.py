@@ -20,7 +20,7 @@ from labelfactory.interpreters.samples import Contents
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.whole_files import whole_folder
 
-FOLDERS = {"images": ".png", "masks": ".png", "latents": ".npy", "values": ".npy"}
+FOLDERS = {"images": ".png", "masks": ".png", "latents": ".npy", "values": ".npy", "drawn": ".png"}
 
 
 def write_label_set(labels: Contents, folder: str | os.PathLike[str], overwrite: bool) -> None:
@@ -56,7 +56,7 @@ def own_files(root: Path) -> set[str]:
             where = f"{INDEX}: samples[{i}]"
             file = plain_name(field(entry, "file", str, where), ".png", where)
             own |= {f"images/{file}", f"masks/{file}"}
-            for key, folder in (("latent", "latents"), ("values", "values")):
+            for key, folder in (("latent", "latents"), ("values", "values"), ("drawn", "drawn")):
                 if (name := field(entry, key, str, where, None)) is not None:
                     own.add(f"{folder}/{plain_name(name, FOLDERS[folder], where)}")
     except InputError:
@@ -88,6 +88,11 @@ def _files(labels: Contents, root: Path) -> Iterator[tuple[str, bytes]]:
         if s.values is not None:
             entry["values"] = f"{s.name}.npy"
             yield f"values/{s.name}.npy", _array(s.values)
+        if s.drawn is not None:
+            entry |= {"drawn": f"{s.name}.png", "restored_by": s.restored_by}
+            drawn = io.BytesIO()
+            save_mask(drawn, s.drawn, labels.classes)
+            yield f"drawn/{s.name}.png", drawn.getvalue()
         entries.append(entry)
     yield INDEX, (json.dumps(_header(labels) | {"samples": entries}, indent=2) + "\n").encode()
 

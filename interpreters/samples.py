@@ -26,6 +26,8 @@ class Sample(NamedTuple):
             2 visible) of the set's keypoints, in their order; None: not labelled.
         values: the set's value channels in their order and units, NaN where not labelled; None: nowhere labelled.
         condition: class that a conditional generator made the image of; None: of none, or the latent is w.
+        drawn: the mask as a person drew it, where a restorer has completed it since; None: the mask is that.
+        restored_by: sha256 of that restorer's file; "" where there was none.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Sample(NamedTuple):
     keypoints: Float[np.ndarray, "keypoints 3"] | None = None
     values: Float[np.ndarray, "height width values"] | None = None
     condition: int | None = None
+    drawn: UInt8[np.ndarray, "height width"] | None = None
+    restored_by: str = ""
 
     @property
     def seed(self) -> int | None:

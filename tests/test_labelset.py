@@ -51,7 +51,7 @@ def test_round_trip(tmp_path: Path, channels: int) -> None:
     assert again.classes == labels.classes
     assert (again.generator_uri, again.generator_sha256, again.truncation) == ("builtin:nuclei64", SHA, 0.7)
     for a, b in zip(again, labels, strict=True):
-        name, image, mask, origin, keypoints, values, condition = a
+        name, image, mask, origin, keypoints, values, condition, drawn, restored_by = a
         assert name == b.name
         np.testing.assert_array_equal(image, b.image)
         np.testing.assert_array_equal(mask, b.mask)
@@ -59,6 +59,8 @@ def test_round_trip(tmp_path: Path, channels: int) -> None:
         assert keypoints is None
         assert values is None
         assert condition is None
+        assert drawn is None
+        assert restored_by == ""
     assert again.content_sha256 == labels.content_sha256
     assert [s.seed is None for s in again] == [False, True, False]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["set"]

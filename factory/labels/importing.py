@@ -11,23 +11,29 @@ from labelfactory.ownership import claimed
 def import_drawings(order: ImportOrder) -> list[str]:
     """Reads what ``order`` names and writes masks and a preview; lines for a person."""
     labels = _open(order.target)
+    fill = "ignore" if order.restore is not None and order.fill is None else order.fill
     result, report = import_labels(
         labels,
         order.source,
         order.format,
         mapping=order.mapping,
         unknown=order.unknown,  # type: ignore[arg-type]
-        fill=order.fill,
+        fill=fill,
         drop_below=order.drop_below,
         skip_unmatched=order.target.skip_unmatched,
         empty=order.empty,  # type: ignore[arg-type]
     )
+    told: list[str] = []
+    if order.restore is not None:
+        from labelfactory.factory.translation.completing import complete  # torch, for this alone
+
+        result, told = complete(result, order.restore, order.device)
     folder = order.target.out or order.target.labels
     result.save(folder, overwrite=order.target.out is None)
     picture = order.preview or claimed(folder, "preview.png")
     contact_sheet(result.samples, result.classes).save(picture)
     done = f"{folder}: {len(result.labelled)} of {len(result)} samples labelled; {picture}: look at them"
-    return [*report.lines(), done]
+    return [*report.lines(), *told, done]
 
 
 def import_measurements(order: ImportValuesOrder) -> list[str]:

@@ -133,6 +133,10 @@ class LabellingOrder:
     interpreter: Annotated[
         Path | None, Parameter("Interpreter to go on from: it proposes before the first stroke.", place=True)
     ] = None
+    restorer: Annotated[
+        Path | None,
+        Parameter("Restorer (of train-restorer) that proposes, in place of an interpreter that learns.", place=True),
+    ] = None
     images: Annotated[
         Path | None,
         Parameter("Folder of photographs of the generator's size: inverted meanwhile, they join.", place=True),
@@ -219,6 +223,14 @@ class ImportOrder:
             default="unlabelled; those that the source merely lists keep their labels",
         ),
     ] = None
+    restore: Annotated[
+        Path | None,
+        Parameter(
+            "Restorer (of train-restorer) that completes drawings; what no shape covers is then not labelled.",
+            place=True,
+        ),
+    ] = None
+    device: Annotated[str, DEVICE] = "auto"
     preview: Annotated[
         Path | None,
         Parameter("Picture of the result.", place=True, writes="file", default="preview.png in the label set"),

@@ -19,6 +19,7 @@ from labelfactory.limits import IGNORE_INDEX
 # A class each, whose `begin` makes one for a label set. One line adds one.
 PROPOSERS = {
     "interpreter": "labelfactory.factory.labels.learning:Learner",
+    "restorer": "labelfactory.factory.translation.proposer:RestoringProposer",
 }
 
 

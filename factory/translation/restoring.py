@@ -39,7 +39,7 @@ class Restored(NamedTuple):
 def restore(
     restorer: LoadedRestorer,
     mask: UInt8[Array, "height width"],
-    picture: UInt8[Array, "height width channels"] | None = None,
+    picture: UInt8[Array, "high wide channels"] | None = None,
     tile: int = 512,
     bf16: bool = False,
 ) -> Restored:

@@ -45,6 +45,7 @@ class Desk(Known):
     looked: dict[int, UInt8[np.ndarray, "height width"]] = field(default_factory=dict)
     photographs: Path | None = None
     interpreter: Path | None = None
+    restorer: Path | None = None
     generating: GeneratingProcess | None = None
     inverting: PhotographProcess | None = None
 
@@ -64,8 +65,10 @@ class Desk(Known):
 
     def _learn(self) -> None:
         labels = self.session.labels
+        proposer = "interpreter" if self.restorer is None else "restorer"
+        model, gallery = self.restorer or self.interpreter, GALLERY if self.restorer is None else 0
         self.learning = LearningProcess(
-            labels, self.generator, self.device, self._hear, gallery=GALLERY, model=self.interpreter
+            labels, self.generator, self.device, self._hear, gallery=gallery, proposer=proposer, model=model
         )
         for index, name in enumerate(self.session.names):
             mask = self.session.canvas(name).mask
@@ -233,6 +236,8 @@ def open_desk(order: LabellingOrder) -> Desk:
     """
     if order.interpreter is not None and not order.interpreter.is_file():
         raise InputError(f"{order.interpreter}: no such file; expected an interpreter")
+    if order.restorer is not None and (order.interpreter is not None or not order.restorer.is_file()):
+        raise InputError(f"{order.restorer}: expected a restorer's file, and no interpreter beside it")
     if order.images is not None and not order.images.is_dir():
         raise InputError(f"{order.images}: no such folder; expected one of photographs")
     if not (order.labels / "labelset.json").is_file():
@@ -243,4 +248,6 @@ def open_desk(order: LabellingOrder) -> Desk:
         sample_images(replace(new, device=order.device))
     session = LabelSession(order.labels)
     generator = order.generator or session.labels.generator_uri
-    return Desk(session, generator, order.device, photographs=order.images, interpreter=order.interpreter)
+    desk = Desk(session, generator, order.device, photographs=order.images, interpreter=order.interpreter)
+    desk.restorer = order.restorer
+    return desk

@@ -121,7 +121,8 @@ def import_labels(
             report.keypoints += int((placed[:, 2] > 0).sum())
         if drawing is not None and drawing.shapes:
             mask = _draw(drawing, sample, {k: ids[v] for k, v in report.mapping.items()}, ids[fill_name], report)
-            sample = sample._replace(mask=_check_regions(mask, sample.name, classes, drop_below, report))
+            mask = _check_regions(mask, sample.name, classes, drop_below, report)
+            sample = sample._replace(mask=mask, drawn=None, restored_by="")  # what was restored before is replaced
         samples.append(sample)
         (report.labelled if sample.labelled else report.unlabelled).append(sample.name)
     return replace(labels, classes=classes, samples=tuple(samples), keypoints=points), report
@@ -239,7 +240,7 @@ def _emptied(sample: Sample, drawing: Drawing, empty: str | None, report: Import
     elif has_labels:
         report.notes.append(f"{drawing.where}: has nothing drawn: the labels of {sample.name} are removed")
     value = 0 if empty == "background" else IGNORE_INDEX
-    return sample._replace(mask=np.full_like(sample.mask, value), keypoints=None)
+    return sample._replace(mask=np.full_like(sample.mask, value), keypoints=None, drawn=None, restored_by="")
 
 
 def _draw(
