@@ -12,6 +12,7 @@ from tiny_world import TinyWorld
 from labelfactory.errors import InputError
 from labelfactory.factory.heads.head import Head, load_head, load_regressor, train_head
 from labelfactory.factory.heads.table import HEADS, Entry, head_of
+from labelfactory.factory.production.endless import EndlessPairs
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.models import forget_models
 from labelfactory.factory.production.order import Order
@@ -105,6 +106,14 @@ class HeadContract:
     def test_labels_of_another_generator_are_refused(self, tiny_world: TinyWorld, labels: LabelSet) -> None:
         with pytest.raises(InputError, match="belong to generator"):
             train_head(self.head, tiny_world.generator, replace(labels, generator_sha256="ab" * 32), progress=False)
+
+    def test_live_pairs_have_its_arrays(self, job) -> None:
+        numbers = np.array([6, 2, 9], np.uint64)
+        (live,) = EndlessPairs(job, keep=False).make([numbers])
+        stored = render_shard(job, 0, 10)
+        for array in job.spec.label_arrays:
+            assert live[array.name].dtype == array.dtype
+            assert live[array.name].tobytes() == stored[array.name][numbers].astype(array.dtype).tobytes(), array.name
 
     def test_its_arrays_are_data(self, job, model: FeatureRegressor) -> None:
         arrays = job.spec.label_arrays
