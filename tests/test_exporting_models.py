@@ -16,8 +16,9 @@ from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.segmenters import exporting
 from labelfactory.factory.segmenters.architectures import SEGMENTERS
 from labelfactory.factory.segmenters.catalogue import build_network, save_segmenter
-from labelfactory.factory.segmenters.exporting import ModelExportOrder, export_model, tensors_of
+from labelfactory.factory.segmenters.exporting import export_model, tensors_of
 from labelfactory.factory.segmenters.network import Network
+from labelfactory.factory.segmenters.order import ModelExportOrder
 from labelfactory.factory.segmenters.tasks import Aim
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the optional extra is not installed: labelfactory[onnx]")
@@ -56,7 +57,7 @@ def test_other_runtimes_answer_the_same(name: str, tmp_path: Path, factory: Fact
 def test_wrong_calls_and_answers_that_differ_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made("unet-small", tmp_path / "net.safetensors")
     with pytest.raises(InputError, match=r"ends in \.onnx"):
-        ModelExportOrder(tmp_path / "net.safetensors", tmp_path / "net.bin")
+        export_model(ModelExportOrder(tmp_path / "net.safetensors", tmp_path / "net.bin"))
     monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
     with pytest.raises(WorkError, match="not written"):
         export_model(ModelExportOrder(tmp_path / "net.safetensors", tmp_path / "net.onnx", 32))

@@ -2,38 +2,22 @@
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError, WorkError
-from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.factory.segmenters.network import Network
-from labelfactory.factory.segmenters.order import SEGMENTER
+from labelfactory.factory.segmenters.order import ModelExportOrder
 from labelfactory.interpreters.array_types import Float
 from labelfactory.whole_files import whole_path
 
 OPSET = 18
 TOLERANCE = 1e-3  # of the largest value of an answer: other kernels add up in another order
-
-
-@dataclass(frozen=True)
-class ModelExportOrder:
-    """A trained network for other runtimes."""
-
-    model: Annotated[Path, Parameter(SEGMENTER.help, place=True, positional=True)]
-    out: Annotated[Path, Parameter("File to write (.onnx).", place=True, writes="file")]
-    size: Annotated[int, Parameter("Side of the pictures that it takes, in pixels.", at_least=8)] = 256
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.out.suffix != ".onnx":
-            raise InputError(f"out is {self.out}: expected a name that ends in .onnx")
 
 
 class Plain(nn.Module):
@@ -65,6 +49,8 @@ def export_model(order: ModelExportOrder) -> list[str]:
     Raises:
         InputError: the extra is not installed, or the network cannot leave. WorkError: the answers are not equal.
     """
+    if order.out.suffix != ".onnx":
+        raise InputError(f"out is {order.out}: expected a name that ends in .onnx")
     try:
         import onnx
         import onnxruntime

@@ -220,3 +220,15 @@ class TrialOrder:
         """The second half: that segmenter's scores."""
         precision, device = self.learning.training.precision, self.learning.device
         return EvaluationOrder(self.training.out, self.labels, self.out, self.tile, precision, device)
+
+
+@dataclass(frozen=True)
+class ModelExportOrder:
+    """A trained network for other runtimes."""
+
+    model: Annotated[Path, Parameter(SEGMENTER.help, place=True, positional=True)]
+    out: Annotated[Path, Parameter("File to write (.onnx).", place=True, writes="file")]
+    size: Annotated[int, Parameter("Side of the pictures that it takes, in pixels.", at_least=8)] = 256
+
+    def __post_init__(self) -> None:
+        check_fields(self)

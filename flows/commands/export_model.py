@@ -2,7 +2,7 @@
 
 import typer
 
-from labelfactory.factory.segmenters.exporting import ModelExportOrder
+from labelfactory.factory.segmenters.order import ModelExportOrder
 from labelfactory.flows.interruption import NOTHING
 from labelfactory.flows.parameters import command_takes
 
