@@ -120,7 +120,7 @@ NAMES = sorted(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(config=st.dictionaries(st.sampled_from([*NAMES, "other"]), VALUES, max_size=3))
 def test_any_settings_open_a_generator_or_end_in_one_line(config: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "bare.pt"

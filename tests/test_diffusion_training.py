@@ -39,6 +39,15 @@ NETWORK: dict[str, Any] = {
 TINY = ["train-generator", "--family", "diffusion", "--preset", "tiny", "--device", "cpu"]
 
 
+STEPS = 4  # of DDIM, for generators and sheets of these tests
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelfactory.factory.diffusion.family.STEPS", STEPS)
+    monkeypatch.setattr("labelfactory.factory.diffusion.training.SHEET_STEPS", STEPS)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return blobs(tmp_path_factory.mktemp("data") / "blobs", count=70, channels=1)
@@ -92,12 +101,12 @@ def test_a_run_leaves_a_folder_that_we_and_diffusers_open_and_goes_on(
 def test_the_folder_makes_what_the_trained_average_makes(data: Path, tmp_path: Path) -> None:
     """DDIM of diffusers' own pipeline, from the same noise, gives our pictures."""
     trained = trainer(data)
-    losses(trained, 30)
+    losses(trained, 3)
     trained.save_generator(tmp_path / "g", {})
     opened, z = open_generator(tmp_path / "g", "cpu"), torch.from_numpy(latents([1, 2], (1, 8, 8)))
     pipeline = diffusers.DDIMPipeline.from_pretrained(str(tmp_path / "g"))
     scheduler, x = pipeline.scheduler, z
-    scheduler.set_timesteps(50)
+    scheduler.set_timesteps(STEPS)
     with torch.no_grad():
         for t in scheduler.timesteps:
             x = scheduler.step(trained.ema(x, t).sample, t, x, eta=0.0).prev_sample
@@ -105,22 +114,21 @@ def test_the_folder_makes_what_the_trained_average_makes(data: Path, tmp_path: P
     assert torch.allclose(made, x, atol=1e-4)
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_it_learns_to_tell_noise_from_images(prediction: str, data: Path) -> None:
-    learning = trainer(data, prediction=prediction)
-    first = sum(losses(learning, 10))
-    losses(learning, 100)
-    assert sum(losses(learning, 10)) < 0.6 * first
+def test_it_learns_to_tell_noise_from_images(data: Path) -> None:
+    learning = trainer(data)
+    first = sum(losses(learning, 5))
+    losses(learning, 50)
+    assert sum(losses(learning, 5)) < 0.75 * first
 
 
 def test_a_sheet_shows_what_was_learnt_from_the_same_noise_each_time(data: Path) -> None:
-    learning = trainer(data, prediction="v")
-    losses(learning, 150)
-    sheets = [np.array(learning.sheet(rows=2, columns=8)) for _ in range(2)]
+    learning = trainer(data, prediction="v", learning_rate=1e-2)
+    losses(learning, 60)
+    sheets = [np.array(learning.sheet(rows=1, columns=8)) for _ in range(2)]
     assert np.array_equal(*sheets)
-    assert sheets[0].shape == (16, 64)
+    assert sheets[0].shape == (8, 64)
     real = learning.data.batch(range(70)).float()
-    assert abs(sheets[0].mean() - real.mean()) < 30, "discs on dark ground"
+    assert abs(sheets[0].mean() - real.mean()) < 40, "discs on dark ground"
     assert sheets[0].std() > 0.5 * real.std()
 
 
@@ -128,32 +136,36 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(data: Path, tmp_path: Path)
     whole = trainer(data, amplify="dihedral")
     losses(whole, 7)
     save_snapshot(whole, tmp_path / SNAPSHOT)
-    expected = losses(whole, 20)
+    expected = losses(whole, 8)
     again = trainer(data, str(tmp_path / SNAPSHOT))
     assert again.recipe == whole.recipe
-    assert losses(again, 20) == expected
+    assert losses(again, 8) == expected
     assert torch.equal(weights(again), weights(whole))
     slower = trainer(data, str(tmp_path / SNAPSHOT), learning_rate=1e-4)
     losses(slower, 1)
     assert slower.optimiser.param_groups[0]["lr"] == 1e-4
 
 
-def test_two_processes_and_micro_batches_train_as_one(data: Path, tmp_path: Path) -> None:
+def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
     one, parts = trainer(data), trainer(data, micro=4)
-    assert losses(parts, 20) == pytest.approx(losses(one, 20), rel=1e-3)
+    assert losses(parts, 4) == pytest.approx(losses(one, 4), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, str(data), str(tmp_path)]
     done = subprocess.run([sys.executable, *launch], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    run(trainer(data), tmp_path / "one", kimg=0.256, progress=False)
+    run(trainer(data), tmp_path / "one", kimg=0.128, progress=False)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("one", "two")]
     curves = [[json.loads(line)["loss"] for line in lines] for lines in logs]
     assert curves[0] == pytest.approx(curves[1], rel=1e-3)
-    assert len(curves[0]) == 2
+    assert len(curves[0]) == 1
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_trains_alongside_float32(precision: str, data: Path) -> None:
-    exact, half = losses(trainer(data), 30), losses(trainer(data, precision=precision), 30)
+    exact, half = losses(trainer(data), 8), losses(trainer(data, precision=precision), 8)
     assert half == pytest.approx(exact, rel=0.1)
     assert half != exact
 
@@ -239,5 +251,5 @@ if __name__ == "__main__":
     from labelfactory.factory.training.parallel import join, leave
 
     torch.set_num_threads(1)
-    run(trainer(Path(sys.argv[1]), world=join("cpu")), Path(sys.argv[2]) / "two", kimg=0.256, progress=False)
+    run(trainer(Path(sys.argv[1]), world=join("cpu")), Path(sys.argv[2]) / "two", kimg=0.128, progress=False)
     leave()

@@ -3,6 +3,7 @@ them. What a family cannot do ends in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ from test_stylegan1 import tensorflow_file
 from test_stylegan3 import Golden
 
 from labelfactory.factory.families import FAMILIES, open_generator
-from labelfactory.factory.labels.learning_process import LearningProcess
-from labelfactory.factory.labels.photographs import PhotographProcess, Photographs
-from labelfactory.factory.labels.proposer import Proposal
+from labelfactory.factory.labels.learning import Learner
+from labelfactory.factory.labels.photographs import Photographs, invert_photographs
 from labelfactory.factory.labels.session import LabelSession
 from labelfactory.factory.labels.strokes import Event
 from labelfactory.factory.wrapped.family import TRUSTED, wrap
@@ -135,24 +135,16 @@ def test_photographs_join_a_labelling_session_as_they_are_where_the_family_looks
     done = factory(*call, "--out", labels)
     assert done.code == 0, done.err
     draw(labels)
-    heard: list[object] = []
-    joining = PhotographProcess(photos, LabelSet.load(labels), str(model), "cpu", heard.append)
-    joining._process.join(120)
-    joining.stop()
-    (ready,) = heard
+    ours, theirs = Pipe()
+    invert_photographs(theirs, photos, LabelSet.load(labels), [], str(model), "cpu")
+    ready = ours.recv()
     assert isinstance(ready, Photographs)
     assert ([s.name for s in ready.samples], [s.origin for s in ready.samples]) == (["p0", "p1"], [None, None])
     with LabelSession(labels) as session:
         session.extend(ready.samples, ready.fidelities)
         whole = session.current()
-    said: list[object] = []
-    process = LearningProcess(whole, str(model), "cpu", said.append)
-    try:
-        process.drawn(0, whole.samples[0].mask)
-        for _ in range(1200):
-            if {m.index for m in said if isinstance(m, Proposal)} >= {0, 1, 2, 3}:
-                break
-            process._process.join(0.1)
-        assert {m.index for m in said if isinstance(m, Proposal)} >= {0, 1, 2, 3}, said
-    finally:
-        process.stop()
+    learner = Learner.begin(open_generator(model, "cpu"), whole, None)
+    learner.learn(0, whole.samples[0].mask)
+    learner.learn(2, np.ones((16, 16), np.uint8))
+    learner.train(seconds=0.05, most=5)
+    assert [learner.propose(index).mask.shape for index in range(4)] == [(16, 16)] * 4

@@ -231,7 +231,7 @@ def broken(value: dict[str, Tensor], name: str, how: str) -> dict[str, Tensor]:
     return changed[how]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_table_ends_in_one_line_or_opens(
     data: st.DataObject, golden: dict[str, Tensor], tmp_path: Path
@@ -243,7 +243,7 @@ def test_a_damaged_table_ends_in_one_line_or_opens(
     opens_or_says_why(tmp_path / "m.model")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_pickle_ends_in_one_line_or_opens(data: st.DataObject, tmp_path: Path) -> None:
     parts = variables()

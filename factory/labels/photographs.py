@@ -35,12 +35,13 @@ class PhotographProcess(ChildProcess):
     ) -> None:
         arguments = (folder, replace(labels, samples=()), [s.name for s in labels], generator, device)
         # the proposals come first
-        super().__init__(_invert, arguments, hear, "photographs", "photographs", niceness=10)
+        super().__init__(invert_photographs, arguments, hear, "photographs", "photographs", niceness=10)
 
 
-def _invert(
+def invert_photographs(
     pipe: Connection, folder: Path, labels: LabelSet, known: Sequence[str], generator: str, device: str
 ) -> None:
+    """What the process does: sends ``Photographs`` for a folder's pictures that are not ``known`` yet."""
     import numpy as np
     import torch
 
