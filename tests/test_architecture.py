@@ -32,7 +32,17 @@ def run(code: str) -> str:
 
 @pytest.mark.parametrize(
     "package",
-    ["interpreters", "factory.generator", "factory.families", "factory.stylegan2_ada", "factory.training", LIVE],
+    [
+        "interpreters",
+        "factory.generator",
+        "factory.families",
+        "factory.stylegan2_ada",
+        "factory.training",
+        "factory.translation.model",
+        "factory.translation.restoring_method",
+        "factory.translation.training",
+        LIVE,
+    ],
 )
 def test_networks_and_their_training_import_on_a_bare_machine(package: str) -> None:
     code = f"""

@@ -56,11 +56,12 @@ def vgg16(path: Path | None) -> VGG16 | None:
     return None if path is None else load_vgg16(path, ("relu1_2", "relu2_2", "relu3_3", "relu4_3"))
 
 
-def open_pairs(
-    uris: tuple[str, ...], size: tuple[int, int] | None, crop: int | None = None
-) -> tuple[Pairs, tuple[LabelClass, ...]]:
-    """All sources as one collection of one size, and their classes. InputError where they have none in common."""
-    sources = [open_source(uri) for uri in uris]
+def open_pairs(uris: tuple[str, ...], size: tuple[int, int] | None) -> tuple[Pairs, tuple[LabelClass, ...]]:
+    """All sources as one collection of one size, with instances where they have some, and their classes.
+
+    InputError where the classes differ.
+    """
+    sources = [open_source(uri, extra=("instances",)) for uri in uris]
     classes = sources[0][1]
     for uri, (_, others) in zip(uris, sources, strict=True):
         check_same_classes(uris[0], classes, uri, others)
