@@ -36,7 +36,7 @@ class KeepFiles:
         self._encoded: dict[bytes, bytes] = {}  # most shards keep all, so their chunks are equal
 
     def __iter__(self) -> Iterator[tuple[int, str, bytes, int]]:
-        """Of each shard its number, path and bytes, and how many of its samples are kept."""
+        """Number, path and bytes of each shard, and how many of its samples are kept."""
         spec = self.spec
         ranges = map(spec.shard_range, range(spec.num_shards))
         masks = self._scores.keep(spec.keep_quantile, (stop - start for start, stop in ranges))
@@ -52,7 +52,7 @@ class KeepFiles:
         return self._encoded[key]
 
     def in_parts(self) -> Iterator[tuple[int, dict[str, bytes], list[int]]]:
-        """Of each part its first shard, their files by path, and their numbers of kept samples."""
+        """First shard of each part, their files by path, and their numbers of kept samples."""
         chunks = iter(self)
         for _, shards in parts_of(self.spec.num_shards):
             found = [next(chunks) for _ in shards]

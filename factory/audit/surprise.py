@@ -15,7 +15,7 @@ FLOOR = 0.02  # nats squared a pixel, under the variance: a judge is never as su
 
 
 class Suspicion(NamedTuple):
-    """Of each picture: ``score``, and the window (top, left, side) that gives it."""
+    """``score`` of each picture, and the window (top, left, side) that gives it."""
 
     score: Float[Tensor, "batch"]
     window: Int[Tensor, "batch 3"]

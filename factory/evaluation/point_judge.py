@@ -38,7 +38,7 @@ class PointJudge(Judge):
         return float((known <= PCK["pck"] * side).mean()) if known.size else math.nan
 
     def write(self, table: Table) -> None:
-        """Of all labelled points together, and PCK of each by its name."""
+        """Scores of all labelled points together, and PCK of each by its name."""
         error, side, area = np.stack(self.errors), np.array(self.sides)[:, None], np.array(self.areas)[:, None]
         known = ~np.isnan(error)
         for name, share in PCK.items():

@@ -71,7 +71,7 @@ class CenterNet(ObjectNetwork):
         self.semantic = head(width, self.num_classes)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Answer:
-        """Of images in 0..1."""
+        """Raw outputs for images in 0..1."""
         f = self.body(x)
         return Answer(self.heat(f), self.size(f), self.fraction(f), self.semantic(f))
 

@@ -87,7 +87,7 @@ class CornerNet(ObjectNetwork):
         self.corners = nn.ModuleList(Corner(width, len(aim.things), first) for first in (True, False))
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Answer:
-        """Of images in 0..1."""
+        """Raw outputs for images in 0..1."""
         features = self.body(x)
         (a, b), (c, d) = (corner(features) for corner in self.corners)
         return Answer((a, c), (b, d))

@@ -48,7 +48,7 @@ class Hourglass(nn.Module):
         self.up = Residual(features, features)
 
     def forward(self, x: Float[Tensor, "batch c height width"]) -> Float[Tensor, "batch c height width"]:
-        """Of the same size."""
+        """Features of the same size."""
         y = self.up(self.inner(self.down(F.max_pool2d(x, 2, ceil_mode=True))))
         return self.beside(x) + F.interpolate(y, x.shape[-2:], mode="nearest")
 

@@ -49,7 +49,7 @@ class PanopticDeepLab(ObjectNetwork):
         self.offset = head(width, 2)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Answer:
-        """Of images in 0..1."""
+        """Raw outputs for images in 0..1."""
         features = self.body(x)
         return self.semantic(features), self.centre(features), self.offset(features)
 

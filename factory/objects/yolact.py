@@ -42,7 +42,7 @@ class Yolact(CenterNet):
         self.coefficients = head(width, prototypes)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Answer:
-        """Of images in 0..1; coefficients go through tanh, which allows prototypes to be taken away (section 4.1)."""
+        """Raw outputs for images in 0..1; coefficients go through tanh: prototypes may be taken away (section 4.1)."""
         f = self.body(x)
         plain = Answer(self.heat(f), self.size(f), self.fraction(f), self.semantic(f))
         return plain._replace(prototypes=self.prototypes(f).relu(), coefficients=self.coefficients(f).tanh())

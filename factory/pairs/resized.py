@@ -35,7 +35,7 @@ def resized_picture(
 
 
 def nearest(labels: Shaped[Array, "height width"], size: tuple[int, int]) -> Shaped[Array, "high wide"]:
-    """Of each pixel of the new size, the label at its centre."""
+    """The label at the centre of each pixel of the new size."""
     if labels.shape == size:
         return labels
     rows, columns = (

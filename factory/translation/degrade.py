@@ -118,7 +118,7 @@ def _deepest(deep: Float[Array, "height width"], numbers: Int[Array, "height wid
 
 
 def _sparse(mask: Mask, rng: np.random.Generator, instances: Shaped[Array, "height width"] | None) -> Mask:
-    """Of each object its inner part: what lies deeper than a share of its greatest depth."""
+    """The inner part of each object: what lies deeper than a share of its greatest depth."""
     numbers, classes = numbered(mask, instances)
     deep = depth(numbers)
     least = rng.uniform(*KEPT_FROM, size=len(classes)) * _deepest(deep, numbers, len(classes))
