@@ -73,7 +73,7 @@ def finalize_task(job: Job) -> int:
         return finalize(store).kept
 
 
-def _make_missing(job: Job, missing: list[int], execution: Execution) -> None:
+def make_missing(job: Job, missing: list[int], execution: Execution) -> None:
     """Hands the shards to the task runner; on the first failure or a cancellation nothing more is started."""
     run = str(runtime.flow_run.id)
     progress: Any = create_progress_artifact(0.0, key="progress", description=f"Shards of `{job.out}`")
@@ -148,7 +148,7 @@ def generate_dataset(*, execution: Execution = Execution(), **order: Any) -> Dat
         logger.info("%s: %d of %d shards to make", job.out, len(missing), store.num_shards)
         with Partitions(job.out, shards_of(store)):
             if missing:
-                _make_missing(job, missing, execution)
+                make_missing(job, missing, execution)
             rest = store.missing() if wanted.shards else []
             kept = None if rest else finalize_task(job)
         if kept is None:

@@ -11,3 +11,6 @@ HALF_MAX = 65504.0
 
 TRUNCATION = 0.7
 """The truncation ψ of sampling where nobody says another one."""
+
+UNFIT = 60000.0
+"""An uncertainty score from which no reader keeps a sample: what made it says that its labels do not fit."""

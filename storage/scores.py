@@ -8,6 +8,8 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Float32, UInt32
 
+from labelfactory.limits import UNFIT
+
 BLOCK = 1 << 20  # samples that are looked at together
 
 
@@ -22,13 +24,14 @@ def kept_of(quantile: float, count: int) -> int:
 def keep_mask(scores: Float32[np.ndarray, "sample"], quantile: float) -> Bool[np.ndarray, "sample"]:
     """True for the ``ceil(quantile * n)`` samples of lowest uncertainty; among equal scores the lower index is kept.
 
+    A score of ``limits.UNFIT`` or more is never kept: whatever made the sample says that its labels do not fit.
     DatasetGAN (Zhang et al., CVPR 2021, section 3.2) drops the 10 % of samples that its ensemble is least sure of.
     ``Scores.keep`` gives the same of sets that do not fit into memory.
     """
     kept = kept_of(quantile, len(scores))
     keep = np.zeros(len(scores), dtype=bool)
     keep[np.argsort(scores, kind="stable")[:kept]] = True
-    return keep
+    return keep & (scores < UNFIT)
 
 
 def _ordered(scores: Float32[np.ndarray, "n"]) -> UInt32[np.ndarray, "n"]:
@@ -90,4 +93,4 @@ class Scores:
             same = np.flatnonzero(numbers == limit)[:equal]
             keep[same] = True
             equal -= len(same)
-            yield keep
+            yield keep & (block < UNFIT)

@@ -149,6 +149,7 @@ def test_an_output_is_tried_before_the_work(order: type, name: str) -> None:
         "QualityOrder": {"generator": [MODEL["generator"]]},
         "PredictionOrder": {"segmenter": "a.safetensors"},
         "RestorerOrder": {"degrade": "sparse"},
+        "RestyleOrder": {"style": "a", "model": "b.safetensors"},
     }
     given = least(order) | chosen.get(order.__name__, {})
     for place in ("/proc/nowhere/out", "/proc/version/out"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from restyle_world import write_styles, write_vgg
 
 from labelfactory.flows import cli
 from labelfactory.interpreters.channels import ValueChannel
@@ -58,6 +59,8 @@ class Things(NamedTuple):
     many: Path
     synthesis: Path
     restorer: Path
+    rgb: Path
+    vgg: Path
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Things:
         folder / "many",
         folder / "g.safetensors",
         folder / "r.safetensors",
+        write_styles(folder / "rgb", 2),
+        write_vgg(folder / "vgg.safetensors"),
     )
 
 
@@ -136,6 +141,7 @@ SYNTHESIS = ["--method", "pix2pix", "--option", "width=2", "--option", "depth=3"
              "--option", "judge_layers=1", "--batch-size", 2, "--kimg", 0.002, "--device", "cpu"]  # fmt: skip
 RESTORER = ["--degrade", "sparse", "--option", "width=2", "--option", "hidden=2", "--option", "depth=2",
             "--batch-size", 2, "--kimg", 0.002, "--device", "cpu"]  # fmt: skip
+RESTYLER = ["--option", "width=0.0625", "--size", "32x32", "--batch-size", 2, "--kimg", 0.002, "--device", "cpu"]
 COMMANDS: dict[str, tuple[str, Arguments]] = {
     "sample": ("folder", lambda t, out: ["--generator", t.checkpoint, "--classes", "a,b", "--count", 2,
                                          "--candidates", 4, "--device", "cpu", "--out", out]),
@@ -173,6 +179,12 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
     "train-restorer": (".safetensors", lambda t, out: ["--pairs", t.store, *RESTORER, "--out", out]),
     "restore": ("folder", lambda t, out: ["--model", t.restorer, "--masks", t.labelled, "--device", "cpu",
                                           "--out", out]),
+    "train-restyler": (".safetensors", lambda t, out: ["--pictures", t.rgb, "--style", t.rgb, "--perceptual-weights",
+                                                       t.vgg, *RESTYLER, "--out", out]),
+    "restyle": ("folder", lambda t, out: ["--pairs", t.store, "--method", "optimise", "--iterations", 1, "--style",
+                                          t.rgb, "--perceptual-weights", t.vgg, "--device", "cpu", "--out", out]),
+    "pseudo-label": ("folder", lambda t, out: ["--segmenter", t.segmenter, "--images", t.photos, "--device", "cpu",
+                                               "--out", out]),
     "wrap": (".safetensors", lambda t, out: ["--module", "somebodys_network:made", "--z-dim", 4, "--out", out]),
     "convert": (".safetensors", lambda t, out: ["--generator", t.checkpoint, "--out", out]),
     "status": ("", lambda t, out: [t.store]),

@@ -24,6 +24,11 @@ class ObjectNetwork(Network):
         self.aim, self.task = aim, aim.task
         self.num_classes = len(aim.classes)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """Those of its U-Net, where it stands on one."""
+        own = getattr(self, "body", None)
+        return own.stages() if isinstance(own, UNet) else super().stages()
+
     @abstractmethod
     def decoded(self, answer: Any, height: int, width: int) -> list[Predicted]:
         """Predictions of each image of a batch of this size, from the network's answer in evaluation mode."""

@@ -66,16 +66,14 @@ class TorchvisionDetector(ObjectNetwork):
         if architecture == "keypoint-rcnn":
             common |= {"num_keypoints": len(aim.keypoints), "num_classes": 2}
         self.model = getattr(detection, MODELS[architecture])(body, **common)
-        self.frozen = [
+        # ``Network.train`` leaves their running statistics as they are
+        self.frozen = tuple(
             m for m in self.model.backbone.body.children() if not any(p.requires_grad for p in m.parameters())
-        ]
+        )
 
-    def train(self, mode: bool = True) -> "TorchvisionDetector":
-        """Frozen stages keep their running statistics."""
-        super().train(mode)
-        for module in self.frozen:
-            module.eval()
-        return self
+    def stages(self) -> list[list[torch.nn.Module]]:
+        """Which stages learn is settled where torchvision builds the network."""
+        raise InputError("torchvision's detectors freeze by an option of theirs: give --option frozen_stages=N")
 
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's own names, which have ``features.`` or nothing where ours has ``model.backbone.body.``"""

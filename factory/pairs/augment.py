@@ -12,6 +12,8 @@ from labelfactory.factory.pairs.augmentation import Augmentation
 from labelfactory.factory.symmetry import RECTANGLE, dihedral_each, dihedral_points
 from labelfactory.interpreters.array_types import Float, Int
 
+MIRRORS = (0, 7)  # itself, and left and right exchanged
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -31,6 +33,8 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
     """Each sample varied on its own; ``generator`` (on the CPU) decides everything, so a step can be repeated."""
     if how.dihedral:
         batch = _dihedral(batch, generator)
+    elif how.mirror:
+        batch = _dihedral(batch, generator, MIRRORS)
     if how.rotation or how.scale != 1 or how.shift or how.shear:
         batch = _affine(batch, how, generator)
     x = batch.images
@@ -52,9 +56,10 @@ def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batc
     return replace(batch, images=x.clamp(0, 1).contiguous(memory_format=torch.channels_last))
 
 
-def _dihedral(batch: Batch, generator: torch.Generator) -> Batch:
+def _dihedral(batch: Batch, generator: torch.Generator, some: tuple[int, ...] = ()) -> Batch:
+    """Each sample by one of the symmetries: ``some`` of them, or all that its size has."""
     n, height, width = batch.masks.shape
-    elements = torch.tensor(range(8) if width == height else RECTANGLE)
+    elements = torch.tensor(some or (range(8) if width == height else RECTANGLE))
     chosen = elements[torch.randint(len(elements), (n,), generator=generator)]
     points = batch.points
     if points is not None:

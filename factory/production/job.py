@@ -6,6 +6,8 @@ from typing import Any
 from labelfactory.storage import DatasetSpec
 
 SYNTHESIS = "synthesis"  # the label kind of stores whose pictures are made from masks (``synthesising``)
+RESTYLED = "restyled"  # of stores whose pictures are those of other pairs in another style (``restyle.rendering``)
+PSEUDO = "pseudo-labels"  # of stores whose masks segmenters gave to pictures (``restyle.pseudo_rendering``)
 
 
 @dataclass(frozen=True)

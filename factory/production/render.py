@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ from torch import Tensor
 from labelfactory.array_types import UInt64
 from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
-from labelfactory.factory.production.job import SYNTHESIS, Job
+from labelfactory.factory.production.job import PSEUDO, RESTYLED, SYNTHESIS, Job
 from labelfactory.factory.production.models import Models, models_of
 from labelfactory.storage import DatasetSpec
 from labelfactory.storage.seeds import seeds_at
 
 BATCH = 32  # at most; fixed for a generator: equal batches give equal bytes, whatever the shard or the machine's memory
+# Stores whose pictures no generator draws, by the label kind that says so: what makes their samples.
+OTHERWISE_MADE = {
+    SYNTHESIS: "labelfactory.factory.production.synthesising:render_synthesised",
+    RESTYLED: "labelfactory.factory.restyle.rendering:render_restyled",
+    PSEUDO: "labelfactory.factory.restyle.pseudo_rendering:render_pseudo_labelled",
+}
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -24,10 +31,11 @@ def render_shard(
     job: Job, start: int, stop: int, on_progress: Callable[[int], Any] = lambda n: None
 ) -> dict[str, np.ndarray]:
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
-    if SYNTHESIS in job.spec.heads:
-        from labelfactory.factory.production.synthesising import render_synthesised
-
-        return render_synthesised(job, start, stop, on_progress)
+    for kind, place in OTHERWISE_MADE.items():
+        if kind in job.spec.heads:
+            module, _, function = place.partition(":")
+            found: dict[str, np.ndarray] = getattr(import_module(module), function)(job, start, stop, on_progress)
+            return found
     models = models_of(job)
     size = models.generator.batch_size(BATCH)
     indices = np.arange(start, stop, dtype=np.uint64)

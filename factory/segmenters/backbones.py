@@ -99,6 +99,10 @@ class ResNet(nn.Module):
                 channels = 4 * 64 * 2**stage
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layer))
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The first convolution, and the four stages."""
+        return [[self.conv1, self.bn1], *([self.get_submodule(f"layer{stage}")] for stage in (1, 2, 3, 4))]
+
     def forward(
         self, x: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch 256 h4 w4"], Float[Tensor, "batch 2048 h w"]]:

@@ -19,7 +19,7 @@ from labelfactory.interpreters.array_types import Float
 ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 
 # By name: how it is made for an output stride, and the channels of its low-level and last features.
-ENCODERS: dict[str, tuple[Callable[[int], nn.Module], int, int]] = {
+ENCODERS: dict[str, tuple[Callable[[int], ResNet | MobileNetV2], int, int]] = {
     "resnet50": (partial(ResNet, 50), 256, 2048),
     "resnet101": (partial(ResNet, 101), 256, 2048),
     "mobilenetv2": (MobileNetV2, 24, 320),
@@ -91,6 +91,10 @@ class DeepLabV3Plus(Segmenter):
         high = F.interpolate(high, low.shape[-2:], mode="bilinear", align_corners=False)
         h = self.decoder(torch.cat([self.low_level(low), high], 1))
         return F.interpolate(self.score(h), x.shape[-2:], mode="bilinear", align_corners=False)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Those of the encoder, the pyramid and the decoder left aside."""
+        return self.backbone.stages()
 
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's weights under our names, without the classifier and what else the backbone leaves out."""

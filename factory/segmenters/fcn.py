@@ -110,6 +110,15 @@ class FCN(Segmenter):
             score = _add_cut(self.upscore_pool4(score), self.score_pool3(pool3))
         return self.upscore(score)[..., :height, :width]
 
+    def stages(self) -> list[list[nn.Module]]:
+        """VGG16's five groups, each with its pooling, and its two dense layers."""
+        found: list[list[nn.Module]] = [[]]
+        for layer in self.features:
+            found[-1].append(layer)
+            if isinstance(layer, nn.MaxPool2d):
+                found.append([])
+        return [*found[:-1], [self.fc6, self.fc7]]
+
     def backbone_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's VGG16 weights under our names: its first two dense layers are fc6 and fc7 (section 3.1)."""
         out = {k: v for k, v in state.items() if k.startswith("features.")}

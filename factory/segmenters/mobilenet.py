@@ -59,6 +59,13 @@ class MobileNetV2(nn.Module):
                 channels = width
         self.features = nn.Sequential(*blocks)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The first convolution, and the rows of table 2 of the paper."""
+        blocks, found = iter(self.features), list[list[nn.Module]]()
+        for count in (1, *(row[2] for row in STAGES)):
+            found.append([next(blocks) for _ in range(count)])
+        return found
+
     def forward(
         self, x: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch 24 h4 w4"], Float[Tensor, "batch 320 h w"]]:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.tasks import Aim
 from labelfactory.interpreters.array_types import Float, UInt8
+
+Own = TypeVar("Own", bound="Network")
 
 
 class Network(nn.Module):
@@ -36,6 +38,30 @@ class Network(nn.Module):
         if in_channels < 1:
             raise InputError(f"a network needs at least 1 channel, got {in_channels}")
         self.in_channels = in_channels
+        self.frozen: tuple[nn.Module, ...] = ()
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The backbone's modules from the picture on, a list for each stage; what ``freeze`` counts."""
+        raise InputError(f"{type(self).__name__} has no stages that could be frozen: U-Net, FCN and DeepLabv3+ have")
+
+    def freeze(self, count: int) -> None:
+        """The first ``count`` stages of the backbone stay as they are, the statistics of their normalisation too.
+
+        InputError where it has fewer.
+        """
+        stages = self.stages()
+        if not 0 <= count <= len(stages):
+            raise InputError(f"freeze backbone:{count}: {type(self).__name__} has {len(stages)} stages")
+        self.frozen = tuple(module for stage in stages[:count] for module in stage)
+        for module in self.frozen:
+            module.requires_grad_(False).eval()
+
+    def train(self: Own, mode: bool = True) -> Own:
+        """Frozen stages stay in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def answer(self, images: Float[Tensor, "batch in height width"], batch: Batch) -> Any:
         """What the network makes of the images of a step, in the precision of the training; mostly ``forward``."""

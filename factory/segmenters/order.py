@@ -61,6 +61,24 @@ class SegmenterOrder:
         Path | None,
         Parameter("State dict of torchvision's VGG16 or ResNet (.pth or .safetensors).", place=True, default="random"),
     ] = None
+    start: Annotated[
+        Path | None,
+        Parameter(
+            "File of a trained network of the same architecture to begin with; a head for other classes begins anew.",
+            place=True,
+            option="from",
+            default="random weights",
+        ),
+    ] = None
+    freeze: Annotated[
+        str | None,
+        Parameter(
+            "Stages of the backbone, from the picture on, that stay as they are.",
+            pattern=r"backbone:\d{1,3}",
+            form="backbone:N, like backbone:4",
+            default="none",
+        ),
+    ] = None
     validation: Annotated[
         str | None, Parameter("Labelled folder, zip or store to choose the best weights on.", place=True)
     ] = None
@@ -147,6 +165,7 @@ class PredictionOrder:
         ),
     ] = None
     overlays: Annotated[bool, Parameter("Overlays: the classes drawn over the pictures.")] = True
+    overview: Annotated[bool, Parameter("Overview: contact_sheet.png and report.json of all pictures.")] = True
     tile: Annotated[int, TILE] = 512
     precision: Annotated[str, PRECISION] = "auto"
     device: Annotated[str, DEVICE] = "auto"

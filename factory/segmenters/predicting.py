@@ -23,6 +23,8 @@ from labelfactory.factory.pairs.opening import check_same_classes
 from labelfactory.factory.segmenters.catalogue import aim_of, load_segmenter
 from labelfactory.factory.segmenters.inference import find, judged, predict
 from labelfactory.factory.segmenters.order import EvaluationOrder, PredictionOrder
+from labelfactory.factory.segmenters.overview import FILES as OVERVIEW
+from labelfactory.factory.segmenters.overview import Overview
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.tasks import TASKS, Aim
 from labelfactory.factory.segmenters.writing import FOLDERS, OVERLAYS, write_prediction
@@ -63,7 +65,10 @@ def evaluate_segmenter(order: EvaluationOrder, progress: bool = True) -> tuple[E
 
 
 def predict_files(order: PredictionOrder, progress: bool = True) -> int:
-    """Write what is found in each picture as ``writing.FOLDERS`` says, and ``overlays``; the number of pictures."""
+    """Write what is found in each picture as ``writing.FOLDERS`` says, and ``overlays``; the number of pictures.
+
+    With ``order.overview`` also a contact sheet and a table of them all (``overview``).
+    """
     aim, say = _predictor(order)
     images, out = order.images, order.out
     if images.is_file() and images.suffix.lower() != ".zip":
@@ -72,12 +77,19 @@ def predict_files(order: PredictionOrder, progress: bool = True) -> int:
         files = FolderOrZip(images)
         read, names = files.read, files.images()
     folders = FOLDERS[aim.task] | (OVERLAYS if order.overlays else {})
-    claim(out, [f"{folder}/{stem}.{ending}" for folder, ending in folders.items() for stem in names])
+    written = [f"{folder}/{stem}.{ending}" for folder, ending in folders.items() for stem in names]
+    claim(out, [*written, *(OVERVIEW if order.overview else ())])
+    seen = Overview(aim)
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
     for stem, name in Progress(sorted(names.items()), unit="image", disable=not progress):
         image = read_image(read(name), name)
-        write_prediction(out, stem, image, say(image, name), aim, order.overlays)
+        predicted = say(image, name)
+        write_prediction(out, stem, image, predicted, aim, order.overlays)
+        if order.overview:
+            seen.add(stem, image, predicted)
+    if order.overview:
+        seen.write(out)
     return len(names)
 
 
@@ -94,7 +106,8 @@ def _predictor(order: PredictionOrder) -> tuple[Aim, Predictor]:
 
     def say(image: np.ndarray, name: str) -> Predicted:
         if isinstance(model, Segmenter) and model.task == "semantic":
-            return Predicted(predict(model, image, order.tile, bf16=bf16).argmax(0).astype(np.uint8))
+            found = predict(model, image, order.tile, bf16=bf16)
+            return Predicted(found.argmax(0).astype(np.uint8), found)
         return find(model, image[None], bf16)[0]
 
     return aim_of(recipe, str(order.segmenter)), say

@@ -29,6 +29,7 @@ from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.order import SegmenterOrder
 from labelfactory.factory.segmenters.relabel import Relabelled
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.factory.segmenters.starting import start_from
 from labelfactory.factory.segmenters.tasks import TASKS, Aim, pairs_for
 from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter
 from labelfactory.factory.training.precision import uses_bf16
@@ -100,6 +101,10 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         beside.append(order.out.with_name(f"{order.out.name}.checkpoint{r or ''}{f'.{k}' if k else ''}"))
         torch.manual_seed(config.seed + r + 100 * k)
         model = build_network(order.architecture, channels, aim, order.backbone_weights, **order.options)
+        if order.start is not None:
+            start_from(model, order.start, order.architecture)
+        if order.freeze is not None:
+            model.freeze(int(order.freeze.removeprefix("backbone:")))
         own = replace(config, seed=config.seed + 100 * k)
         return train_segmenter(model, pairs, own, validation, beside[-1], device, progress, unlabelled=free)
 
@@ -130,6 +135,8 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         "trained_on": [{"source": name, "pairs": len(p)} for name, p in zip(names, parts, strict=True)],
         "unlabelled": None if unlabelled is None else {"sources": order.unlabelled, **asdict(unlabelled.config)},
         "training": asdict(config),
+        "start": None if order.start is None else str(order.start),
+        "freeze": order.freeze,
         "rounds": order.rounds,
         "teachers": order.teachers,
         "self_training": order.self_training,

@@ -89,6 +89,10 @@ class UNet(Segmenter):
             x = merge(torch.cat([skip, x], 1))
         return self.score(x)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The contracting path, a stage for each resolution."""
+        return [[conv] for conv in self.down]
+
     def fitting_size(self, at_least: int) -> int:
         """Any size with padding, else one that the poolings divide evenly."""
         return at_least if self.padded else valid_size(at_least, self.depth)
