@@ -2,10 +2,10 @@
 
     python benchmarks/clients.py [--python python3.13] [--only zarr-python] [--write docs/format.md]
 
-A store with every kind of array is made (three shards, the last one shorter). Each client is installed into an
-environment of its own in a temporary folder (venv and pip, npm), opens the arrays and hashes what it reads. Nothing of
-ours is installed there. ``--python`` is the interpreter for the environments: zarr-python 3.2 and later need 3.12.
-What cannot be installed is named, not left out. It takes some minutes and 2 GB of downloads.
+A store with every kind of array is made (three shards, the last one shorter, and a manifest in parts). Each client is
+installed into an environment of its own in a temporary folder (venv and pip, npm), opens the arrays and hashes what it
+reads. Nothing of ours is installed there. ``--python`` is the interpreter for the environments: zarr-python 3.2 and
+later need 3.12. What cannot be installed is named, not left out. It takes some minutes and 2 GB of downloads.
 """
 
 import argparse
@@ -116,8 +116,9 @@ def make(folder: Path) -> dict[str, str]:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from storage_data import VALUES, fill, make_spec
 
-    from labelfactory.storage import create_store, open_dataset
+    from labelfactory.storage import create_store, manifest, open_dataset
 
+    manifest.PARTS_FROM, manifest.SHARDS_IN_PART = 3, 2  # as in stores of very many shards
     spec = make_spec(keypoints=("tip", "tail"), keypoint_uncertainty=True, values=VALUES, instance=True)
     fill(create_store(str(folder), spec))
     dataset = open_dataset(str(folder), keep=False)

@@ -136,9 +136,9 @@ def told(found: dict[str, float]) -> str:
 
 
 def fitted(sizes: list[int], values: list[float]) -> str:
-    """``a + b * shards`` through all sizes, each counted alike (weights 1 / size)."""
-    slope, start = np.polyfit(sizes, values, 1, w=1 / np.array(sizes, float))
-    return f"{max(0.0, start):.1f} + {1e3 * slope:.3f} for each 1,000"
+    """``a + b * shards`` by least squares of the relative errors."""
+    slope, start = np.polyfit(sizes, values, 1, w=1 / np.maximum(values, 0.01))
+    return f"{max(0.0, start):.1f} + {1e3 * max(0.0, slope):.3f} for each 1,000"
 
 
 def main() -> None:

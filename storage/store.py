@@ -56,12 +56,14 @@ class Store:
     def valid_record(self, shard: int, data: bytes | None) -> CommitRecord | None:
         """The record, if it is whole and speaks of this shard of this spec (a shorter last shard is not this one)."""
         record = CommitRecord.from_bytes(data)
-        if record is None or (record.shard, record.spec_hash) != (shard, self.spec.hash):
-            return None
+        return record if record is not None and self.belongs(shard, record) else None
+
+    def belongs(self, shard: int, record: CommitRecord) -> bool:
+        """Whether the record speaks of this shard of this spec."""
+        if (record.shard, record.spec_hash) != (shard, self.spec.hash):
+            return False
         expected = {array.chunk_path(shard) for array in self._shard_arrays}
-        if (record.start, record.stop) != self.shard_range(shard) or record.files.keys() != expected:
-            return None
-        return record
+        return (record.start, record.stop) == self.shard_range(shard) and record.files.keys() == expected
 
     def record(self, shard: int) -> CommitRecord | None:
         """The shard's commit record, None where it has no valid one: then the shard does not exist."""

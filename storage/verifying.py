@@ -204,7 +204,7 @@ def _verify_shard(store: Store, shard: int, stated: Entry | None) -> _ShardResul
     result = _ShardResult(shard, findings, None, 1, len(data or b""))
     if data is None or record is None or record.to_bytes() != data:
         findings.append(Finding(shard, path, "missing" if data is None else "damaged"))
-    elif store.valid_record(shard, data) is None:
+    elif not store.belongs(shard, record):
         findings.append(Finding(shard, path, "is the record of another shard or another dataset"))
     elif stated is not None and stated.commit != sha256(data):
         findings.append(Finding(shard, path, "is not the record that the manifest states"))

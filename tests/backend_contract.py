@@ -1,5 +1,8 @@
 """What every backend promises (storage/backends/backend.py), as tests that each member of the table inherits."""
 
+import os
+import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -67,6 +70,33 @@ class BackendContract:
         again = other.claim("000001")
         assert again is not None
         again.release()
+
+    def test_a_claim_tells_whose_it_is_and_what_went_wrong(self, backend: Backend) -> None:
+        names = ["000001", "000002", "000003"]
+        assert backend.claims(names) == {}
+        held, failing = backend.claim("000001", "a run"), backend.claim("000002")
+        assert held is not None
+        assert failing is not None
+        failing.release("the disk is full")
+        found = backend.claims(names)
+        assert found.keys() == {"000001", "000002"}
+        note = found["000001"]
+        assert (note.state, note.host, note.pid, note.run) == ("held", socket.gethostname(), os.getpid(), "a run")
+        assert abs(note.since - time.time()) < 60
+        assert (found["000002"].state, found["000002"].error) == ("failed", "the disk is full")
+        backend.remove_strays()
+        assert backend.claims(names).keys() == {"000001", "000002"}
+        again = backend.claim("000002")  # a failure keeps nobody from trying again
+        assert again is not None
+        assert backend.claims(names)["000002"].state == "held"
+        again.release()
+        held.release()
+        assert backend.claims(names) == {}
+        failing = backend.claim("000003")
+        assert failing is not None
+        failing.release("once more")
+        backend.remove_strays(["000003"])  # its work is finished, by whomever
+        assert backend.claims(names) == {}
 
     def test_strays_go_and_files_stay(self, backend: Backend) -> None:
         backend.write({"zarr.json": b"{}", "a": b"1"})

@@ -7,13 +7,14 @@ each that is finished is compared, file by file, with one that was made in peace
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
 import sys
 import time
 import urllib.error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,11 @@ from storage_data import tree
 from tiny_world import make_tiny_world
 
 from labelfactory.flows.lost_runs import OPEN, run_processes
-from labelfactory.flows.supervision import descendants, signal_all
+from labelfactory.flows.supervision import LIVED_S, descendants, signal_all
 
 LIMIT_S = 60.0  # in which a run that lost its process must be said to have crashed
 VICTIMS = ("worker", "run", "server", "database", "worker and run", "server and run")
-STORES, COUNT, SHARD = 3, 1536, 16
+STORES, COUNT, SHARD = 2, 1536, 16
 
 
 def made_in_peace(factory: RunningFactory, name: str, seed: int) -> None:
@@ -42,6 +43,15 @@ def submit(factory: RunningFactory, out: str, seed: int) -> None:
     given = {"generator": "tiny.safetensors", "labels": "labels", "out": out, "count": COUNT}
     parameters = {**deployment["parameters"], **given, "shard_size": SHARD, "seed": seed}
     factory.ask(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+
+
+def age_s(pid: int) -> float:
+    """Seconds since a process was started; 0 for one that is gone."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError):
+        return 0.0
+    return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Kills:
@@ -118,13 +128,14 @@ class Kills:
     def pids(self, victim: str) -> list[int]:
         found = list[int]()
         if "worker" in victim:
-            workers = self.factory.processes("worker start")
+            workers = [pid for pid in self.factory.processes("worker start") if age_s(pid) > LIVED_S]
             found += self.rng.sample(workers, min(1, len(workers)))
         if "run" in victim:
             runs = list(self.processes().values())
             found += [self.rng.choice(pids) for pids in self.rng.sample(runs, min(1, len(runs)))]
-        if "server" in victim:
-            found += self.factory.processes("server start")
+        if "server" in victim:  # one that is still starting would be taken for one that cannot start
+            servers = self.factory.processes("server start") if self.open_runs() is not None else []
+            found += [pid for pid in servers if age_s(pid) > LIVED_S]
         return found
 
     def kill(self, victim: str) -> None:
@@ -160,7 +171,14 @@ class Kills:
         return any(f"'{name}'" in str(run["parameters"]) for run in self.open_runs() or [])
 
 
-def run(kills: int, seed: int, folder: Path, minutes: float = 600.0, pause_s: tuple[float, float] = (6, 25)) -> Kills:
+def run(
+    kills: int,
+    seed: int,
+    folder: Path,
+    minutes: float = 600.0,
+    pause_s: tuple[float, float] = (2, 10),
+    note: Callable[[Kills], Any] = lambda told: None,
+) -> Kills:
     """Kills so often, or until the time is over. What was made in peace stays in the folder for the next piece."""
     with ExitStack() as stack:
         database = stack.enter_context(running_postgresql())
@@ -186,8 +204,10 @@ def run(kills: int, seed: int, folder: Path, minutes: float = 600.0, pause_s: tu
             told.peace(number)
         while sum(told.done.values()) < kills and time.monotonic() < until:
             told.rest(rng.uniform(*pause_s))
+            note(told)  # what was killed before has come to no harm so far
             told.kill(rng.choice(VICTIMS))
         told.end()
+        note(told)
     return told
 
 
@@ -203,16 +223,18 @@ def main(arguments: Sequence[str]) -> None:
         json.loads(file.read_text()) if file.exists() else {"kills": {}, "compared": 0, "longest_s": 0.0, "pieces": 0}
     )
     left = args.kills - sum(state["kills"].values())
-    if left > 0:
-        told = run(left, state["pieces"], args.state, args.minutes)
-        kills = {victim: state["kills"].get(victim, 0) + told.done[victim] for victim in VICTIMS}
-        state = {
-            "kills": kills,
-            "compared": state["compared"] + told.compared,
-            "longest_s": max(state["longest_s"], round(told.longest, 1)),
-            "pieces": state["pieces"] + 1,
-        }
+    before = dict(state)
+
+    def note(told: Kills) -> None:
+        state["kills"] = {victim: before["kills"].get(victim, 0) + told.done[victim] for victim in VICTIMS}
+        state["compared"] = before["compared"] + told.compared
+        state["longest_s"] = max(before["longest_s"], round(told.longest, 1))
+        state["pieces"] = before["pieces"] + 1
         file.write_text(json.dumps(state))
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    if left > 0:
+        run(left, state["pieces"], args.state, args.minutes, note=note)
     print(
         f"{sum(state['kills'].values())} kills ({state['kills']}); {state['compared']} stores compared, all equal; the "
         f"longest that a run stayed open without its process: {state['longest_s']} s",

@@ -40,15 +40,22 @@ class PostgreSQL:
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c fsync=off"
         )
-        self._run("pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-w", "-o", options, "start")
+        log = self._folder / "log"
+        try:
+            self._run("pg_ctl", "-D", str(self._data), "-l", str(log), "-w", "-o", options, "start")
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-1000:]}") from error
 
     def kill(self) -> None:
         """SIGKILL for all of its processes: what it had promised is in the operating system's hands already."""
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
         below = descendants(pid)
         signal_all([pid, *below], signal.SIGKILL)
-        while any(Path(f"/proc/{one}").exists() and _runs(one) for one in (pid, *below)):
+        while any(map(_runs, (pid, *below))):
             time.sleep(0.05)
+        # Their number stands in these, and may be that of a zombie for a while, or of another process by now.
+        for file in (self._data / "postmaster.pid", *self._folder.glob(".s.PGSQL.*")):
+            file.unlink()
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-m", "fast", "-w", "stop")

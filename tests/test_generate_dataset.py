@@ -13,6 +13,7 @@ from listening import is_loopback, watched_sockets
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
+from storage_data import fill, make_spec
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.production.line import make_shards, open_output, produce
@@ -22,7 +23,8 @@ from labelfactory.factory.production.prepare import prepare
 from labelfactory.flows.generate_dataset import generate_dataset
 from labelfactory.flows.partitions import Partitions
 from labelfactory.flows.runners import Execution
-from labelfactory.storage import Store, open_store
+from labelfactory.flows.verify_dataset import verify_dataset
+from labelfactory.storage import Store, create_store, open_store
 from labelfactory.storage.metadata import model_path
 from labelfactory.storage.status import status
 
@@ -86,6 +88,19 @@ def test_the_flow_makes_what_plain_production_makes_and_a_second_run_nothing(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*/c/*")}
     assert generate_dataset(**orders(tiny_world, str(out))).shards_made == 0
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*/c/*")}
+
+
+def test_the_verification_tells_of_every_shard(prefect_server, tmp_path):
+    fill(create_store(str(tmp_path / "set"), make_spec(count=40, shard_size=4)))
+    assert verify_dataset(store=str(tmp_path / "set")).shards == 10
+    assert "| 0-9 | as committed |" in artifacts()["partitions"]
+    (tmp_path / "set/image/c/3/0/0/0").write_bytes(b"")
+    with pytest.raises(WorkError, match="mend it: factory verify --repair"):
+        verify_dataset(store=str(tmp_path / "set"))
+    told = artifacts()["partitions"]
+    assert "10 of 10 shards looked at, 1 damaged" in told
+    assert "| 3 | damaged | image/c/3/0/0/0: has 0 bytes" in told
+    assert "| 4-9 | as committed |" in told
 
 
 def test_wrong_input_is_one_line_and_not_tried_again(prefect_server, tiny_world, tmp_path, caplog):
