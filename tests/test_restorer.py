@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -139,8 +139,8 @@ def test_examples_of_a_step_are_always_the_same(pairs: Path) -> None:
     assert torch.equal(one.source[:, :3].argmax(1)[known], one.truth[known])  # cropped and mirrored together
 
 
-def trained(pairs: Path, out: Path, **given: object) -> RestorerOrder:
-    settings = LearningSettings(kimg=0.4, batch_size=4, precision="float32", average=0.9, snapshot_minutes=0.0)
+def trained(pairs: Path, out: Path, kimg: float = 0.4, minutes: float = 5.0, **given: object) -> RestorerOrder:
+    settings = LearningSettings(kimg=kimg, batch_size=4, precision="float32", average=0.9, snapshot_minutes=minutes)
     order = RestorerOrder((str(pairs),), out=out, options=TINY, settings=settings, **({"degrade": "sparse"} | given))  # type: ignore[arg-type]
     train_restorer(order, lambda line: None, progress=False)
     return order
@@ -172,30 +172,30 @@ def test_a_run_that_was_stopped_gives_the_same_file(
 ) -> None:
     from labelfactory.factory.translation import training
 
-    whole = trained(pairs, tmp_path / "whole.safetensors", synthesis=synthesis, losses="ce,l1").out.read_bytes()
+    given: dict[str, Any] = {"kimg": 0.12, "minutes": 0.0, "synthesis": synthesis, "losses": "ce,l1"}
+    whole = trained(pairs, tmp_path / "whole.safetensors", **given).out.read_bytes()
     step, count = training.TranslationTrainer.train_step, 0
 
     def stops(self: training.TranslationTrainer) -> dict[str, torch.Tensor]:
         nonlocal count
         count += 1
-        if count == 40:
+        if count == 20:  # there is a snapshot after 16
             raise KeyboardInterrupt
         return step(self)
 
     monkeypatch.setattr(training.TranslationTrainer, "train_step", stops)
     with pytest.raises(KeyboardInterrupt):
-        trained(pairs, tmp_path / "stopped.safetensors", synthesis=synthesis, losses="ce,l1")
-    trained(pairs, tmp_path / "stopped.safetensors", synthesis=synthesis, losses="ce,l1")
-    assert count > 60  # it did not begin anew: 100 steps in all
-    assert count < 40 + 100
+        trained(pairs, tmp_path / "stopped.safetensors", **given)
+    trained(pairs, tmp_path / "stopped.safetensors", **given)
+    assert count == 20 + 14  # it went on after step 16, of 30 in all
     assert (tmp_path / "stopped.safetensors").read_bytes() == whole
 
 
 def test_a_snapshot_of_another_network_is_refused(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.safetensors"
-    trained(pairs, out)
+    trained(pairs, out, 0.008)
     with pytest.raises(InputError, match="belongs to another run"):
-        trained(pairs, out, image=True)
+        trained(pairs, out, 0.008, image=True)
 
 
 def test_orders_that_cannot_be(pairs: Path, tmp_path: Path, synthesis: Path) -> None:
