@@ -3,11 +3,15 @@
 Each is a class that fulfils ``restyler.Restyler``.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labelfactory.factory.restyle.restyler import Restyler
+    import torch
+
+    from labelfactory.factory.restyle.restyler import Restyler, StylePictures
 
 _HERE = "labelfactory.factory.restyle"
 METHODS = {
@@ -36,3 +40,10 @@ def restyler_class(name: str) -> "type[Restyler]":
     module, _, member = METHODS[name].partition(":")
     found: Any = getattr(import_module(module), member)
     return found
+
+
+def open_restyler(
+    method: str, path: Path, sha256: str, styles: "StylePictures", settings: Mapping[str, Any], device: "torch.device"
+) -> "Restyler":
+    """One of the table, made of a model's file; ``settings`` has ``iterations`` for those that go step by step."""
+    return restyler_class(method).open(path, sha256, styles, settings, device)

@@ -15,8 +15,8 @@ from labelfactory.factory.pairs.resized import parse_size
 from labelfactory.factory.production.job import RESTYLED, Job
 from labelfactory.factory.restyle.archive import FILE, Recipe, RestyleArchive, make_archive
 from labelfactory.factory.restyle.encoder import load_encoder
+from labelfactory.factory.restyle.methods import open_restyler
 from labelfactory.factory.restyle.order import RestyleOrder
-from labelfactory.factory.restyle.restyler import open_restyler
 from labelfactory.factory.restyle.styles import StyleFiles, nearest_orders, style_pictures
 from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.factory.translation.restorer import load_restorer

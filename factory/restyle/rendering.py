@@ -20,9 +20,10 @@ from labelfactory.factory.production.job import RESTYLED, Job
 from labelfactory.factory.production.models import model_file
 from labelfactory.factory.restyle.archive import RestyleArchive, open_archive
 from labelfactory.factory.restyle.drift import EdgePoints, measure
+from labelfactory.factory.restyle.methods import open_restyler
 from labelfactory.factory.restyle.preparing import pictures_of
 from labelfactory.factory.restyle.repair import BEYOND, repaired, within
-from labelfactory.factory.restyle.restyler import Restyler, open_restyler
+from labelfactory.factory.restyle.restyler import Restyler
 from labelfactory.factory.restyle.styles import as_tensor
 from labelfactory.factory.translation.restorer import LoadedRestorer, load_restorer
 from labelfactory.limits import UNFIT

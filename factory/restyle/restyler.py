@@ -15,7 +15,6 @@ from torch import Tensor
 
 from labelfactory.array_types import Float
 from labelfactory.errors import InputError
-from labelfactory.factory.restyle.methods import restyler_class
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("labelfactory_restyler", "restyler", "give one that `factory train-restyler` wrote")
@@ -46,13 +45,6 @@ class Restyler(ABC):
     @abstractmethod
     def restyle(self, pictures: Pictures, styles: Sequence[int], strength: float) -> Pictures:
         """Colour pictures in [-1, 1] of any size, each in the style of that number; each depends on itself alone."""
-
-
-def open_restyler(
-    method: str, path: Path, sha256: str, styles: StylePictures, settings: Mapping[str, Any], device: torch.device
-) -> Restyler:
-    """One of the table; ``settings`` has ``iterations`` for those that go step by step."""
-    return restyler_class(method).open(path, sha256, styles, settings, device)
 
 
 def checked_hash(content: bytes, where: Path, sha256: str) -> None:
