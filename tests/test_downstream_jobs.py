@@ -137,7 +137,8 @@ def test_train_evaluate_and_predict(world: Path, tmp_path: Path) -> None:
     assert len(told) == 8
     assert abs(sum(told[0]["share"].values()) - 1) < 1e-3
     assert 0.5 < told[0]["certainty"] <= 1
-    assert Image.open(tmp_path / "out" / "contact_sheet.png").width > 4
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.width > 4
     one = PredictionOrder(segmenter=path, images=world / "real/images/disc1.png", out=tmp_path / "one", overlays=False)
     assert predict_files(one, progress=False) == 1
     assert not (tmp_path / "one" / "overlays").exists()

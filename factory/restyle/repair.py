@@ -14,7 +14,7 @@ from labelfactory.factory.translation.restorer import LoadedRestorer
 from labelfactory.factory.translation.restoring import restore
 from labelfactory.limits import IGNORE_INDEX
 
-WINDOW = 6.0  # standard deviation in pixels over which points share a displacement
+WINDOW = 24.0  # standard deviation in pixels over which points share a displacement
 DAMPING = 0.02  # against the aperture: along an edge nothing is known
 ROUNDS = 4
 GOOD = 0.5  # pixels: what is nearer than this is left alone
