@@ -54,7 +54,7 @@ class Desk:
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(self.server.address)
-        page.wait_for_selector("body[data-revision]")
+        page.wait_for_selector("body[data-revision][data-editor]")
         return page
 
     def log(self) -> list[dict[str, Any]]:

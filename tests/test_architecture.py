@@ -30,33 +30,31 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        "interpreters",
-        "factory.generator",
-        "factory.families",
-        "factory.stylegan2_ada",
-        "factory.training",
-        "factory.translation.model",
-        "factory.translation.restoring_method",
-        "factory.translation.training",
-        LIVE,
-    ],
+BARE = (
+    "interpreters",
+    "factory.generator",
+    "factory.families",
+    "factory.stylegan2_ada",
+    "factory.training",
+    "factory.translation.model",
+    "factory.translation.restoring_method",
+    "factory.translation.training",
+    LIVE,
 )
-def test_networks_and_their_training_import_on_a_bare_machine(package: str) -> None:
+
+
+def test_networks_and_their_training_import_on_a_bare_machine() -> None:
     code = f"""
 import importlib, pkgutil, sys
 for name in {ABSENT!r}:
     sys.modules[name] = None
-module = importlib.import_module("labelfactory.{package}")
-inside = pkgutil.iter_modules(getattr(module, "__path__", []))
-names = [i.name for i in inside if i.name != "triton_kernel"]
-for name in names:
-    importlib.import_module(f"labelfactory.{package}.{{name}}")
-print(len(names))
+for package in {BARE!r}:
+    module = importlib.import_module(f"labelfactory.{{package}}")
+    for inside in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if inside.name != "triton_kernel":
+            importlib.import_module(f"labelfactory.{{package}}.{{inside.name}}")
 """
-    assert int(run(code)) >= 0
+    run(code)
 
 
 @pytest.mark.parametrize(

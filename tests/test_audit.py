@@ -72,10 +72,10 @@ def test_what_a_judge_is_unsure_of_does_not_count() -> None:
 
 def test_planted_errors_come_first_and_the_page_shows_them(tmp_path: Path, factory: Callable[..., Any]) -> None:
     kinds = ("missed", "shifted", "swapped", "noise")
-    planted = {13 * k + 5: kinds[k % 4] for k in range(8)}
-    folder = discs(tmp_path / "discs", 120, planted)
+    planted = {9 * k + 5: kinds[k % 4] for k in range(8)}
+    folder = discs(tmp_path / "discs", 80, planted)
     said = factory(
-        "audit", folder, "--out", tmp_path / "audit", "--share", "0.1", "--steps", "40", "--architecture", "unet-small"
+        "audit", folder, "--out", tmp_path / "audit", "--share", "0.15", "--steps", "30", "--architecture", "unet-small"
     )
     assert "12 suspects" in said.out, said.err
     listed = json.loads((tmp_path / "audit" / "suspects.json").read_text())
@@ -85,10 +85,10 @@ def test_planted_errors_come_first_and_the_page_shows_them(tmp_path: Path, facto
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert page.count("<li>") == 12
     assert "http" not in page.replace("labelled", "")
-    assert len(np.load(tmp_path / "audit" / "scores.npy")) == 120
+    assert len(np.load(tmp_path / "audit" / "scores.npy")) == 80
     assert not list((tmp_path / "audit").glob(".judge*"))
     left, _ = open_source(str(folder), exclude=tmp_path / "audit" / "suspects.json")
-    assert len(left) == 108
+    assert len(left) == 68
 
 
 @pytest.fixture(scope="module")

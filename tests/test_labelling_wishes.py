@@ -81,16 +81,16 @@ def test_keep_the_tool(opened: Opened) -> None:
 def test_undo_that_works(opened: Opened) -> None:
     page = opened().open()
     states = [drawn(page)]
-    for n in range(12):
+    for n in range(6):
         page.keyboard.press(str(1 + n % 2))
-        drag(page, (1 + n, 2), (1 + n, 13))
+        drag(page, (1 + 2 * n, 2), (1 + 2 * n, 13))
         states.append(drawn(page))
     for before in reversed(states[:-1]):
         page.keyboard.press("Control+z")
         settled(page)
         np.testing.assert_array_equal(drawn(page), before)
     page.reload()  # undone acts are on the disk too, and can be redone after a reload
-    page.wait_for_selector("body[data-revision]")
+    page.wait_for_selector("body[data-revision][data-editor=true]")
     for after in states[1:]:
         page.keyboard.press("Control+Shift+Z")
         settled(page)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tiny_world import TinyWorld
 
 NAMES = (
-    "notes.txt", ".git/HEAD", "thesis.safetensors", "thesis.png", "thesis.html", "thesis.json", "thesis.zarr",
+    "audit.html", "notes.txt", ".git/HEAD",
+    "thesis.safetensors", "thesis.png", "thesis.html", "thesis.json", "thesis.zarr",
     "preview.png", "values.png", "contact_sheet.png", "pairs_contact_sheet.png", "reconstructions.png",
     "inversion.json", "report.html", "report.json", "confusion.png", "worst.png", "best.png", "training.png",
     "masks/0000.png", "masks/photo.png", "overlays/0000.png", "images/raw.tif", "latents/a.npy", "values/0000.npy",
@@ -188,11 +189,14 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
     "wrap": (".safetensors", lambda t, out: ["--module", "somebodys_network:made", "--z-dim", 4, "--out", out]),
     "convert": (".safetensors", lambda t, out: ["--generator", t.checkpoint, "--out", out]),
     "status": ("", lambda t, out: [t.store]),
+    "audit": ("folder", lambda t, out: [t.store, "--steps", 1, "--batch-size", 2, "--device", "cpu", "--out", out]),
 }  # fmt: skip
 """What each command writes at ``out`` (a folder, a file of that ending, or nothing), and its arguments."""
 
 ELSEWHERE = {
     "demo": "writes a store and its contact sheet, as generate and show do; takes minutes",
+    "correct": "adds to a label set; tests/test_audit.py",
+    "export-model": "needs the extra onnx; tests/test_exporting_models.py",
     "evaluate-generator": "trains an encoder; writes as plan does",
     "label": "serves a page until it is stopped; it writes as import-labels does",
     "up": "starts servers until it is stopped",

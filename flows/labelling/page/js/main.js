@@ -183,6 +183,7 @@ async function samplesJoined({ left }) {
 function setEditor(editor) {
   state.editor = editor;
   $("reader").hidden = editor;
+  document.body.dataset.editor = editor;
 }
 
 // ---- what the person does
