@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOK_S = 1.0  # between two looks at the processes; one takes longer than this to become a run
 ASK_S = 5.0  # between two questions to the server
 GONE_S = 10.0  # a process that is gone for so long has said all that it could say
-UNSTARTED_S = 45.0  # a worker that has taken a run starts its process within moments
+UNSTARTED_S = 30.0  # a worker that has taken a run starts its process within moments
 OPEN = ("RUNNING", "PENDING", "CANCELLING")
 MESSAGE = "The process of this run is gone without a word (killed?). What is committed stays; run it again to resume."
 
