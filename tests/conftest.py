@@ -116,3 +116,13 @@ def factory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Result(int(ended.value.code or 0), *capsys.readouterr())
 
     return call
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The suite of every change stays under twelve minutes; what is marked long runs on request."""
+    if os.environ.get("LABELFACTORY_LONG_TESTS"):
+        return
+    skipped = pytest.mark.skip(reason="takes long; LABELFACTORY_LONG_TESTS=1 runs it")
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(skipped)

@@ -128,6 +128,7 @@ def test_a_restorer_proposes_what_is_drawn_completed(tiny_world: "TinyWorld", tm
     assert (proposer.propose(1).mask == 255).all()  # nothing is drawn there, nothing is proposed
 
 
+@pytest.mark.long
 def test_proposals_of_a_restorer_come_through_the_learning_process(tiny_world: "TinyWorld", tmp_path: Path) -> None:
     import queue
 

@@ -151,7 +151,7 @@ def test_micro_batches_add_up_to_the_batch(data: Path) -> None:
     assert losses(parts, 4) == pytest.approx(losses(one, 4), rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, str(data), str(tmp_path)]
     done = subprocess.run([sys.executable, *launch], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)

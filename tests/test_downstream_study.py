@@ -52,6 +52,7 @@ def write_split(folder: Path, split: str, n: int, seed: int) -> None:
         images.writestr("source.json", json.dumps({f"img{i}.png": f"slide{i // 2}" for i in range(n)}))
 
 
+@pytest.mark.long
 def test_all_methods_in_pieces(
     study: ModuleType, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

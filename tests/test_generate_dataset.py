@@ -198,7 +198,7 @@ def s3(tmp_path_factory) -> Iterator[str]:
     moto.stop()
 
 
-@pytest.mark.parametrize("runner", ["dask", "ray"])
+@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.long)])
 def test_two_workers_of_a_cluster_write_one_store_on_s3(
     prefect_server, tiny_world, plain, s3, tmp_path, runner, monkeypatch
 ):

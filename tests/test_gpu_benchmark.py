@@ -18,7 +18,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_part_is_measured_once_and_a_slow_one_is_stopped(tmp_path: Path) -> None:
     done = run("--device", "cpu", "--out", tmp_path, "--part", "training")
     assert done.returncode == 0, done.stderr

@@ -45,7 +45,7 @@ def test_valid_output_is_the_padded_networks_interior() -> None:
 def test_grey_is_repeated_for_a_colour_network_and_colour_is_refused_by_a_grey_one() -> None:
     grey = torch.randint(0, 256, (1, 8, 8, 1), dtype=torch.uint8)
     assert UNet(3, 2, width=2, depth=1).prepare(grey).shape == (1, 3, 8, 8)
-    with pytest.raises(InputError, match="3 channels, the segmenter takes 1"):
+    with pytest.raises(InputError, match="3 channels, the network takes 1"):
         UNet(1, 2, width=2, depth=1).prepare(grey.expand(1, 8, 8, 3))
     with pytest.raises(InputError, match="at least 1 channel and 2 classes"):
         UNet(1, 1)

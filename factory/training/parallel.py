@@ -42,6 +42,11 @@ class World:
             return flag
         return bool(self.sum_(torch.tensor(float(flag), device=self.device)) > 0)
 
+    def wait(self) -> None:
+        """Until all are here: a process that ends while another still works can be taken down with it by gloo."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def join(device: str = "auto") -> World:
     """This process's place as torchrun's environment says; without it, alone.

@@ -46,6 +46,7 @@ def run(
 
     every = snapshot_minutes
     long_run(trainer, out, kimg * 1000, lambda: save(trainer, out, metadata), every, keep, trainer.remedy, progress)
+    trainer.world.wait()  # the first one has been writing
 
 
 def train_generator(order: GeneratorOrder, tell: Callable[[str], Any] = print, progress: bool = True) -> Path:
