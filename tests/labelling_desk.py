@@ -3,14 +3,14 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from labelling_server import LabellingServer
+from labelling_server import LabellingServer, wait
 from tiny_world import make_tiny_world
 
 from labelfactory.interpreters.labelset import LabelSet
@@ -68,13 +68,6 @@ def desk(tmp_path: Path, browser: Any) -> Iterator[Desk]:
     yield made
     made.server.kill()
     assert made.errors == []
-
-
-def wait(question: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def data(page: Any, name: str) -> str | None:

@@ -1,16 +1,14 @@
 """The labelling page in Firefox: drawn, undone, proposed, accepted, finished; nothing that its console complains of."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from firefox import FIREFOX, Firefox
-from labelling_server import LabellingServer
+from labelling_server import LabellingServer, wait
 from tiny_world import make_tiny_world
 
 from labelfactory.interpreters.labelset import LabelSet
@@ -24,13 +22,6 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
     started = Firefox(tmp_path / "profile")
     yield started
     started.close()
-
-
-def wait(question: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_label_set_is_labelled_in_firefox(firefox: Firefox, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from labelfactory.factory.audit.suspect import Suspect
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.augmentation import DIHEDRAL
 from labelfactory.factory.pairs.opening import open_source
-from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.pairs.pairs import ChosenPairs, Pair, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.catalogue import build_segmenter
 from labelfactory.factory.segmenters.inference import predict_pairs
@@ -35,26 +35,10 @@ FILES = ("audit.html", LIST, "scores.npy")
 BLOCK = 64  # pairs in memory at once
 
 
-class Part(Pairs):
-    """The pairs of one fold: those whose number is ``fold`` modulo ``FOLDS``, or all others."""
-
-    def __init__(self, pairs: Pairs, fold: int, others: bool) -> None:
-        self.pairs = pairs
-        numbers = np.arange(len(pairs))
-        self.numbers = numbers[(numbers % FOLDS != fold) if others else (numbers % FOLDS == fold)]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def fetch(self, indices: Any) -> list[Pair]:
-        """The pairs of these numbers."""
-        return self.pairs.fetch([int(self.numbers[i]) for i in indices])
-
-
 def audit(order: AuditOrder, progress: bool = True) -> list[Suspect]:
     """Writes page, list and scores into ``order.out``; the suspects, the worst first.
 
-    Memory does not grow with the number of pairs but by four bytes each and by the suspects themselves. An interrupted
+    Memory grows by less than 30 bytes a pair, and by the suspects themselves. An interrupted
     audit goes on from its judges' checkpoints, which lie in the folder until the end.
     """
     claim(order.out, FILES)
@@ -85,7 +69,7 @@ def judged(
     bf16 = uses_bf16(order.precision, device)
     for fold in range(FOLDS):
         judge = _judge(order, pairs, fold, classes, device, progress).to(device)
-        theirs = Part(pairs, fold, others=False)
+        theirs = ChosenPairs(pairs, range(fold, len(pairs), FOLDS))
         found = predict_pairs(judge, theirs, BLOCK, bf16)
         for at, (pair, p) in enumerate(Progress(found, total=len(theirs), unit="pair", disable=not progress)):
             yield int(theirs.numbers[at]), pair, torch.from_numpy(np.asarray(p))
@@ -98,15 +82,14 @@ def _checkpoint(order: AuditOrder, fold: int) -> Path:
 def _judge(order: AuditOrder, pairs: Pairs, fold: int, classes: int, device: torch.device, progress: bool) -> Segmenter:
     """A segmenter that has learned from the pairs of all other folds."""
     order.out.mkdir(parents=True, exist_ok=True)
+    learned = ChosenPairs(pairs, np.flatnonzero(np.arange(len(pairs)) % FOLDS != fold))
     config = TrainingConfig(
         steps=order.steps,
-        batch_size=order.batch_size,
+        batch_size=min(order.batch_size, len(learned)),
         augmentation=DIHEDRAL,
         precision=order.precision,
         seed=order.seed + fold,
     )
-    learned = Part(pairs, fold, others=True)
-    config = replace(config, batch_size=min(order.batch_size, len(learned)))
     torch.manual_seed(config.seed)
     network = build_segmenter(order.architecture, pairs[0].image.shape[2], classes)
     return train_segmenter(network, learned, config, None, _checkpoint(order, fold), device, progress)[0]

@@ -1,6 +1,5 @@
 """A fix teaches its kin: suspects of a store become samples of the label set, with the labels that they have so far."""
 
-import json
 from dataclasses import replace
 
 from labelfactory.errors import InputError
@@ -8,7 +7,7 @@ from labelfactory.factory.audit.order import CorrectionOrder
 from labelfactory.factory.latents import drawn_classes
 from labelfactory.interpreters.labelset import LabelSet, Sample
 from labelfactory.storage import open_dataset
-from labelfactory.storage.exclusion import read_exclusion
+from labelfactory.storage.exclusion import read_exclusion, read_list
 
 
 def add_suspects(order: CorrectionOrder) -> list[str]:
@@ -35,7 +34,7 @@ def add_suspects(order: CorrectionOrder) -> list[str]:
             raise InputError(f"{order.pairs}: its {name} is {other}, the label set's {own}; they must be the same")
     known = {sample.origin for sample in labels if isinstance(sample.origin, int)}
     added: list[Sample] = []
-    for suspect in json.loads(order.suspects.read_bytes())["suspects"]:
+    for suspect in read_list(order.suspects)[0]:
         index = suspect["index"]
         seed = int(dataset.read("seed", [index])[0])
         if seed in known or len(added) == order.most:

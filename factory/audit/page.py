@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from labelfactory.factory.audit.suspect import Suspect
 from labelfactory.factory.pairs.pairs import Pair
-from labelfactory.interpreters.classes import LabelClass
+from labelfactory.interpreters.classes import LabelClass, palette
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.palette import laid_over
 
@@ -66,11 +66,9 @@ def page(
 
 def _picture(pair: Pair, suspect: Suspect, classes: Sequence[LabelClass]) -> str:
     """Picture and label side by side, the window framed, as a data URI."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(classes)] = [c.color for c in classes]
     image = np.broadcast_to(pair.image, (*pair.image.shape[:2], 3))
     strength = np.where(pair.mask == IGNORE_INDEX, 0.0, 0.5)
-    both = np.concatenate([image, laid_over(image, colours[pair.mask], strength).round()], 1).astype(np.uint8)
+    both = np.concatenate([image, laid_over(image, palette(classes)[pair.mask], strength).round()], 1).astype(np.uint8)
     scale = SIDE / max(pair.mask.shape)
     shown = Image.fromarray(np.ascontiguousarray(both)).resize(
         (max(1, round(both.shape[1] * scale)), max(1, round(both.shape[0] * scale))), Image.Resampling.NEAREST

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.interpreters.array_types import Float, Shaped, UInt8
+from labelfactory.interpreters.array_types import Float, Int, Shaped, UInt8
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,21 @@ class ArrayPairs(Pairs):
             )
             for i in indices
         ]
+
+
+class ChosenPairs(Pairs):
+    """Some of the pairs of another collection, by their numbers in it."""
+
+    def __init__(self, pairs: Pairs, numbers: Sequence[int] | Int[Array, "n"]) -> None:
+        self.pairs, self.numbers = pairs, np.asarray(numbers, np.int64)
+        self.points = pairs.points
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def fetch(self, indices: Sequence[int]) -> list[Pair]:
+        """The pairs of these numbers."""
+        return self.pairs.fetch([int(self.numbers[i]) for i in indices])
 
 
 class JoinedPairs(Pairs):

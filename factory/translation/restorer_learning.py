@@ -12,7 +12,7 @@ from labelfactory.factory import options
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.calibration import Reliability, fitted_temperature
 from labelfactory.factory.pairs.opening import check_same_classes
-from labelfactory.factory.pairs.pairs import Pairs
+from labelfactory.factory.pairs.pairs import ChosenPairs, Pairs
 from labelfactory.factory.pairs.resized import parse_size
 from labelfactory.factory.translation.degrade import Degradation, parse_degradation
 from labelfactory.factory.translation.incomplete import stacked
@@ -29,20 +29,6 @@ from labelfactory.limits import IGNORE_INDEX
 CALIBRATED_ON = 32  # pairs at most
 PIXELS = 2000  # of each of them, drawn at random
 HELD_BACK = 12  # one pair in so many is not learned from, where no validation is given
-
-
-class Part(Pairs):
-    """Some of the pairs of another collection."""
-
-    def __init__(self, pairs: Pairs, indices: list[int]) -> None:
-        self.pairs, self.indices = pairs, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def fetch(self, indices: Any) -> list[Any]:
-        """The pairs of these numbers."""
-        return self.pairs.fetch([self.indices[i] for i in indices])
 
 
 def train_restorer(order: RestorerOrder, tell: Callable[[str], Any] = print, progress: bool = True) -> Path:
@@ -97,7 +83,7 @@ def _split(pairs: Pairs) -> tuple[Pairs, Pairs]:
     if len(pairs) < 2 * HELD_BACK:
         return pairs, pairs
     held = list(range(HELD_BACK - 1, len(pairs), HELD_BACK))
-    return Part(pairs, sorted(set(range(len(pairs))) - set(held))), Part(pairs, held)
+    return ChosenPairs(pairs, sorted(set(range(len(pairs))) - set(held))), ChosenPairs(pairs, held)
 
 
 def _synthesis(
