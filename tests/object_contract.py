@@ -35,11 +35,19 @@ def batch_for(net: Network, aim: Aim, size: int = 64, count: int = 2) -> Batch:
 
 
 class ObjectContract:
-    """``name`` is a network of the table, ``task`` one of its tasks; ``tiny`` are options that make it small."""
+    """``case`` names a network of the table and one of its tasks; ``tiny`` are options that make it small."""
 
     @pytest.fixture
-    def name(self) -> str:
-        raise AssertionError("a member of the suite says which network it is")
+    def case(self) -> tuple[str, str]:
+        raise AssertionError("a member of the suite says which network and task it is")
+
+    @pytest.fixture
+    def name(self, case: tuple[str, str]) -> str:
+        return case[0]
+
+    @pytest.fixture
+    def task(self, case: tuple[str, str]) -> str:
+        return case[1]
 
     @pytest.fixture
     def tiny(self) -> dict[str, Any]:

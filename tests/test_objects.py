@@ -22,13 +22,5 @@ class TestOwnNetworks(ObjectContract):
         return request.param
 
     @pytest.fixture
-    def name(self, case: tuple[str, str]) -> str:
-        return case[0]
-
-    @pytest.fixture
-    def task(self, case: tuple[str, str]) -> str:
-        return case[1]
-
-    @pytest.fixture
     def tiny(self, case: tuple[str, str]) -> dict[str, Any]:
         return TINY[case[0]]

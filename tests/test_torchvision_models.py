@@ -36,14 +36,6 @@ class TestTorchvision(ObjectContract):
         return request.param
 
     @pytest.fixture
-    def name(self, case: tuple[str, str]) -> str:
-        return case[0]
-
-    @pytest.fixture
-    def task(self, case: tuple[str, str]) -> str:
-        return case[1]
-
-    @pytest.fixture
     def steps(self, name: str) -> int:
         return 10 if name == "keypoint-rcnn" else 4
 

@@ -105,14 +105,6 @@ class TestTransformers(ObjectContract):
         return request.param
 
     @pytest.fixture
-    def name(self, case: tuple[str, str]) -> str:
-        return case[0]
-
-    @pytest.fixture
-    def task(self, case: tuple[str, str]) -> str:
-        return case[1]
-
-    @pytest.fixture
     def steps(self, name: str) -> int:
         """RT-DETR's varifocal loss rises first, as its weights grow with the overlap of the boxes."""
         return 40 if name == "rt-detr-v2" else 8

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Boxes, Predicted
-from labelfactory.factory.objects.object_network import ObjectNetwork, body, head, peaks_of
+from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
 from labelfactory.factory.objects.targets import Things, heat_of, things_of
 from labelfactory.factory.objects.together import put_together
 from labelfactory.factory.pairs.augment import Batch
@@ -57,8 +57,8 @@ class CenterNet(ObjectNetwork):
         self,
         in_channels: int,
         aim: Aim,
-        width: Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)] = 32,
-        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 3,
+        width: Width = 32,
+        depth: Depth = 3,
         threshold: Annotated[float, Parameter("Score from which a peak is an object.", at_least=0, at_most=1)] = 0.1,
         most: Annotated[int, Parameter("Objects in a picture, at most.", at_least=1)] = 100,
     ) -> None:
@@ -96,12 +96,6 @@ class CenterNet(ObjectNetwork):
         size_loss = (answer.size.float()[at] - sides).abs().sum(1).mean()
         fraction_loss = (answer.fraction.float()[at] - (middle - torch.stack([columns, rows], 1))).abs().sum(1).mean()
         return loss + SIZE_WEIGHT * size_loss + fraction_loss
-
-    def channels(self, labels: Tensor) -> Tensor:
-        """Place of each class id among the countable classes."""
-        table = torch.zeros(256, dtype=torch.int64, device=labels.device)
-        table[self.aim.things] = torch.arange(len(self.aim.things), device=labels.device)
-        return table[labels]
 
     def detected(self, answer: Answer) -> list[Detections]:
         """Peaks of the heat with their boxes, cut at the picture's border (section 4.1)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from labelfactory.factory.evaluation.predicted import Boxes, Predicted
 from labelfactory.factory.objects.centernet import PRIOR, focal_loss, radius_of
-from labelfactory.factory.objects.object_network import ObjectNetwork, body, head, peaks_of
+from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
 from labelfactory.factory.objects.targets import heat_of, things_of
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
@@ -76,8 +76,8 @@ class CornerNet(ObjectNetwork):
         self,
         in_channels: int,
         aim: Aim,
-        width: Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)] = 32,
-        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 3,
+        width: Width = 32,
+        depth: Depth = 3,
         threshold: Annotated[float, Parameter("Score from which a box counts.", at_least=0, at_most=1)] = 0.1,
         most: Annotated[int, Parameter("Corners of each kind in a picture, at most.", at_least=1)] = 100,
     ) -> None:
@@ -96,14 +96,13 @@ class CornerNet(ObjectNetwork):
         """Focal loss of both corners + 0.1 x pull + 0.1 x push of their embeddings (equations 1, 4 and 5)."""
         things = things_of(batch)
         classes = len(self.aim.things)
-        channel = torch.zeros(256, dtype=torch.int64, device=things.label.device)
-        channel[self.aim.things] = torch.arange(classes, device=channel.device)
+        channel = self.channels(things.label)
         known = ((batch.masks != IGNORE_INDEX) * batch.weights)[:, None]
         spread = radius_of(things.box[:, 2:] - things.box[:, :2]) / 3
         places = things.box[:, :2] + 0.5, things.box[:, 2:] - 0.5
         loss, tags = answer.heats[0].new_zeros((), dtype=torch.float32), []
         for heat, embedding, place in zip(answer.heats, answer.embeddings, places, strict=True):
-            wanted = heat_of(things, channel[things.label], classes, spread, place)
+            wanted = heat_of(things, channel, classes, spread, place)
             loss = loss + focal_loss(heat.float(), wanted, known)
             columns, rows = place.floor().long().unbind(1)
             tags.append(embedding.float()[things.image, 0, rows, columns])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Predicted
-from labelfactory.factory.objects.object_network import ObjectNetwork, body, head
+from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.settings import TrainingConfig
@@ -26,8 +26,8 @@ class IntegralRegression(ObjectNetwork):
         self,
         in_channels: int,
         aim: Aim,
-        width: Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)] = 32,
-        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 4,
+        width: Width = 32,
+        depth: Depth = 4,
         reach: Annotated[float, Parameter("Distance that counts as near, in pixels.", more_than=0)] = 3.0,
     ) -> None:
         super().__init__(in_channels, aim)

@@ -2,16 +2,20 @@
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from labelfactory.factory.evaluation.predicted import Predicted
+from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.tasks import Aim
 from labelfactory.factory.segmenters.unet import UNet
 from labelfactory.interpreters.array_types import Float, UInt8
+
+Width = Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)]
+Depth = Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)]
 
 
 class ObjectNetwork(Network):
@@ -28,6 +32,12 @@ class ObjectNetwork(Network):
         """Those of its U-Net, where it stands on one."""
         own = getattr(self, "body", None)
         return own.stages() if isinstance(own, UNet) else super().stages()
+
+    def channels(self, labels: Tensor) -> Tensor:
+        """Place of each class id among the countable classes."""
+        table = torch.zeros(256, dtype=torch.int64, device=labels.device)
+        table[self.aim.things] = torch.arange(len(self.aim.things), device=labels.device)
+        return table[labels]
 
     @abstractmethod
     def decoded(self, answer: Any, height: int, width: int) -> list[Predicted]:

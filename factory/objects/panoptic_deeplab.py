@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Predicted
-from labelfactory.factory.objects.object_network import ObjectNetwork, body, head, peaks_of
+from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
 from labelfactory.factory.objects.targets import heat_of, things_of
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
@@ -34,8 +34,8 @@ class PanopticDeepLab(ObjectNetwork):
         self,
         in_channels: int,
         aim: Aim,
-        width: Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)] = 32,
-        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 3,
+        width: Width = 32,
+        depth: Depth = 3,
         sigma: Annotated[float, Parameter("Spread of a centre's heat, in pixels.", more_than=0)] = 3.0,
         threshold: Annotated[float, Parameter("Height from which a peak is a centre.", at_least=0, at_most=1)] = 0.1,
         window: Annotated[int, Parameter("Side of the square with one peak, in pixels (odd).", at_least=1)] = 7,

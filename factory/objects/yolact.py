@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.objects.centernet import Answer, CenterNet, Detections, boxes_from
-from labelfactory.factory.objects.object_network import head
+from labelfactory.factory.objects.object_network import Depth, Width, head
 from labelfactory.factory.objects.targets import Things, things_of
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
@@ -31,8 +31,8 @@ class Yolact(CenterNet):
         self,
         in_channels: int,
         aim: Aim,
-        width: Annotated[int, Parameter("Channels at full resolution.", at_least=1, at_most=1024)] = 32,
-        depth: Annotated[int, Parameter("Poolings.", at_least=1, at_most=8)] = 3,
+        width: Width = 32,
+        depth: Depth = 3,
         prototypes: Annotated[int, Parameter("Prototypes.", at_least=1)] = 32,
         threshold: Annotated[float, Parameter("Score from which a peak is an object.", at_least=0, at_most=1)] = 0.1,
         most: Annotated[int, Parameter("Objects in a picture, at most.", at_least=1)] = 100,
