@@ -3,7 +3,6 @@
 Each query says a class, a box and, where the model has masks, a mask; the losses match queries to objects.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Boxes, Predicted
 from labelfactory.factory.objects.cornernet import without_doubles
-from labelfactory.factory.objects.library import library_model
+from labelfactory.factory.objects.library import Folder, Overrides, library_model
 from labelfactory.factory.objects.object_network import ObjectNetwork
 from labelfactory.factory.objects.targets import things_of
 from labelfactory.factory.objects.together import put_together
@@ -51,10 +50,8 @@ class BoxMatching(ObjectNetwork):
         self,
         architecture: str,
         aim: Aim,
-        folder: Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)] = None,
-        overrides: Annotated[
-            dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")
-        ] = None,
+        folder: Folder = None,
+        overrides: Overrides = None,
         threshold: Annotated[float, Parameter("Score from which an object counts.", at_least=0, at_most=1)] = 0.3,
         most: Annotated[int, Parameter("Objects in a picture, at most.", at_least=1)] = 100,
     ) -> None:

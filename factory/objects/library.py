@@ -2,9 +2,13 @@
 fetched."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from labelfactory.errors import InputError
+from labelfactory.factory.parameter import Parameter
+
+Folder = Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)]
+Overrides = Annotated[dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")]
 
 
 def library_model(

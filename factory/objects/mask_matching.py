@@ -3,7 +3,6 @@
 Each query says a class and a mask; the losses match queries to labelled regions (Hungarian algorithm).
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from labelfactory.errors import InputError
 from labelfactory.factory.evaluation.predicted import Predicted
-from labelfactory.factory.objects.library import library_model
+from labelfactory.factory.objects.library import Folder, Overrides, library_model
 from labelfactory.factory.objects.targets import things_of
 from labelfactory.factory.objects.together import put_together
 from labelfactory.factory.pairs.augment import Batch
@@ -46,10 +45,8 @@ class MaskMatching(Segmenter):
         self,
         architecture: str,
         aim: Aim,
-        folder: Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)] = None,
-        overrides: Annotated[
-            dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")
-        ] = None,
+        folder: Folder = None,
+        overrides: Overrides = None,
         threshold: Annotated[float, Parameter("Score from which a region counts.", at_least=0, at_most=1)] = 0.3,
     ) -> None:
         super().__init__(3, len(aim.classes))

@@ -1,6 +1,5 @@
 """ViTPose (Xu et al., NeurIPS 2022, arXiv 2204.12484) of ``transformers``: heat maps of key points from a plain ViT."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.objects.hourglass import heat_loss
-from labelfactory.factory.objects.library import library_model
+from labelfactory.factory.objects.library import Folder, Overrides, library_model
 from labelfactory.factory.objects.object_network import ObjectNetwork
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
@@ -31,10 +30,8 @@ class VitPose(ObjectNetwork):
     def __init__(
         self,
         aim: Aim,
-        folder: Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)] = None,
-        overrides: Annotated[
-            dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")
-        ] = None,
+        folder: Folder = None,
+        overrides: Overrides = None,
         sigma: Annotated[float, Parameter("Spread of a point's heat, in pixels of the heat map.", more_than=0)] = 1.5,
     ) -> None:
         super().__init__(3, aim)

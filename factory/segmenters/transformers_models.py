@@ -1,14 +1,12 @@
 """SegFormer and UperNet of the ``transformers`` library behind our interface (an optional extra)."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.errors import InputError
-from labelfactory.factory.objects.library import library_model
-from labelfactory.factory.parameter import Parameter
+from labelfactory.factory.objects.library import Folder, Overrides, library_model
 from labelfactory.factory.segmenters.backbones import ImageNetInput
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.interpreters.array_types import Float
@@ -30,10 +28,8 @@ class TransformersSegmenter(Segmenter):
         self,
         architecture: str,
         num_classes: int,
-        folder: Annotated[Path | None, Parameter("Folder that save_pretrained wrote.", place=True)] = None,
-        overrides: Annotated[
-            dict[str, Any] | None, Parameter("Changes of the library's default configuration, as JSON.")
-        ] = None,
+        folder: Folder = None,
+        overrides: Overrides = None,
     ) -> None:
         super().__init__(3, num_classes)
         if architecture not in ARCHITECTURES:
