@@ -29,19 +29,23 @@ def test_no_class_is_invented_between_two_others() -> None:
     assert set(np.unique(pair.mask)) <= {0, 7, 255}
 
 
-def test_instances_come_along() -> None:
+def test_instances_and_key_points_come_along() -> None:
     class One(Pairs):
         def __len__(self) -> int:
             return 1
 
         def fetch(self, indices: object) -> list[Pair]:
             numbers = np.arange(16).reshape(4, 4)
-            return [Pair(np.zeros((4, 4, 1), np.uint8), np.zeros((4, 4), np.uint8), instances=numbers)]
+            points = np.array([[3, 1, 2], [0, 0, 0]], np.float32)
+            blank = np.zeros((4, 4, 1), np.uint8)
+            return [Pair(blank, blank[..., 0], instances=numbers, keypoints=points)]
 
     pair = ResizedPairs(One(), (2, 2))[0]
     assert pair.instances is not None
     assert pair.instances.tolist() == [[5, 7], [13, 15]]
     assert pair.image.shape == (2, 2, 1)
+    assert pair.keypoints is not None
+    assert pair.keypoints.tolist() == [[1.5, 0.5, 2], [0, 0, 0]]
 
 
 def test_grey_stays_grey_and_the_mean_stays() -> None:

@@ -44,6 +44,21 @@ def nearest(labels: Shaped[Array, "height width"], size: tuple[int, int]) -> Sha
     return np.asarray(labels[rows[:, None], columns[None, :]])
 
 
+def resized(pair: Pair, size: tuple[int, int]) -> Pair:
+    """The pair at another height and width, its key points too."""
+    if pair.mask.shape == size:
+        return pair
+    factor = np.array([size[1] / pair.mask.shape[1], size[0] / pair.mask.shape[0], 1], np.float32)
+    return replace(
+        pair,
+        image=resized_picture(pair.image, size),
+        mask=nearest(pair.mask, size),
+        weights=None if pair.weights is None else nearest(pair.weights, size),
+        instances=None if pair.instances is None else nearest(pair.instances, size),
+        keypoints=None if pair.keypoints is None else (pair.keypoints * factor).astype(np.float32),
+    )
+
+
 class ResizedPairs(Pairs):
     """The pairs of another collection at one height and width."""
 
@@ -55,15 +70,4 @@ class ResizedPairs(Pairs):
 
     def fetch(self, indices: Sequence[int]) -> list[Pair]:
         """The pairs of these numbers."""
-        return [self._resized(pair) for pair in self.pairs.fetch(indices)]
-
-    def _resized(self, pair: Pair) -> Pair:
-        if pair.mask.shape == self.size:
-            return pair
-        return replace(
-            pair,
-            image=resized_picture(pair.image, self.size),
-            mask=nearest(pair.mask, self.size),
-            weights=None if pair.weights is None else nearest(pair.weights, self.size),
-            instances=None if pair.instances is None else nearest(pair.instances, self.size),
-        )
+        return [resized(pair, self.size) for pair in self.pairs.fetch(indices)]

@@ -4,8 +4,6 @@ So the store can be made again where its sources are not. The file is safetensor
 numbers and style picture; key points as numbers; the header says the rest.
 """
 
-import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -15,21 +13,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy import ndarray as Array
-from PIL import Image
 from torch import Tensor
 
 from labelfactory.array_types import Int, UInt8
 from labelfactory.errors import InputError
+from labelfactory.factory.pairs.packed import (
+    check_mask,
+    fitting_objects,
+    packed,
+    sealed,
+    unpacked,
+    unpacked_picture,
+    unsealed,
+)
 from labelfactory.factory.pairs.pairs import Pair, Pairs
-from labelfactory.factory.pairs.resized import nearest, resized_picture
+from labelfactory.factory.pairs.resized import resized
 from labelfactory.factory.restyle.styles import StyleFiles, style_of
 from labelfactory.interpreters.classes import LabelClass, parse_class
-from labelfactory.limits import IGNORE_INDEX
 from labelfactory.progress import Progress
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("labelfactory_restyling", "restyling archive", "run the command that made its store again")
-MAX_OBJECT = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,16 @@ class RestyleArchive:
 
     def pair(self, index: int) -> Pair:
         """One of the pairs; its picture has ``channels`` channels."""
-        image = _decoded(self.files[f"{index:07}.image"])
-        image = image[..., None] if image.ndim == 2 else image
-        objects = _decoded(self.files[f"{index:07}.instance"]).astype(np.int64) if self.instances else None
+        image = unpacked_picture(self.files[f"{index:07}.image"])
+        objects = unpacked(self.files[f"{index:07}.instance"]).astype(np.int64) if self.instances else None
         points = self.files["keypoints"][index].numpy() if self.points else None
-        mask = _decoded(self.files[f"{index:07}.mask"]).astype(np.uint8)
+        mask = unpacked(self.files[f"{index:07}.mask"]).astype(np.uint8)
         image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], self.channels)))
         return Pair(image, mask, instances=objects, name=self.names[index], keypoints=points)
 
     def style(self, number: int) -> UInt8[Array, "height width channels"]:
         """One of the style pictures."""
-        picture = _decoded(self.files[f"style.{number:05}"])
-        return picture[..., None] if picture.ndim == 2 else picture
+        return unpacked_picture(self.files[f"style.{number:05}"])
 
     def style_number(self, pair: int, turn: int) -> int:
         """The style of a pair's ``turn``-th restyling."""
@@ -98,17 +100,13 @@ class RestyleArchive:
         """The file's bytes and their sha256."""
         header: dict[str, Any] = {key: list(value) for key, value in vars(self).items() if isinstance(value, tuple)}
         header |= {"classes": [asdict(c) for c in self.classes], "recipe": asdict(self.recipe)}
-        content = FILE.pack(self.files, header | {"channels": self.channels, "instances": self.instances})
-        return content, hashlib.sha256(content).hexdigest()
+        return sealed(FILE, self.files, header | {"channels": self.channels, "instances": self.instances})
 
 
 @lru_cache(maxsize=2)
 def open_archive(path: Path, sha256: str) -> RestyleArchive:
     """An archive of that hash; InputError for another file."""
-    content = FILE.read(path)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(f"{path}: is not what this dataset was made of (expected sha256 {sha256[:12]}...)")
-    header, files = FILE.unpack(content, str(path))
+    header, files = unsealed(FILE, path, sha256, "what this dataset was made of")
     texts: dict[str, Any] = {name: tuple(header[name]) for name in ("names", "style_names", "style_hashes", "points")}
     height, width = header["size"]
     classes = tuple(parse_class(c, str(path)) for c in header["classes"])
@@ -140,12 +138,12 @@ def make_archive(
         one = resized(pair, size)
         check_mask(f"{where}: {pair.name or index}", one.mask, len(classes))
         names.append(pair.name or f"{index:07}")
-        files[f"{index:07}.image"] = _encoded(one.image[..., 0] if one.image.shape[2] == 1 else one.image)
-        files[f"{index:07}.mask"] = _encoded(one.mask)
+        files[f"{index:07}.image"] = packed(one.image)
+        files[f"{index:07}.mask"] = packed(one.mask)
         channels = max(channels, one.image.shape[2])
         with_objects = with_objects and one.instances is not None
         if with_objects and one.instances is not None:
-            files[f"{index:07}.instance"] = _encoded(_fitting(one.instances, pair.name))
+            files[f"{index:07}.instance"] = packed(fitting_objects(one.instances, pair.name))
         if pairs.points:
             points.append(np.zeros((len(pairs.points), 3), np.float32) if one.keypoints is None else one.keypoints)
     if not names or size is None:
@@ -155,7 +153,7 @@ def make_archive(
     if points:
         files["keypoints"] = torch.from_numpy(np.stack(points))
     for number, picture in enumerate(() if styles is None else styles.pictures):
-        files[f"style.{number:05}"] = _encoded(picture[..., 0] if picture.shape[2] == 1 else picture)
+        files[f"style.{number:05}"] = packed(picture)
     names_of, hashes = ((), ()) if styles is None else (styles.names, styles.hashes)
     return RestyleArchive(
         recipe=recipe,
@@ -171,43 +169,5 @@ def make_archive(
     )
 
 
-def resized(pair: Pair, size: tuple[int, int]) -> Pair:
-    """The pair at another size, its key points too."""
-    if pair.mask.shape == size:
-        return pair
-    factor = np.array([size[1] / pair.mask.shape[1], size[0] / pair.mask.shape[0], 1], np.float32)
-    return replace(
-        pair,
-        image=resized_picture(pair.image, size),
-        mask=nearest(pair.mask, size),
-        weights=None,
-        instances=None if pair.instances is None else nearest(pair.instances, size),
-        keypoints=None if pair.keypoints is None else (pair.keypoints * factor).astype(np.float32),
-    )
-
-
-def check_mask(name: str, mask: UInt8[Array, "height width"], count: int) -> None:
-    """InputError for a value that is no class."""
-    wrong = mask[(mask >= count) & (mask != IGNORE_INDEX)]
-    if wrong.size:
-        raise InputError(f"{name}: the mask has value {wrong.flat[0]}; expected classes 0 to {count - 1}, or 255")
-
-
-def _fitting(objects: Int[Array, "height width"], name: str) -> Array:
-    if objects.max(initial=0) > MAX_OBJECT:
-        raise InputError(f"{name}: has object number {objects.max()}; expected {MAX_OBJECT} at most")
-    return objects.astype(np.uint16)
-
-
 def _told(size: tuple[int, ...] | None) -> str:
     return "x".join(map(str, size or ()))
-
-
-def _encoded(values: Array) -> Tensor:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(values)).save(buffer, "PNG")
-    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
-
-
-def _decoded(data: Tensor) -> Array:
-    return np.array(Image.open(io.BytesIO(data.numpy().tobytes())))

@@ -4,7 +4,6 @@ One file in the store has pictures and segmenters, so that it can be made again 
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -12,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy import ndarray as Array
-from PIL import Image
 from torch import Tensor
 
 from labelfactory.array_types import Float, UInt8
@@ -22,6 +19,7 @@ from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.opening import check_same_classes, open_pictures
+from labelfactory.factory.pairs.packed import packed, packed_bytes, sealed, unpacked_picture, unsealed
 from labelfactory.factory.pairs.resized import parse_size, resized_picture
 from labelfactory.factory.production.job import PSEUDO, Job
 from labelfactory.factory.restyle.pseudo_order import PseudoLabelOrder
@@ -52,24 +50,19 @@ class PictureArchive:
 
     def picture(self, index: int) -> UInt8[Array, "height width channels"]:
         """One of the pictures."""
-        found = np.array(Image.open(io.BytesIO(self.files[f"{index:07}.image"].numpy().tobytes())))
-        return found[..., None] if found.ndim == 2 else found
+        return unpacked_picture(self.files[f"{index:07}.image"])
 
     def pack(self) -> tuple[bytes, str]:
         """The file's bytes and their sha256."""
         header: dict[str, Any] = {"names": list(self.names), "classes": [asdict(c) for c in self.classes]}
         header |= {"limits": list(self.limits), "tile": self.tile, "bf16": self.bf16}
-        content = FILE.pack(self.files, header)
-        return content, hashlib.sha256(content).hexdigest()
+        return sealed(FILE, self.files, header)
 
 
 @lru_cache(maxsize=2)
 def open_pictures_of(path: Path, sha256: str) -> PictureArchive:
     """An archive of that hash; InputError for another file."""
-    content = FILE.read(path)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(f"{path}: is not what this dataset was made of (expected sha256 {sha256[:12]}...)")
-    header, files = FILE.unpack(content, str(path))
+    header, files = unsealed(FILE, path, sha256, "what this dataset was made of")
     classes = tuple(parse_class(c, str(path)) for c in header["classes"])
     limits = tuple(map(float, header["limits"]))
     return PictureArchive(tuple(header["names"]), classes, limits, header["tile"], header["bf16"], files)
@@ -98,13 +91,11 @@ def prepare_pseudo_labels(
             raise InputError(f"{order.images}: {told}: pictures of a store are alike; give a size, or one kind of them")
         shape = image.shape
         names.append(one.name or f"{index:07}")
-        buffer = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-        files[f"{index:07}.image"] = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+        files[f"{index:07}.image"] = packed(image)
     if shape is None:
         raise InputError(f"{order.images}: there are no pictures to label")
     for number, path in enumerate(order.segmenter):
-        files[f"segmenter.{number}"] = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+        files[f"segmenter.{number}"] = packed_bytes(path.read_bytes())
     bf16 = uses_bf16(order.precision, device)
     archive = PictureArchive(tuple(names), classes, (), order.tile, bf16, files)
     limits = tuple(float(np.log(len(classes))) + 1 for _ in classes)  # more than any doubt
@@ -114,9 +105,9 @@ def prepare_pseudo_labels(
         limits = _limits(archive, networks, order.share, progress)
         tell(f"the surest {100 * order.share:g} % of each class's pixels are labelled, the others are not (255)")
     archive = PictureArchive(tuple(names), classes, limits, order.tile, bf16, files)
-    packed, sha256 = archive.pack()
+    content, sha256 = archive.pack()
     kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
-    FILE.save(kept, packed)
+    FILE.save(kept, content)
     about: dict[str, Any] = {"head": PSEUDO, "model": ""}
     agreement = ArraySpec(
         "agreement", "float16", ("sample", "y", "x"), shape[:2], "NaN", True, "label", **about,
