@@ -6,7 +6,6 @@ To add one: a folder with a class that fulfils ``generator.ImageGenerator``, and
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +16,7 @@ from labelfactory.factory.checkpoints.contents import Contents, read_contents
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.translation.methods import METHODS, UNPAIRED
+from labelfactory.lazy import member
 
 if TYPE_CHECKING:
     from labelfactory.factory.translation.model import Translation
@@ -46,8 +46,7 @@ FOREIGN = {
 
 def family(name: str) -> type[ImageGenerator]:
     """The class of a family of the table."""
-    module, _, member = FAMILIES[name].partition(":")
-    found: type[ImageGenerator] = getattr(import_module(module), member)
+    found: type[ImageGenerator] = member(FAMILIES[name])
     return found
 
 

@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from importlib import import_module
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from labelfactory.errors import InputError
+from labelfactory.lazy import member
 
 Number = int | float
 
@@ -58,8 +58,7 @@ class Parameter:
         """The choices as they are typed."""
         if not isinstance(self.choices, str):
             return tuple(self.choices or ())
-        module, _, table = self.choices.partition(":")
-        return tuple(getattr(import_module(module), table))
+        return tuple(member(self.choices))
 
     @property
     def told(self) -> str:
@@ -176,8 +175,7 @@ def _wishes(about: Wishes) -> dict[str, Entry]:
         return parameters(about.of)
     tables = {}
     for name, place in about.of.items():
-        module, _, member = place.partition(":")
-        tables[name] = parameters(getattr(import_module(module), member))
+        tables[name] = parameters(member(place))
     found: dict[str, Entry] = {}
     for key in dict.fromkeys(key for table in tables.values() for key in table):
         owners = [name for name, table in tables.items() if key in table]

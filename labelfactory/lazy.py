@@ -1,4 +1,4 @@
-"""Public faces whose names are loaded when they are first asked for, so that importing a package costs nothing."""
+"""What is loaded when it is first asked for: public names of packages, and the entries of tables."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -19,3 +19,9 @@ def face(package: str, homes: Mapping[str, tuple[str, ...]]) -> tuple[Callable[[
         return sorted({*vars(sys.modules[package]), *home_of})
 
     return get, names
+
+
+def member(place: str) -> Any:
+    """What a table's entry ``module:name`` names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

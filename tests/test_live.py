@@ -1,13 +1,13 @@
 """Pairs made while they are learned from: the bytes of ``generate``, any ranks and workers, and a filter that runs."""
 
 import itertools
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from streamed import run_on, seeds_of
 
 from labelfactory import factory
 from labelfactory.errors import InputError, WorkError
@@ -51,10 +51,6 @@ def dataset(job):
         return live(job.spec.generator, job.interpreter, **{"count": COUNT, "seed": 5, "device": "cpu", **options})
 
     return opened
-
-
-def seeds_of(batches):
-    return [seed for batch in batches for seed in np.atleast_1d(np.asarray(batch["seed"]).view(np.uint64)).tolist()]
 
 
 def test_live_pairs_are_byte_for_byte_those_of_generate(made, dataset):
@@ -125,15 +121,8 @@ def lines(dataset, state, ranks, batch_size, steps, workers=0, **options):
         StreamLoader(dataset(fields=("seed",), batch_size=batch_size, rank=rank, ranks=ranks), workers, **options)
         for rank in range(ranks)
     ]
-    for loader in loaders:
-        if state is not None:
-            loader.load_state_dict(json.loads(json.dumps(state)))
-    running = [itertools.chain.from_iterable(itertools.repeat(loader)) for loader in loaders]
-    given = [[seeds_of([next(iterator)]) for iterator in running] for _ in range(steps)]
-    states = [loader.state_dict() for loader in loaders]
-    for loader in loaders:
-        loader.close()
-    return [seed for step in given for batch in step for seed in batch], states[0]
+    given, states = run_on(loaders, state, steps)
+    return given, states[0]
 
 
 @pytest.mark.parametrize("options", [{}, {"workers": 2, "multiprocessing_context": "fork"}])

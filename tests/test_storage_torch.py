@@ -1,7 +1,6 @@
 """PyTorch loops over a store: right tensors, right shares, and stopping anywhere loses and repeats nothing."""
 
 import itertools
-import json
 import os
 import threading
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from storage_data import fill, make_spec
+from streamed import run_on, seeds_of
 from torch.utils.data import DataLoader
 
 from labelfactory.storage import InputError, create_store, open_dataset
@@ -23,10 +23,6 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torch") / "set"
     fill(create_store(str(folder), make_spec(count=40, shard_size=8)))
     return open_dataset(str(folder), fields=("image", "mask", "seed"))
-
-
-def seeds_of(batches):
-    return [seed for batch in batches for seed in np.atleast_1d(np.asarray(batch["seed"]).view(np.uint64)).tolist()]
 
 
 def all_seeds(dataset):
@@ -78,16 +74,9 @@ def lines(dataset, state, ranks, batch_size, steps, workers=0):
         StreamLoader(StreamDataset(dataset, SHUFFLE, batch_size, rank=rank, ranks=ranks), workers)
         for rank in range(ranks)
     ]
-    for loader in loaders:
-        if state is not None:
-            loader.load_state_dict(json.loads(json.dumps(state)))
-    running = [itertools.chain.from_iterable(itertools.repeat(loader)) for loader in loaders]
-    given = [[seeds_of([next(iterator)]) for iterator in running] for _ in range(steps)]
-    states = [loader.state_dict() for loader in loaders]
+    given, states = run_on(loaders, state, steps)
     assert all(state == states[0] for state in states)
-    for loader in loaders:
-        loader.close()
-    return [seed for step in given for batch in step for seed in batch], states[0]
+    return given, states[0]
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine with one core

@@ -1,10 +1,10 @@
 """The label kinds: one line for each. ``generate --NAME FILE`` follows from it; nothing else knows their names."""
 
-import importlib
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from labelfactory.errors import InputError
+from labelfactory.lazy import member
 
 if TYPE_CHECKING:
     from labelfactory.factory.heads.head import Head
@@ -37,5 +37,4 @@ def head_of(name: str) -> "Head":
     """The head of that name, with its own settings; InputError for a kind that this version does not know."""
     if name not in HEADS:
         raise InputError(f"label kind {name!r}: this version knows {', '.join(HEADS)}; use the version that wrote it")
-    module, kind = HEADS[name].where.split(":")
-    return getattr(importlib.import_module(module), kind)()
+    return member(HEADS[name].where)()

@@ -5,7 +5,6 @@ short bursts if it learns at all, and gives a mask with uncertainty for any samp
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +13,7 @@ import numpy as np
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.interpreters.array_types import UInt8
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.lazy import member
 from labelfactory.limits import IGNORE_INDEX
 
 # A class each, whose `begin` makes one for a label set. One line adds one.
@@ -82,8 +82,7 @@ class Proposer(Protocol):
 
 def begin_proposer(name: str, generator: ImageGenerator, labels: LabelSet, model: Path | None) -> Proposer:
     """The proposer of that name in ``PROPOSERS``."""
-    module, member = PROPOSERS[name].split(":")
-    kind: type[Proposer] = getattr(import_module(module), member)
+    kind: type[Proposer] = member(PROPOSERS[name])
     return kind.begin(generator, labels, model)
 
 

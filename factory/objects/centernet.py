@@ -9,7 +9,7 @@ from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Boxes, Predicted
 from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
-from labelfactory.factory.objects.targets import Things, heat_of, things_of
+from labelfactory.factory.objects.targets import Things, heat_of, known_pixels, things_of
 from labelfactory.factory.objects.together import put_together
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
@@ -17,7 +17,6 @@ from labelfactory.factory.segmenters.losses import cross_entropy
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.tasks import Aim
 from labelfactory.interpreters.array_types import Float
-from labelfactory.limits import IGNORE_INDEX
 
 SIZE_WEIGHT = 0.1  # of the loss, equation 4
 PRIOR = 0.1  # what the heat starts at, appendix of the paper
@@ -84,14 +83,14 @@ class CenterNet(ObjectNetwork):
 
     def detection_loss(self, answer: Answer, batch: Batch, things: Things) -> Float[Tensor, ""]:
         """The paper's own three terms."""
-        middle = (things.box[:, :2] + things.box[:, 2:]) / 2
+        middle = things.middle
         sides = things.box[:, 2:] - things.box[:, :2]
         wanted = heat_of(things, self.channels(things.label), len(self.aim.things), radius_of(sides) / 3, middle)
-        known = ((batch.masks != IGNORE_INDEX) * batch.weights)[:, None]
+        known = known_pixels(batch)
         loss = focal_loss(answer.heat.float(), wanted, known)
         if not len(things):
             return loss
-        columns, rows = (middle - 1e-4).floor().long().unbind(1)
+        rows, columns = things.middle_pixels()
         at = things.image, slice(None), rows, columns
         size_loss = (answer.size.float()[at] - sides).abs().sum(1).mean()
         fraction_loss = (answer.fraction.float()[at] - (middle - torch.stack([columns, rows], 1))).abs().sum(1).mean()

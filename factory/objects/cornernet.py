@@ -8,13 +8,12 @@ from torch import Tensor, nn
 from labelfactory.factory.evaluation.predicted import Boxes, Predicted
 from labelfactory.factory.objects.centernet import PRIOR, focal_loss, radius_of
 from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
-from labelfactory.factory.objects.targets import heat_of, things_of
+from labelfactory.factory.objects.targets import heat_of, known_pixels, things_of
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.tasks import Aim
 from labelfactory.interpreters.array_types import Float
-from labelfactory.limits import IGNORE_INDEX
 
 PULL_WEIGHT, PUSH_WEIGHT, MARGIN = 0.1, 0.1, 1.0  # equations 4, 5 and 6
 ALIKE = 0.5  # corners whose embeddings are farther apart belong to different objects (section 4.2)
@@ -97,7 +96,7 @@ class CornerNet(ObjectNetwork):
         things = things_of(batch)
         classes = len(self.aim.things)
         channel = self.channels(things.label)
-        known = ((batch.masks != IGNORE_INDEX) * batch.weights)[:, None]
+        known = known_pixels(batch)
         spread = radius_of(things.box[:, 2:] - things.box[:, :2]) / 3
         places = things.box[:, :2] + 0.5, things.box[:, 2:] - 0.5
         loss, tags = answer.heats[0].new_zeros((), dtype=torch.float32), []

@@ -9,14 +9,13 @@ from torch import Tensor
 
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.objects.object_network import Depth, ObjectNetwork, Width, body, head, peaks_of
-from labelfactory.factory.objects.targets import heat_of, things_of
+from labelfactory.factory.objects.targets import heat_of, known_pixels, things_of
 from labelfactory.factory.pairs.augment import Batch
 from labelfactory.factory.parameter import Parameter
 from labelfactory.factory.segmenters.losses import cross_entropy
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.segmenters.tasks import Aim
 from labelfactory.interpreters.array_types import Float, Int
-from labelfactory.limits import IGNORE_INDEX
 
 Answer = tuple[Tensor, Tensor, Tensor]  # logits of the classes, heat of the centres, offsets x, y in pixels
 CENTRE_WEIGHT, OFFSET_WEIGHT = 200.0, 0.01  # of the losses, section 4.1
@@ -59,7 +58,7 @@ class PanopticDeepLab(ObjectNetwork):
         things = things_of(batch)
         same = torch.zeros_like(things.image)
         wanted = heat_of(things, same, 1, torch.full_like(things.centre[:, 0], self.sigma))
-        known = ((batch.masks != IGNORE_INDEX) * batch.weights)[:, None]
+        known = known_pixels(batch)
         centre_loss = ((heat - wanted).square() * known).sum() / known.sum().clamp_min(1)
         target, inside = _offsets(things.owner, things.centre)
         inside = inside * known

@@ -28,6 +28,16 @@ class Things:
     def __len__(self) -> int:
         return len(self.image)
 
+    @property
+    def middle(self) -> Float[Tensor, "objects 2"]:
+        """x, y of the boxes' middles."""
+        return (self.box[:, :2] + self.box[:, 2:]) / 2
+
+    def middle_pixels(self) -> tuple[Int[Tensor, "objects"], Int[Tensor, "objects"]]:
+        """Row and column of the pixel that each middle lies in; on an edge of pixels the one before it."""
+        columns, rows = (self.middle - 1e-4).floor().long().unbind(1)
+        return rows, columns
+
     def masks(self, chosen: Int[Tensor, "some"] | None = None) -> Bool[Tensor, "some height width"]:
         """The mask of each object in its own image."""
         which = torch.arange(len(self), device=self.image.device) if chosen is None else chosen
@@ -36,6 +46,11 @@ class Things:
     def of(self, image: int) -> Int[Tensor, "some"]:
         """Places of one image's objects."""
         return (self.image == image).nonzero().squeeze(1)
+
+
+def known_pixels(batch: Batch) -> Float[Tensor, "batch 1 height width"]:
+    """How much each pixel counts: its weight, 0 where it is not labelled."""
+    return ((batch.masks != IGNORE_INDEX) * batch.weights)[:, None]
 
 
 def things_of(batch: Batch) -> Things:

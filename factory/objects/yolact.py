@@ -64,9 +64,7 @@ class Yolact(CenterNet):
 
     def true_logits(self, answer: Answer, things: Things) -> Float[Tensor, "objects height width"]:
         """Mask logits of the true objects, from the coefficients at their centres."""
-        middle = (things.box[:, :2] + things.box[:, 2:]) / 2
-        columns, rows = (middle - 1e-4).floor().long().unbind(1)
-        return mask_logits(answer, things.image, rows, columns)
+        return mask_logits(answer, things.image, *things.middle_pixels())
 
     def found_logits(self, answer: Answer, found: Detections, i: int) -> Float[Tensor, "objects height width"]:
         """Mask logits of what was detected in image ``i``."""

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import PSEUDO, RESTYLED, SYNTHESIS, Job
 from labelfactory.factory.production.models import Models, models_of
+from labelfactory.lazy import member
 from labelfactory.storage import DatasetSpec
 from labelfactory.storage.seeds import seeds_at
 
@@ -33,8 +33,7 @@ def render_shard(
     """Every array of samples ``start`` to ``stop``; ``on_progress`` hears of each batch's number of samples."""
     for kind, place in OTHERWISE_MADE.items():
         if kind in job.spec.heads:
-            module, _, function = place.partition(":")
-            found: dict[str, np.ndarray] = getattr(import_module(module), function)(job, start, stop, on_progress)
+            found: dict[str, np.ndarray] = member(place)(job, start, stop, on_progress)
             return found
     models = models_of(job)
     size = models.generator.batch_size(BATCH)

@@ -4,9 +4,10 @@ Each is a class that fulfils ``restyler.Restyler``.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from labelfactory.lazy import member
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +38,7 @@ CHOICES = {
 
 def restyler_class(name: str) -> "type[Restyler]":
     """The class of a method of the table."""
-    module, _, member = METHODS[name].partition(":")
-    found: Any = getattr(import_module(module), member)
+    found: Any = member(METHODS[name])
     return found
 
 

@@ -1,7 +1,6 @@
 """The networks by name, and trained ones on disk."""
 
 import inspect
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.tasks import TASKS, Aim
 from labelfactory.interpreters.classes import LabelClass, name_classes
+from labelfactory.lazy import member
 from labelfactory.tensor_file import TensorFile
 
 FILE = TensorFile("labelfactory_segmenter", "segmenter", "give one that `factory train-segmenter` wrote")
@@ -59,8 +59,7 @@ def class_of(name: str) -> type[Network]:
     """The class of a network by name."""
     if name not in SEGMENTERS:
         raise InputError(f"unknown segmenter {name!r}: choose one of {', '.join(SEGMENTERS)}")
-    module, _, kind = SEGMENTERS[name].home.partition(":")
-    found: type[Network] = getattr(import_module(module), kind)
+    found: type[Network] = member(SEGMENTERS[name].home)
     return found
 
 

@@ -6,10 +6,10 @@ Nothing of a family is loaded before somebody asks for it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib import import_module
 from typing import Any
 
 from labelfactory.errors import InputError
+from labelfactory.lazy import member
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Trained:
     begin: str
 
     def part(self, name: str) -> Any:
-        module, _, member = getattr(self, name).partition(":")
-        return getattr(import_module(module), member)
+        return member(getattr(self, name))
 
     def check(self, family: str, preset: str, wishes: Mapping[str, Any]) -> None:
         """InputError for a preset or a number that this family does not have."""

@@ -3,8 +3,9 @@
 A method fulfils ``method.Method`` and is made with the channels of its source and of its pictures.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from labelfactory.lazy import member
 
 if TYPE_CHECKING:
     from labelfactory.factory.translation.method import Method
@@ -26,6 +27,5 @@ UNPAIRED = ("cyclegan",)
 
 def method_class(name: str) -> "type[Method]":
     """The class of a method of the table."""
-    module, _, member = METHODS[name].partition(":")
-    found: Any = getattr(import_module(module), member)
+    found: Any = member(METHODS[name])
     return found

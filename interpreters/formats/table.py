@@ -1,9 +1,9 @@
 """The table of label formats: a line each. ``format.py`` says how to add one."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from labelfactory.errors import InputError
+from labelfactory.lazy import member
 
 if TYPE_CHECKING:  # the names alone are needed for a command's help
     from collections.abc import Callable
@@ -41,8 +41,7 @@ def open_format(name: str) -> "Format":
     """The reader called ``name``. InputError for a name that is not in the table."""
     if name not in FORMATS:
         raise InputError(f"format: {name!r} is unknown; expected auto, {', '.join(FORMATS)}")
-    module, _, cls = FORMATS[name].partition(":")
-    made: Format = getattr(import_module(module), cls)()
+    made: Format = member(FORMATS[name])()
     return made
 
 
@@ -50,8 +49,7 @@ def writer(name: str) -> "Callable[[Path, Work], str]":
     """The function that writes for the tool called ``name``. InputError for one that is not in the table."""
     if name not in WRITERS:
         raise InputError(f"format: {name!r}; expected {' or '.join(WRITERS)}")
-    module, _, function = WRITERS[name].partition(":")
-    write: Callable[[Path, Work], str] = getattr(import_module(module), function)
+    write: Callable[[Path, Work], str] = member(WRITERS[name])
     return write
 
 

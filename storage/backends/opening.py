@@ -1,9 +1,9 @@
 """Backends by the scheme of an address, and the opening of one."""
 
-from importlib import import_module
 from typing import Any
 
 from labelfactory.errors import InputError
+from labelfactory.lazy import member
 from labelfactory.storage.backends.backend import Backend
 
 # scheme ("" for a plain path, "*" for every other): a function of (uri, storage_options) that gives the backend
@@ -20,6 +20,5 @@ def open_backend(uri: str, storage_options: dict[str, Any] | None = None) -> Bac
     if not str(uri):
         raise InputError("the store's location is empty: expected a folder or a URL such as s3://bucket/name")
     scheme = str(uri).partition("://")[0] if "://" in str(uri) else ""
-    module, _, name = BACKENDS.get(scheme, BACKENDS["*"]).partition(":")
-    backend: Backend = getattr(import_module(module), name)(str(uri), storage_options)
+    backend: Backend = member(BACKENDS.get(scheme, BACKENDS["*"]))(str(uri), storage_options)
     return backend

@@ -4,7 +4,6 @@ What an export has done is noted in its hidden ``.export`` folder: one note a sh
 are complete. An interrupted export makes only the shards that have no note.
 """
 
-import importlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Int
 
 from labelfactory.errors import InputError, WorkError
+from labelfactory.lazy import member
 from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.dataset import Dataset
 from labelfactory.storage.documents import canonical, sha256
@@ -174,9 +174,8 @@ def _exporter(dataset: Dataset, format: str, folder: Path, masks: str | None) ->
         raise InputError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     if not len(dataset):
         raise InputError("no sample passes the thresholds: nothing to export")
-    module, name = FORMATS[format].split(":")
     try:
-        kind: type[Export] = getattr(importlib.import_module(module), name)
+        kind: type[Export] = member(FORMATS[format])
     except ImportError as error:
         raise InputError(f"format {format} needs {error.name}: pip install 'labelfactory[export]'") from error
     if masks is not None and not kind.mask_styles:
