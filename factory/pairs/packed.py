@@ -13,6 +13,7 @@ from torch import Tensor
 
 from labelfactory.array_types import Int, UInt8
 from labelfactory.errors import InputError
+from labelfactory.factory.cache import cache_dir
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.tensor_file import TensorFile
 
@@ -47,6 +48,13 @@ def sealed(file: TensorFile, files: dict[str, Tensor], header: dict[str, Any]) -
     """An archive's bytes and their sha256."""
     content = file.pack(files, header)
     return content, hashlib.sha256(content).hexdigest()
+
+
+def keep(file: TensorFile, content: bytes, sha256: str) -> Path:
+    """The archive in the cache, where a job finds it until its store has it."""
+    path = cache_dir() / "interpreters" / f"{sha256}.safetensors"
+    file.save(path, content)
+    return path
 
 
 def unsealed(file: TensorFile, path: Path, sha256: str, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -17,9 +17,9 @@ import torch
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
-from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.families import open_synthesis
+from labelfactory.factory.pairs.packed import keep
 from labelfactory.factory.pixels import to_uint8
 from labelfactory.factory.production.job import SYNTHESIS, Job
 from labelfactory.factory.production.models import model_file
@@ -30,12 +30,12 @@ from labelfactory.factory.symmetry import RECTANGLE, dihedral
 from labelfactory.factory.translation.mask_archive import FILE, MaskArchive, check_classes, open_archive, read_masks
 from labelfactory.factory.translation.model import Translation
 from labelfactory.interpreters.classes import LabelClass
+from labelfactory.interpreters.uncertainty import image_score
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.storage import ArraySpec, ClassInfo, DatasetSpec, sample_seeds
 from labelfactory.storage.arrays import ValueInfo
 
 BATCH = 8  # fixed: equal batches give equal bytes
-TOP = 0.1  # share of the pixels that a picture's doubt is the mean of, as everywhere
 MOST = 16.0  # nats: a pixel's doubt stays finite however sure the judge is of another class
 
 
@@ -66,8 +66,7 @@ def prepare_synthesis(order: SynthesiseOrder, progress: bool = True) -> Job:
         )
     judge = "" if order.judge is None else _judge_hash(order.judge, about.classes)
     content, sha256 = archive.pack()
-    kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
-    FILE.save(kept, content)
+    kept = keep(FILE, content, sha256)
     height, width = about.size
     spec = DatasetSpec(
         count=order.count,
@@ -183,10 +182,8 @@ def _batch(makers: Makers, source: Array, turn: Array) -> dict[str, Array]:
         found["uncertainty"] = np.full(masks.shape, np.nan, np.float16)
         found["uncertainty_score"] = np.zeros(len(masks), np.float32)
         return found
-    flat = np.sort(doubt.reshape(len(doubt), -1), axis=1)
-    worst = max(1, math.ceil(TOP * flat.shape[1]))
     found["uncertainty"] = doubt.astype(np.float16)
-    found["uncertainty_score"] = flat[:, -worst:].mean(1).astype(np.float32)
+    found["uncertainty_score"] = image_score(torch.from_numpy(doubt)).numpy()
     return found
 
 

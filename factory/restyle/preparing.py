@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from labelfactory.errors import InputError
-from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.opening import check_same_classes, open_source
+from labelfactory.factory.pairs.packed import keep
 from labelfactory.factory.pairs.resized import parse_size
 from labelfactory.factory.production.job import RESTYLED, Job
 from labelfactory.factory.restyle.archive import FILE, Recipe, RestyleArchive, make_archive
@@ -64,8 +64,7 @@ def prepare_restyling(
     if restorer and archive.instances:
         tell(f"{order.restorer}: is not used: it would not move the objects' numbers")
     packed, sha256 = archive.pack()
-    kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
-    FILE.save(kept, packed)
+    kept = keep(FILE, packed, sha256)
     spec = DatasetSpec(
         count=count,
         height=archive.size[0],

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from labelfactory.array_types import Float, UInt8
 from labelfactory.errors import InputError
-from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.opening import check_same_classes, open_pictures
-from labelfactory.factory.pairs.packed import packed, packed_bytes, sealed, unpacked_picture, unsealed
+from labelfactory.factory.pairs.packed import keep, packed, packed_bytes, sealed, unpacked_picture, unsealed
 from labelfactory.factory.pairs.resized import parse_size, resized_picture
 from labelfactory.factory.production.job import PSEUDO, Job
 from labelfactory.factory.restyle.pseudo_order import PseudoLabelOrder
@@ -106,8 +105,7 @@ def prepare_pseudo_labels(
         tell(f"the surest {100 * order.share:g} % of each class's pixels are labelled, the others are not (255)")
     archive = PictureArchive(tuple(names), classes, limits, order.tile, bf16, files)
     content, sha256 = archive.pack()
-    kept = cache_dir() / "interpreters" / f"{sha256}.safetensors"
-    FILE.save(kept, content)
+    kept = keep(FILE, content, sha256)
     about: dict[str, Any] = {"head": PSEUDO, "model": ""}
     agreement = ArraySpec(
         "agreement", "float16", ("sample", "y", "x"), shape[:2], "NaN", True, "label", **about,

@@ -1,6 +1,5 @@
 """The arrays of a range of samples whose masks segmenters gave to pictures."""
 
-import math
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray as Array
 
 from labelfactory.errors import InputError
@@ -17,10 +17,9 @@ from labelfactory.factory.production.models import model_file
 from labelfactory.factory.restyle.pseudo_labelling import PictureArchive, open_pictures_of, said
 from labelfactory.factory.segmenters.catalogue import load_segmenter
 from labelfactory.factory.segmenters.segmenter import Segmenter
+from labelfactory.interpreters.uncertainty import image_score
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.storage import sample_seeds
-
-TOP = 0.1  # share of the pixels that a picture's doubt is the mean of, as everywhere
 
 
 @lru_cache(maxsize=2)
@@ -52,12 +51,11 @@ def render_pseudo_labelled(
     for index in range(start, stop):
         image = archive.picture(index)
         mask, doubt, agree = said(networks, image, archive.tile, archive.bf16)
-        flat = np.sort(doubt.ravel())
         one = {
             "image": image,
             "mask": np.where(doubt <= limits[mask], mask, IGNORE_INDEX).astype(np.uint8),
             "uncertainty": doubt.astype(np.float16),
-            "uncertainty_score": np.float32(flat[-max(1, math.ceil(TOP * len(flat))) :].mean()),
+            "uncertainty_score": image_score(torch.from_numpy(doubt)[None])[0].numpy(),
             "agreement": agree.astype(np.float16),
             "source_picture": np.uint64(index),
         }

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from labelfactory.array_types import UInt8
 from labelfactory.errors import InputError
@@ -14,9 +15,8 @@ from labelfactory.factory.translation.completing import check_classes
 from labelfactory.factory.translation.restorer import LoadedRestorer, load_restorer
 from labelfactory.factory.translation.restoring import restore
 from labelfactory.interpreters.labelset import LabelSet
+from labelfactory.interpreters.uncertainty import image_score
 from labelfactory.limits import IGNORE_INDEX
-
-TOP = 0.1  # share of the pixels that a sample's score is the mean of, as everywhere
 
 
 class RestoringProposer:
@@ -56,8 +56,8 @@ class RestoringProposer:
             return Proposal(index, self.revision, nothing, np.full_like(nothing, 255), math.log(self.classes))
         made = restore(self.restorer, mask, image if self.restorer.sees_pictures else None, bf16=self.bf16)
         heat = np.rint(255 * made.uncertainty / math.log(self.classes)).clip(0, 255).astype(np.uint8)
-        worst = np.sort(made.uncertainty, axis=None)[-max(1, math.ceil(TOP * mask.size)) :]
-        return Proposal(index, self.revision, made.mask, heat, float(worst.mean()))
+        score = image_score(torch.from_numpy(made.uncertainty)[None])
+        return Proposal(index, self.revision, made.mask, heat, float(score[0]))
 
     @property
     def classes(self) -> int:
