@@ -81,7 +81,8 @@ class Store(Format):
 
     def batches(self, shuffled: bool) -> Again:
         stream = self._stream(shuffled)
-        return Again(lambda: ((batch["image"], batch["mask"]) for batch in stream))
+        # Rows before channels as they lie in memory, as all others give them: or looking at them would copy them.
+        return Again(lambda: ((batch["image"].permute(0, 2, 3, 1), batch["mask"]) for batch in stream))
 
     def getter(self) -> Callable[[int], Pair]:
         from labelfactory.storage import open_dataset
@@ -102,6 +103,10 @@ class Store(Format):
 
 class FastStore(Store):
     title, packing = "our store, fast", "fast"
+
+
+class RawStore(Store):
+    title, packing = "our store, raw", "raw"
 
 
 class RowsStore(Store):
@@ -488,6 +493,7 @@ def write_store(uri: str, data: dict[str, np.ndarray], options: dict[str, Any] |
 _ALL = (
     Store,
     FastStore,
+    RawStore,
     RowsStore,
     Mds,
     MdsZstd,

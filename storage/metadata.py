@@ -13,6 +13,7 @@ SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
 ROOT = "zarr.json"
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+_CRC = {"name": "crc32c"}
 
 
 def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict[str, Any]:
@@ -20,12 +21,12 @@ def array_metadata(array: ArraySpec, count: int, samples_per_shard: int) -> dict
     to_bytes = _BYTES if array.dtype not in ("uint8", "bool") else {"name": "bytes"}
     packing = PACKINGS[array.packing]
     zstd = {"name": "zstd", "configuration": {"level": packing.level, "checksum": True}}
-    codecs: list[dict[str, Any]] = [*packing.codecs, to_bytes, zstd]
+    codecs: list[dict[str, Any]] = [*packing.codecs, to_bytes, _CRC if packing.level is None else zstd]
     if array.per_sample:
         configuration = {
             "chunk_shape": [1, *array.sample_shape],
             "codecs": codecs,
-            "index_codecs": [_BYTES, {"name": "crc32c"}],
+            "index_codecs": [_BYTES, _CRC],
             "index_location": "end",
         }
         codecs = [{"name": "sharding_indexed", "configuration": configuration}]

@@ -9,9 +9,10 @@ from hypothesis.extra import numpy as arrays_of
 from storage_data import fill, make_arrays, make_spec
 from zarr.registry import register_codec
 
+from labelfactory.errors import WorkError
 from labelfactory.storage import InputError, create_store, open_dataset, verify
 from labelfactory.storage.packing import PACKINGS, ROWS, row_differences
-from labelfactory.storage.shards import decode_shard, encode_shard
+from labelfactory.storage.shards import decode_samples, decode_shard, encode_shard
 from labelfactory.storage.zarr_codec import RowDifferences
 
 
@@ -41,21 +42,43 @@ def test_photographs_become_smaller():
         sizes[name] = len(data)
     assert sizes["rows"] < 0.85 * sizes[""]
     assert sizes["fast"] < 1.05 * sizes[""]
+    assert sizes["raw"] == photos.nbytes + 2 * 4 + 2 * 16 + 4  # a checksum each, and the index with its own
 
 
-def test_every_zarr_reader_opens_fast_pictures(tmp_path):
-    spec = make_spec(image_packing="fast")
+@pytest.mark.parametrize(
+    ("packing", "last"), [("fast", {"name": "zstd", "level": -1}), ("raw", {"name": "crc32c", "level": None})]
+)
+def test_every_zarr_reader_opens_what_needs_no_codec_of_ours(tmp_path, packing, last):
+    spec = make_spec(image_packing=packing)
     fill(create_store(str(tmp_path / "set"), spec))
     assert verify(str(tmp_path / "set")).ok
     truth = np.concatenate([make_arrays(spec, shard)["image"] for shard in range(spec.num_shards)])
     assert np.array_equal(open_dataset(str(tmp_path / "set"), keep=False).read("image", range(10)), truth)
     group = zarr.open_group(str(tmp_path / "set"), mode="r")
     assert np.array_equal(group["image"][:], truth)
-    levels = {}
+    found = {}
     for name in ("image", "mask"):
         (sharded,) = group[name].metadata.codecs
-        levels[name] = sharded.codecs[-1].level
-    assert levels == {"image": -1, "mask": 1}
+        codec = sharded.codecs[-1]
+        found[name] = {"name": codec.to_dict()["name"], "level": getattr(codec, "level", None)}
+    assert found == {"image": last, "mask": {"name": "zstd", "level": 1}}
+
+
+def test_a_flipped_bit_in_raw_pictures_is_found_by_whoever_reads_it(tmp_path):
+    spec = make_spec(image_packing="raw")
+    fill(create_store(str(tmp_path / "set"), spec))
+    path = next((tmp_path / "set" / "image" / "c").glob("1/0/0/0"))
+    data = bytearray(path.read_bytes())
+    data[spec.height * spec.width * spec.channels // 2] ^= 1  # in the first sample of shard 1
+    path.write_bytes(data)
+    dataset = open_dataset(str(tmp_path / "set"), keep=False)
+    with pytest.raises(WorkError, match=r"shard 1 of .*a sample of image is damaged: its checksum does not match"):
+        dataset.read("image", range(spec.count))
+    assert dataset.read("image", range(spec.samples_per_shard)).shape[0] == spec.samples_per_shard
+    assert not verify(str(tmp_path / "set")).ok
+    array = spec.arrays()[0]
+    with pytest.raises(WorkError, match="it has 7 bytes, not"):
+        decode_samples(array, [b"1234567"], np.empty((1, *array.sample_shape), np.uint8))
 
 
 def test_a_packed_store_is_read_verified_and_opened_by_zarr(tmp_path):
@@ -69,5 +92,5 @@ def test_a_packed_store_is_read_verified_and_opened_by_zarr(tmp_path):
     create_store(str(tmp_path / "other"), make_spec())
     with pytest.raises(InputError, match="image_packing is None there, 'rows' here"):
         create_store(str(tmp_path / "other"), spec)
-    with pytest.raises(InputError, match=r"image_packing is 'jpeg': expected one of \['', 'fast', 'rows'\]"):
+    with pytest.raises(InputError, match=r"image_packing is 'jpeg': expected one of \['', 'fast', 'raw', 'rows'\]"):
         make_spec(image_packing="jpeg")
