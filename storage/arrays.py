@@ -120,7 +120,7 @@ class ArraySpec:
         return _ITEM_BYTES[self.dtype] * math.prod(self.sample_shape)
 
     def chunk_path(self, shard: int) -> str:
-        return "/".join([self.name, "c", str(shard), *("0" for _ in self.sample_shape)])
+        return f"{self.name}/c/{shard}" + "/0" * len(self.sample_shape)
 
     def to_json(self) -> dict[str, Any]:
         """As the root attributes list it."""

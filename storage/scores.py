@@ -87,10 +87,16 @@ class Scores:
     def keep(self, quantile: float, sizes: Iterator[int]) -> Iterator[Bool[np.ndarray, "n"]]:
         """``keep_mask`` of all scores, cut into pieces of these sizes."""
         limit, equal = self._limit(kept_of(quantile, self.count))
-        for block in self._blocks(sizes):
-            numbers = _ordered(block)
-            keep = numbers < limit
-            same = np.flatnonzero(numbers == limit)[:equal]
-            keep[same] = True
-            equal -= len(same)
-            yield keep & (block < UNFIT)
+        left = np.zeros(0, bool)  # looked at and not yet given
+        blocks = self._even_blocks()
+        for size in sizes:
+            while len(left) < size:
+                block = next(blocks)
+                numbers = _ordered(block)
+                keep = numbers < limit
+                same = np.flatnonzero(numbers == limit)[:equal]
+                keep[same] = True
+                equal -= len(same)
+                left = np.concatenate([left, keep & (block < UNFIT)])
+            yield left[:size]
+            left = left[size:]
