@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from labelfactory.storage.report import html_report
     from labelfactory.storage.scores import keep_mask
     from labelfactory.storage.seeds import SEED_RULE, sample_seeds
+    from labelfactory.storage.sequences import Sequences, open_sequences
     from labelfactory.storage.show import contact_sheet
     from labelfactory.storage.spec import ClassInfo, DatasetSpec
     from labelfactory.storage.store import Store, create_store, open_store
@@ -32,6 +33,7 @@ __all__ = [
     "InputError",
     "Manifest",
     "Report",
+    "Sequences",
     "ShardWriter",
     "Store",
     "ValueInfo",
@@ -42,6 +44,7 @@ __all__ = [
     "html_report",
     "keep_mask",
     "open_dataset",
+    "open_sequences",
     "open_store",
     "repair",
     "sample_seeds",
@@ -62,6 +65,7 @@ __getattr__, __dir__ = face(
         "labelfactory.storage.report": ("html_report",),
         "labelfactory.storage.scores": ("keep_mask",),
         "labelfactory.storage.seeds": ("SEED_RULE", "sample_seeds"),
+        "labelfactory.storage.sequences": ("Sequences", "open_sequences"),
         "labelfactory.storage.show": ("contact_sheet",),
         "labelfactory.storage.spec": ("ClassInfo", "DatasetSpec"),
         "labelfactory.storage.store": ("Store", "create_store", "open_store"),

@@ -28,6 +28,8 @@ ROLES = {
     "seed": "seed of the sample",
     "latent": "what the generator made the picture from",
     "condition": "class of a conditional generator that the picture is of",
+    "sequence": "number of the walk through latent space that the sample is a frame of",
+    "frame": "place of the sample in its sequence",
     "keep": "whether readers use the sample by default",
     **LABEL_ROLES,
 }

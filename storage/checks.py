@@ -11,6 +11,7 @@ from labelfactory.storage.arrays import ArraySpec
 from labelfactory.storage.seeds import sample_seeds
 from labelfactory.storage.shards import dtype_of
 from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.walks import frames_at
 
 
 def mask_pixels(mask: UInt8[np.ndarray, "n y x"]) -> list[int]:
@@ -33,6 +34,11 @@ def problem(spec: DatasetSpec, array: ArraySpec, values: Shaped[np.ndarray, "n .
     """What keeps these from being the array's values of samples ``start`` and following (but for a mask's)."""
     if array.role == "seed" and not np.array_equal(values, sample_seeds(spec.seed, start, start + len(values))):
         return "breaks the seed rule"
+    if array.role in ("sequence", "frame"):
+        indices = np.arange(start, start + len(values), dtype=np.uint64)
+        right = dict(zip(("sequence", "frame"), frames_at(spec.walk, indices), strict=True))
+        if not np.array_equal(values, right[array.role]):
+            return "breaks the walk rule"
     if array.role == "score" and not np.isfinite(values).all():
         return "has values that are not finite, so keep cannot be computed"
     return range_problem(array, values)

@@ -8,6 +8,7 @@ from labelfactory.storage.documents import canonical
 from labelfactory.storage.packing import PACKINGS
 from labelfactory.storage.seeds import CONDITION_RULE, SEED_RULE
 from labelfactory.storage.spec import DatasetSpec
+from labelfactory.storage.walks import WALK_RULE
 
 SCHEMA, SCHEMA_VERSION = "labelfactory.dataset", 1
 ROOT = "zarr.json"
@@ -66,6 +67,7 @@ def root_attributes(spec: DatasetSpec, software: dict[str, str]) -> dict[str, An
         "palette": [list(info.color) for info in spec.classes],
         "seed_rule": SEED_RULE,
         **({"condition_rule": CONDITION_RULE} if spec.conditions else {}),
+        **({"walk_rule": WALK_RULE} if spec.walk else {}),
         "spec_hash": spec.hash,
         "software": software,
     }

@@ -16,9 +16,13 @@ from labelfactory.storage.label_arrays import ONLY_IF_ANY, arrays_in, fields_of
 from labelfactory.storage.packing import PACKINGS
 
 SHARD_BYTES = 50e6
+MOST_DEGREES = 3600  # that a sequence turns through; 360 lead back to its start
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
-ADDED = ("crop", "conditions", "label_precision", "latent_dimension", "image_packing", *ONLY_IF_ANY)
+ADDED = (
+    *("crop", "conditions", "label_precision", "latent_dimension", "image_packing", "walk", "walk_degrees"),
+    *ONLY_IF_ANY,
+)
 # Facts that no sample depends on: stores that differ in these alone have the same hash.
 UNHASHED = ("count", "generator", "latent_dimension")
 
@@ -55,7 +59,8 @@ class DatasetSpec:
     second dimension. A store keeps the one that it was created with: "" stands for that of the first releases,
     "latent", which xarray takes for a coordinate. ``conditions`` are the classes that samples of a conditional
     generator are drawn of; empty: the generator has none. ``image_packing`` is how pictures are packed
-    (a key of ``packing.PACKINGS``).
+    (a key of ``packing.PACKINGS``). ``walk`` is the number of frames of each sequence, 0 where samples are no frames;
+    a sequence turns by ``walk_degrees`` through latent space (``walks.WALK_RULE``).
     """
 
     count: int
@@ -79,6 +84,8 @@ class DatasetSpec:
     conditions: tuple[int, ...] = ()
     label_arrays: tuple[ArraySpec, ...] = ()
     image_packing: str = ""
+    walk: int = 0
+    walk_degrees: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("classes", "crop", "conditions"):
@@ -87,6 +94,7 @@ class DatasetSpec:
         object.__setattr__(self, "label_arrays", in_order)
         object.__setattr__(self, "truncation", float(self.truncation))
         object.__setattr__(self, "keep_quantile", float(self.keep_quantile))
+        object.__setattr__(self, "walk_degrees", float(self.walk_degrees))
         for name in ("count", "height", "width", "channels", "latent_dim"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         _require(1 <= len(self.classes) <= MAX_CLASSES, "classes", len(self.classes), f"1 to {MAX_CLASSES} of them")
@@ -125,7 +133,24 @@ class DatasetSpec:
             # Label arrays do not count: with another rule, stores of the first releases could not be ordered larger.
             largest = max(array.sample_bytes for array in self.arrays() if not array.head)
             object.__setattr__(self, "shard_size", 2 ** max(0, round(math.log2(SHARD_BYTES / largest))))
+            if self.walk > 1:
+                object.__setattr__(self, "shard_size", max(1, self.samples_per_shard // self.walk) * self.walk)
         _require(self.samples_per_shard >= 1, "shard_size", self.shard_size, "1 or more samples")
+        self._check_walk()
+
+    def _check_walk(self) -> None:
+        """Sequences are whole and lie in one shard each, so that a shard alone knows the numbers of its objects."""
+        none = self.walk == self.walk_degrees == 0
+        _require(none or 2 <= self.walk < 2**16, "walk", self.walk, "0 for no sequences, or 2 to 65535 frames in each")
+        _require(
+            none or 0 < self.walk_degrees <= MOST_DEGREES,
+            "walk_degrees",
+            self.walk_degrees,
+            f"above 0, at most {MOST_DEGREES}",
+        )
+        for name in ("count", "shard_size"):
+            value, whole = getattr(self, name), f"a multiple of the {self.walk} frames of a sequence"
+            _require(none or value % self.walk == 0, name, value, whole)
 
     @property
     def samples_per_shard(self) -> int:
@@ -161,6 +186,14 @@ class DatasetSpec:
             ArraySpec("seed", "uint64", sample, (), 0, False, "seed"),
             ArraySpec("latent", "float32", latent, (self.latent_dim,), "NaN", False, "latent"),
             *([ArraySpec("condition", "uint16", sample, (), 0, False, "condition")] if self.conditions else []),
+            *(
+                [
+                    ArraySpec("sequence", "uint64", sample, (), 0, False, "sequence"),
+                    ArraySpec("frame", "uint16", sample, (), 0, False, "frame"),
+                ]
+                if self.walk
+                else []
+            ),
             *self.label_arrays,
             ArraySpec("keep", "bool", sample, (), False, False, "keep", written_last=True),
         )

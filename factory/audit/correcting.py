@@ -22,6 +22,8 @@ def add_suspects(order: CorrectionOrder) -> list[str]:
     dataset = open_dataset(order.pairs, fields=("image", "mask"), keep=False)
     spec = dataset.spec
     read_exclusion(order.suspects, spec)  # is it a list of this store?
+    if spec.walk:
+        raise InputError(f"{order.pairs}: is made of walks, whose frames have no seed of their own to add samples by")
     ours = (
         labels.generator_sha256,
         labels.truncation,

@@ -22,6 +22,7 @@ class StorePairs(Pairs):
     u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first pairs
     alone; ``exclude`` is a list of samples to leave out (``factory audit`` writes one).
     ``extra`` names label kinds that are read too, where the store has them: "instances" and "keypoints".
+    Frames of one sequence of a walk are of one group.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class StorePairs(Pairs):
 
     def fetch(self, indices: Sequence[int]) -> list[Pair]:
         """The pairs of these numbers; neighbours are read in one piece."""
-        batch = self.dataset.batch(indices)
+        batch, walk = self.dataset.batch(indices), self.dataset.spec.walk
+        numbers = self.dataset.selection.samples(np.asarray(indices, np.int64)) if walk else [0] * len(indices)
         weights: Any = [None] * len(indices)
         if self.temperature is not None:
             uncertainty = batch["uncertainty"].astype(np.float32)
@@ -64,8 +66,12 @@ class StorePairs(Pairs):
         nothing = [None] * len(indices)
         objects = batch["instance"] if "instance" in self.also else nothing
         points = _visible(batch["keypoints"]) if "keypoints" in self.also else nothing
-        parts = zip(batch["image"], batch["mask"], weights, objects, points, strict=True)
-        return [Pair(image, mask, weight, ids, keypoints=point) for image, mask, weight, ids, point in parts]
+        groups = [f"sequence {number // walk}" if walk else "" for number in numbers]
+        parts = zip(batch["image"], batch["mask"], weights, objects, points, groups, strict=True)
+        return [
+            Pair(image, mask, weight, ids, keypoints=point, group=group)
+            for image, mask, weight, ids, point, group in parts
+        ]
 
 
 def _visible(points: Float[np.ndarray, "n points 3"]) -> Float[np.ndarray, "n points 3"]:

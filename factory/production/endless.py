@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labelfactory.array_types import Float, Int, UInt64
-from labelfactory.errors import WorkError
+from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, models_of
 from labelfactory.factory.production.render import BATCH, render
@@ -36,6 +36,8 @@ class EndlessPairs:
     def __init__(
         self, job: Job, models: Models | None = None, keep: bool = True, max_uncertainty: float | None = None
     ) -> None:
+        if job.spec.walk:
+            raise InputError("live pairs are no frames of a sequence: leave walk out, or generate a store")
         self.job, self._models = job, models
         self.quantile = job.spec.keep_quantile if keep else None
         self.max_uncertainty = max_uncertainty

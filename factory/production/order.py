@@ -9,9 +9,11 @@ from labelfactory.factory.fields import CONDITIONS, CROP, DEVICE, GENERATOR, PRE
 from labelfactory.factory.heads.table import HEADS
 from labelfactory.factory.parameter import Parameter, Part, check_fields
 from labelfactory.factory.production.fleet import Fleet
+from labelfactory.storage.spec import MOST_DEGREES
 
 MAX_SEED = 2**64 - 1
 NOWHERE = "live"  # the place of a store that is never made
+WALK_DEGREES = 90.0
 
 Class = TypeVar("Class", bound=type)
 
@@ -73,6 +75,25 @@ class Order:
     ] = False
     conditions: Annotated[tuple[int, ...], CONDITIONS] = ()
     crop: Annotated[str | None, CROP] = None
+    walk: Annotated[
+        int | None,
+        Parameter(
+            "Walk through latent space: frames of each sequence; objects keep their number from frame to frame. "
+            "The number of pairs is a multiple of it.",
+            at_least=2,
+            at_most=2**16 - 1,
+            default="no sequences",
+        ),
+    ] = None
+    walk_degrees: Annotated[
+        float | None,
+        Parameter(
+            "Degrees that a walk turns through: 90 leads to another picture, 360 back to the first.",
+            more_than=0,
+            at_most=MOST_DEGREES,
+            default=f"{WALK_DEGREES:g}",
+        ),
+    ] = None
     packing: Annotated[
         str,
         Parameter(
@@ -101,6 +122,8 @@ class Order:
         check_fields(self)
         if (self.interpreter is None) == (self.labels is None):
             raise InputError("give either an interpreter file or a label set, not both and not neither")
+        if self.walk is None and self.walk_degrees is not None:
+            raise InputError("walk_degrees says how far a walk goes: give walk, its number of frames, too")
 
     @property
     def heads(self) -> dict[str, str]:

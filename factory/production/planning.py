@@ -61,6 +61,7 @@ def calibrate(order: Order, batches: int = 4) -> tuple[Calibration, DatasetSpec]
     """Makes some pairs of the order on this machine, encodes them as a shard and throws them away."""
     with tempfile.TemporaryDirectory(prefix="labelfactory-plan-") as folder:
         size = batches * BATCH
+        size += -size % (order.walk or 1)
         job = prepare(replace(order, out=str(Path(folder) / "trial.zarr"), count=size, shard_size=size))
         began = time.perf_counter()
         render_shard(job, 0, min(BATCH, size))

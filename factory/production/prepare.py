@@ -18,7 +18,7 @@ from labelfactory.factory.labels.classes import usual_truncation
 from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, check_interpreter, on_device, remember
-from labelfactory.factory.production.order import Order
+from labelfactory.factory.production.order import WALK_DEGREES, Order
 from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
@@ -144,6 +144,8 @@ def _spec(
         crop=generator.crop.numbers if generator.crop else (),
         conditions=generator.conditions,
         image_packing="" if order.packing == "zstd" else order.packing,
+        walk=order.walk or 0,
+        walk_degrees=0.0 if order.walk is None else order.walk_degrees or WALK_DEGREES,
     )
 
 

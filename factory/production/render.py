@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from labelfactory.array_types import UInt64
-from labelfactory.factory.latents import drawn_classes, latents
 from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import PSEUDO, RESTYLED, SYNTHESIS, Job
 from labelfactory.factory.production.models import Models, models_of
+from labelfactory.factory.production.origins import drawn
+from labelfactory.factory.production.tracking import numbered_alike
 from labelfactory.lazy import member
 from labelfactory.storage import DatasetSpec
-from labelfactory.storage.seeds import seeds_at
 
 BATCH = 32  # at most; fixed for a generator: equal batches give equal bytes, whatever the shard or the machine's memory
 # Stores whose pictures no generator draws, by the label kind that says so: what makes their samples.
@@ -43,7 +43,7 @@ def render_shard(
         for name in parts:  # a head may have found more than this store has arrays for
             parts[name].append(found[name])
         on_progress(len(found["image"]))
-    return {name: np.concatenate(values) for name, values in parts.items()}
+    return numbered_alike(job.spec, {name: np.concatenate(values) for name, values in parts.items()})
 
 
 def render(
@@ -62,12 +62,7 @@ def render(
         return found | known
 
     for indices in batches:
-        seeds = seeds_at(spec.seed, indices)
-        z = latents(seeds.tolist(), models.generator.latent_shape)
-        classes = drawn_classes(seeds.tolist(), spec.conditions)
-        known = {"seed": seeds, "latent": z.reshape(len(z), -1)}
-        if classes is not None:
-            known["condition"] = classes.astype(np.uint16)
+        z, classes, known = drawn(spec, indices, models.generator.latent_shape)
         copy = HostCopy(_on_device(spec, models, z, classes, size))
         if before is not None:
             yield finished(*before)

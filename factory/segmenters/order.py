@@ -15,7 +15,10 @@ from labelfactory.factory.segmenters.settings import MeanTeacherConfig, Training
 from labelfactory.factory.segmenters.tasks import TASKS
 
 # What generate takes and live pairs have no use for, or another parameter says.
-NOT_LIVE = ("out", "count", "seed", "shard_size", "device", "precision", "instances", "packing", "crop", *HEADS)
+NOT_LIVE = (
+    *("out", "count", "seed", "shard_size", "device", "precision", "instances", "packing", "crop"),
+    *("walk", "walk_degrees", *HEADS),
+)
 CLASS_WEIGHTS = ("none", "median-frequency")
 MAX_TEACHERS = 8  # one for each of the square's symmetries
 SEGMENTER = Parameter("File that train-segmenter wrote.", place=True)
