@@ -114,6 +114,45 @@ def test_the_way_on_the_command_line(tiny_world: TinyWorld, factory: Factory, tm
     assert not (tmp_path / "none").exists()
 
 
+def test_uv_maps_are_two_channels(tiny_world: TinyWorld, factory: Factory, tmp_path: Path) -> None:
+    """DensePose's surface coordinates: u and v in 0..1, known on the body alone, from import to reading."""
+    labels, source = LabelSet.load(tiny_world.labels), tmp_path / "uv"
+    for kind in ("u", "v", "body"):
+        (source / kind).mkdir(parents=True)
+    for sample in labels:
+        body = 255 * (sample.mask == 1).astype(np.uint8)
+        for kind, picture in (("u", sample.image[..., 0]), ("v", 255 - sample.image[..., 0]), ("body", body)):
+            Image.fromarray(picture * (body > 0)).save(source / kind / f"{sample.name}.png")
+    taught, model, store = tmp_path / "set", tmp_path / "uv.safetensors", tmp_path / "store.zarr"
+    generator = ["--generator", tiny_world.checkpoint]
+    call = ["import-values", "--labels", tiny_world.labels, "--source", source, "--valid", source / "body"]
+    call += ["--channel", "u::0:1", "--channel", "v::0:1", "--scale", 1 / 255, "--out", taught]
+    steps = [
+        call,
+        ["train-interpreter", *generator, "--labels", taught, "--values", "--members", 2, "--out", model],
+        ["generate", *generator, "--labels", tiny_world.labels, "--values", model, "--count", 40, "--out", store],
+        ["verify", store],
+    ]
+    for step in steps:
+        done = factory(*step)
+        assert done.code == 0, done.err
+    for sample in LabelSet.load(taught):
+        assert sample.values is not None
+        on_body = sample.mask == 1
+        np.testing.assert_array_equal(np.isnan(sample.values), np.repeat(~on_body[..., None], 2, 2))
+        np.testing.assert_allclose(sample.values[on_body].sum(1), 1, atol=1e-6)
+    dataset = open_dataset(str(store), fields=("image", "mask", "value", "value_uncertainty"), keep=False)
+    channels = dataset.spec.by_role("values")[0].channels
+    assert [(c.name, c.unit, c.low, c.high) for c in channels] == [("u", "", 0, 1), ("v", "", 0, 1)]
+    batch = dataset.batch(range(40))
+    assert batch["value"].shape == batch["value_uncertainty"].shape == (40, 16, 16, 2)
+    on_body = batch["mask"] == 1
+    u, v = np.moveaxis(batch["value"][on_body].astype(np.float32), -1, 0)
+    truth = brightness(batch["image"])[on_body]
+    assert np.abs(u - truth).mean() < 0.7 * np.abs(truth - truth.mean()).mean()
+    assert np.abs(v - (1 - truth)).mean() < 0.7 * np.abs(truth - truth.mean()).mean()
+
+
 def test_files_that_do_not_belong(tiny_world: TinyWorld, tmp_path: Path) -> None:
     channels = tiny_world.generator.feature_channels
     FeatureRegressor(channels, ("a",), "keypoints").save(tmp_path / "points.safetensors")
