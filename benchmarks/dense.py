@@ -19,7 +19,7 @@ from nuclei import load_objects
 from PIL import Image
 from scipy import ndimage
 
-from labelfactory.factory.evaluation.instances import Matches, average_precision, match, objects_of, panoptic_quality
+from labelfactory.factory.evaluation.instances import Matches, PanopticCounts, average_precision, match, objects_of
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import ImageGenerator
 from labelfactory.factory.heads.centres import train_centres
@@ -188,7 +188,7 @@ def instances(
 
 def quality(matches: list[Matches]) -> np.ndarray:
     """Panoptic quality of each thing."""
-    return panoptic_quality(*(sum(getattr(m, name) for m in matches) for name in COUNTS))
+    return PanopticCounts(*(sum(getattr(m, name) for m in matches) for name in COUNTS)).panoptic_quality
 
 
 def more_than(matches: list[Matches], plain: list[Matches]) -> list[list[float]]:

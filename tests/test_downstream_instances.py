@@ -11,10 +11,10 @@ import torch
 from labelfactory.factory.evaluation.instances import (
     Matches,
     Objects,
+    PanopticCounts,
     average_precision,
     match,
     objects_of,
-    panoptic_quality,
 )
 
 THINGS = [1, 2]
@@ -100,7 +100,7 @@ def test_panoptic_quality_equals_torchmetrics() -> None:
     ).flatten()  # things come first
     found = all_matches(some)
     sums = [sum(getattr(m, name) for m in found) for name in FIELDS]
-    ours = panoptic_quality(*sums)
+    ours = PanopticCounts(*sums).panoptic_quality
     assert 0.05 < ours.mean() < 0.95
     np.testing.assert_allclose(ours, expected.numpy()[:2], atol=1e-6)
 
@@ -115,7 +115,7 @@ def test_by_hand_one_right_one_missed_one_invented() -> None:
     predicted[3, 7:9] = 1
     m = match(objects_of(truth, [1]), objects_of(predicted, [1]), truth < 255, [1])
     assert (m.true_positives, m.false_positives, m.false_negatives) == (1, 1, 1)
-    assert panoptic_quality(*(getattr(m, name) for name in FIELDS))[0] == pytest.approx(0.6 / (1 + 0.5 + 0.5))
+    assert m.panoptic_quality[0] == pytest.approx(0.6 / (1 + 0.5 + 0.5))
     ap = average_precision([m], [1])[0]
     # Equal scores, in order of appearance: the right one first. Recall 1/2 at precision 1: 51 of 101 recalls.
     assert ap[:3] == pytest.approx([51 / 101] * 3)
@@ -135,7 +135,7 @@ def test_nothing_at_all_has_no_score() -> None:
     empty = np.zeros((4, 4), np.uint8)
     m = match(objects_of(empty, [1]), objects_of(empty, [1]), empty < 255, [1])
     assert np.isnan(average_precision([m], [1])).all()
-    assert np.isnan(panoptic_quality(*(getattr(m, name) for name in FIELDS))).all()
+    assert np.isnan(m.panoptic_quality).all()
 
 
 def test_scores_are_mean_probabilities_and_crumbs_are_left_out() -> None:

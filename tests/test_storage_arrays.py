@@ -140,4 +140,5 @@ def test_label_arrays_do_not_change_how_many_samples_a_shard_has() -> None:
 
 def test_roles_are_told() -> None:
     assert set(LABEL_ROLES) < set(ROLES)
-    assert {array.role for array in make_spec(conditions=(0, 1)).arrays()} == set(ROLES) - set(LABEL_ROLES)
+    spec = make_spec(conditions=(0, 1), walk=5, walk_degrees=90.0, shard_size=5)
+    assert {array.role for array in spec.arrays()} == set(ROLES) - set(LABEL_ROLES)

@@ -43,7 +43,7 @@ def interval(
 ) -> tuple[Array, Array]:
     """Low and high end of the ``level`` interval of a statistic of sums over images (NaN replicates are left out).
 
-    ``statistic`` takes sums with a leading replicate dimension, as ``scores`` and ``panoptic_quality`` do.
+    ``statistic`` takes sums with a leading replicate dimension, as ``scores`` does.
     """
     values = statistic(resampled_sums(per_image, groups, replicates, seed))
     tail = 50 * (1 - level)

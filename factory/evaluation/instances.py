@@ -85,13 +85,47 @@ def overlaps(
 
 
 @dataclass(frozen=True)
-class Matches:
+class PanopticCounts:
+    """What panoptic quality is made of, for each class of things: of an image, or summed over images.
+
+    The qualities are in 0..1, and NaN where there is nothing to judge: for ``segmentation_quality`` a class of which
+    nothing was found, for the others one without objects, true or predicted.
+    """
+
+    iou_sum: Float[Array, "*batch things"]
+    true_positives: Shaped[Array, "*batch things"]
+    false_positives: Shaped[Array, "*batch things"]
+    false_negatives: Shaped[Array, "*batch things"]
+
+    @property
+    def panoptic_quality(self) -> Float[Array, "*batch things"]:
+        """PQ = sum of IoU / (TP + FP/2 + FN/2), equation 1; the product of the other two (equation 2)."""
+        return _ratio(self.iou_sum, self._weight)
+
+    @property
+    def segmentation_quality(self) -> Float[Array, "*batch things"]:
+        """SQ: mean IoU of what was found."""
+        return _ratio(self.iou_sum, self.true_positives)
+
+    @property
+    def recognition_quality(self) -> Float[Array, "*batch things"]:
+        """RQ = TP / (TP + FP/2 + FN/2), the F1 of what was found."""
+        return _ratio(self.true_positives, self._weight)
+
+    @property
+    def _weight(self) -> Float[Array, "*batch things"]:
+        return np.asarray(self.true_positives + 0.5 * self.false_positives + 0.5 * self.false_negatives)
+
+
+def _ratio(over: Array, under: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(over / under)
+
+
+@dataclass(frozen=True)
+class Matches(PanopticCounts):
     """What one image adds to panoptic quality and average precision, per class of ``things``."""
 
-    iou_sum: Float[Array, "things"]
-    true_positives: Int[Array, "things"]
-    false_positives: Int[Array, "things"]
-    false_negatives: Int[Array, "things"]
     truths: Int[Array, "things"]
     detections: list[tuple[int, float, Array]]  # place of the class, score, whether matched at each IoU threshold
 
@@ -138,38 +172,6 @@ def _greedy(iou: Float[Array, "truths predictions"]) -> Shaped[Array, "predictio
                 free[candidates.argmax()] = False
                 hits[j, k] = True
     return hits
-
-
-def recognition_quality(
-    iou_sum: Float[Array, "*batch things"],
-    true_positives: Shaped[Array, "*batch things"],
-    false_positives: Shaped[Array, "*batch things"],
-    false_negatives: Shaped[Array, "*batch things"],
-) -> Float[Array, "*batch things"]:
-    """RQ = TP / (TP + FP/2 + FN/2), the second factor of PQ (equation 2)."""
-    return panoptic_quality(true_positives.astype(np.float64), true_positives, false_positives, false_negatives)
-
-
-def segmentation_quality(
-    iou_sum: Float[Array, "*batch things"],
-    true_positives: Shaped[Array, "*batch things"],
-    false_positives: Shaped[Array, "*batch things"],
-    false_negatives: Shaped[Array, "*batch things"],
-) -> Float[Array, "*batch things"]:
-    """SQ = mean IoU of what was found, the first factor of PQ (equation 2); NaN where nothing was."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(iou_sum / np.asarray(true_positives, np.float64))
-
-
-def panoptic_quality(
-    iou_sum: Float[Array, "*batch things"],
-    true_positives: Shaped[Array, "*batch things"],
-    false_positives: Shaped[Array, "*batch things"],
-    false_negatives: Shaped[Array, "*batch things"],
-) -> Float[Array, "*batch things"]:
-    """PQ = sum of IoU / (TP + FP/2 + FN/2), equation 1; NaN for a class without objects, true or predicted."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(iou_sum / (true_positives + 0.5 * false_positives + 0.5 * false_negatives))
 
 
 def average_precision(

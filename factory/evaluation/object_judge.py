@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
 
 import numpy as np
 from numpy import ndarray as Array
 
 from labelfactory.factory.evaluation.aggregated_jaccard import aggregated_jaccard
 from labelfactory.factory.evaluation.average_precision import write_average_precision
-from labelfactory.factory.evaluation.instances import (
-    Matches,
-    match,
-    objects_of,
-    panoptic_quality,
-    recognition_quality,
-    segmentation_quality,
-)
+from labelfactory.factory.evaluation.instances import Matches, PanopticCounts, match, objects_of
 from labelfactory.factory.evaluation.judge import Judge, Table, nanmean
 from labelfactory.factory.evaluation.predicted import Predicted
 from labelfactory.factory.pairs.pairs import Pair
@@ -23,7 +18,8 @@ from labelfactory.interpreters.classes import LabelClass
 from labelfactory.limits import IGNORE_INDEX
 from labelfactory.masks import countable
 
-PQ_FIELDS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
+PQ_FIELDS = tuple(field.name for field in fields(PanopticCounts))
+QUALITIES = ("panoptic_quality", "segmentation_quality", "recognition_quality")
 
 
 class ObjectJudge(Judge):
@@ -58,17 +54,17 @@ class ObjectJudge(Judge):
         self.regions.append(np.stack([_region(pair.mask, predicted.mask, known, i) for i in self.stuff], 1))
         index = aggregated_jaccard(np.where(known, truth.ids, 0), np.where(known, found.ids, 0))
         self.jaccard.append((0.0, 0.0) if math.isnan(index) else (index, 1.0))
-        return float(panoptic_quality(*(getattr(m, name).sum(keepdims=True) for name in PQ_FIELDS))[0])
+        return float(PanopticCounts(*(getattr(m, name).sum(keepdims=True) for name in PQ_FIELDS)).panoptic_quality[0])
 
     def write(self, table: Table) -> None:
         """Panoptic quality and its factors, AP and, where there are objects, the aggregated Jaccard index."""
         sums = np.stack([np.stack([getattr(m, name) for name in PQ_FIELDS]) for m in self.matches])
-        for name, statistic in QUALITIES.items():
-            table.per_class[name] = table.columns(sums, statistic, self.things)
+        for name in QUALITIES:
+            table.per_class[name] = table.columns(sums, partial(quality, name=name), self.things)
         ap = write_average_precision(table, self.matches, self.things)
         if "ap" in table.overall:
-            for name, statistic in QUALITIES.items():
-                table.overall[name] = table.scored(sums, lambda s, own=statistic: nanmean(own(s)))  # type: ignore[misc]
+            for name in QUALITIES:
+                table.overall[name] = table.scored(sums, partial(_mean, name=name))
             jaccard = np.array(self.jaccard)
             table.overall["aji"] = table.scored(jaccard, _ratio)
             self._write_all(table, sums)
@@ -79,9 +75,9 @@ class ObjectJudge(Judge):
         regions = np.stack(self.regions)
         if not self.stuff:
             return
-        table.overall["pq_stuff"] = table.scored(regions, lambda s: nanmean(_quality(s)))
+        table.overall["pq_stuff"] = table.scored(regions, _mean)
         both = np.concatenate([sums, regions], 2)
-        table.overall["pq_all"] = table.scored(both, lambda s: nanmean(_quality(s)))
+        table.overall["pq_all"] = table.scored(both, _mean)
 
 
 def _region(truth: Array, prediction: Array, known: Array, label: int) -> Array:
@@ -93,17 +89,16 @@ def _region(truth: Array, prediction: Array, known: Array, label: int) -> Array:
     return np.array([iou * hit, hit, p.any() and not hit, t.any() and not hit], np.float64)
 
 
-def _quality(s: Array) -> Array:
-    return panoptic_quality(*(s[..., i, :] for i in range(4)))
+def quality(sums: Array, name: str = "panoptic_quality") -> Array:
+    """One of ``QUALITIES`` of the fields of ``PanopticCounts``, stacked before the axis of classes."""
+    found: Array = getattr(PanopticCounts(*np.moveaxis(sums, -2, 0)), name)
+    return found
+
+
+def _mean(sums: Array, name: str = "panoptic_quality") -> Array:
+    return nanmean(quality(sums, name))
 
 
 def _ratio(s: Array) -> Array:
     with np.errstate(invalid="ignore"):
         return np.asarray(s[..., 0] / s[..., 1])
-
-
-QUALITIES = {
-    "panoptic_quality": _quality,
-    "segmentation_quality": lambda s: segmentation_quality(*(s[..., i, :] for i in range(4))),
-    "recognition_quality": lambda s: recognition_quality(*(s[..., i, :] for i in range(4))),
-}
