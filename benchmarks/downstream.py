@@ -29,30 +29,29 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream_cells import LABELS, PAIRS, PICTURES, SEEDS, Cell, main_cells, variants
+from domains import NUCLEI, Domain
+from downstream_cells import PAIRS, PICTURES, Cell, main_cells, variants
+from downstream_options import study_options
 from downstream_parts import (
     Clock,
     in_memory,
     keep,
-    network,
-    recipe,
     segment,
     subset,
     training_config,
     with_real,
 )
 from downstream_report import write_tables
+from downstream_starts import begin, recipe
 
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.generator import ImageGenerator
+from labelfactory.factory.generator import ImageGenerator, Seeing, invertible
 from labelfactory.factory.heads.classes import train_interpreter
-from labelfactory.factory.labels.feature_maps import load_labels
-from labelfactory.factory.pairs.augmentation import PRESETS
-from labelfactory.factory.pairs.labelled import LabelledPairs, parse_mapping
+from labelfactory.factory.labels.views import with_views
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.production.line import produce
@@ -73,37 +72,50 @@ from labelfactory.whole_files import whole_file
 class Study:
     """The data, the settings, and everything that cells share, each made once and kept in ``out``."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.out = options, Path(options.out)
+    def __init__(self, options: argparse.Namespace, domain: Domain = NUCLEI) -> None:
+        self.options, self.domain, self.out = options, domain, Path(options.out)
         self.device = resolve_device(options.device)
-        self._check_settings()
+        generator = open_generator(options.generator, options.device)
+        self._check_settings(generator.sha256)
+        self.side = generator.size[0]
         self.train_set, self.val_set = (self._load(split) for split in ("train", "val"))
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, generator: str) -> None:
         """Cells of other settings, or of another generator, do not belong into the same table."""
-        free = ("data", "out", "minutes", "only", "main", "list", "labels", "seeds", "device", "threads")
-        settings = {k: v for k, v in vars(self.options).items() if k not in free}
-        settings["generator_sha256"] = open_generator(self.options.generator, self.options.device).sha256
+        usual = vars(study_options(None).parse_args(["--data", ""]))
+        free = ("data", "out", "minutes", "only", "main", "list", "labels", "seeds", "device", "threads", "imagenet")
+        settings = {k: v for k, v in vars(self.options).items() if k in usual and k not in free}
+        settings["generator_sha256"] = generator
         path = self.out / "study.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings, indent=1) + "\n")
-        made = json.loads(path.read_text())
+        made = usual | json.loads(path.read_text())  # studies of before an option was there had its default
         different = [f"{k} {made.get(k)} there, {v} now" for k, v in settings.items() if made.get(k) != v]
         if different:
             raise InputError(f"{self.out} was made with other settings ({'; '.join(different)}): name another --out")
 
     def _load(self, split: str) -> ArrayPairs:
-        data = Path(self.options.data)
-        mapping = parse_mapping("0:0,1:1,2-254:2")
-        pairs = LabelledPairs(data / f"{split}_images.zip", data / f"{split}_instances.zip", mapping)
+        """A split in memory; its pictures and masks are decoded once."""
         cache = self.out / f"{split}.npz"
-        if not cache.exists():
-            read = pairs.fetch(range(len(pairs)))
-            keep(cache, images=np.stack([p.image for p in read]), masks=np.stack([p.mask for p in read]))
+        if not cache.exists() or "names" not in np.load(cache):
+            read = self.domain.load(Path(self.options.data), split, self.side)
+            names, groups = np.array(read.names), np.array(read.groups)
+            keep(cache, images=read.images, masks=read.masks, names=names, groups=groups)
         with np.load(cache) as found:
-            groups = [pairs.groups.get(stem, stem) for stem in pairs.stems]
-            return ArrayPairs(found["images"], found["masks"], names=pairs.stems, groups=groups)
+            names, groups = found["names"].tolist(), found["groups"].tolist()
+            return ArrayPairs(found["images"], found["masks"], None, names, groups)
+
+    def pictures(self) -> ArrayPairs:
+        """All pictures of the domain; their masks are blank, or not to be looked at."""
+        if self.domain.pictures is None:
+            return self.train_set
+        cache = self.out / "pictures.npz"
+        if not cache.exists():
+            keep(cache, images=self.domain.pictures(Path(self.options.data), self.side))
+        with np.load(cache) as found:
+            images = found["images"]
+            return ArrayPairs(images, np.zeros(images.shape[:3], np.uint8))
 
     def chosen(self, n: int, seed: int) -> ArrayPairs:
         """N train crops, from different pictures as long as there are some; those of a smaller N are among them."""
@@ -115,22 +127,34 @@ class Study:
             seen.add(self.train_set.groups[i])
         return subset(self.train_set, (first + rest)[:n])
 
-    def interpreter(self, n: int, seed: int) -> Path:
-        """Inversion of the N crops and an interpreter trained on their masks; its costs are kept beside it."""
-        path = self.out / "interpreters" / f"n{n:02d}_s{seed}.safetensors"
+    def interpreter(self, n: int, seed: int, features: str | None = None) -> Path:
+        """Inversion of the N crops and an interpreter trained on their masks; its costs are kept beside it.
+
+        A generator that looks at photographs sees the crops as they are.
+        """
+        name = f"n{n:02d}_s{seed}" + (f"_{features}" if features else "")
+        path = self.out / "interpreters" / f"{name}.safetensors"
         if path.exists():
             return path
         clock = Clock()
-        generator = open_generator(self.options.generator, self.options.device)
-        inverted, _, fidelity = inverted_crops(self, generator, n, seed)
-        costs: dict[str, Any] = {"inversion": clock.lap(), "fidelity": fidelity}
-        costs |= {"labels_used": len({s.group for s in inverted}), "views_used": len(inverted)}
-        interpreter = train_interpreter(generator, inverted, settings=self.interpreter_settings(seed))
+        generator = open_generator(self.generator(features), self.options.device)
+        costs: dict[str, Any] = {}
+        if isinstance(generator, Seeing):
+            labels = chosen_views(self, generator, n, seed, None)
+        else:
+            labels, _, fidelity = inverted_crops(self, generator, n, seed)
+            costs |= {"inversion": clock.lap(), "fidelity": fidelity}
+        costs |= {"labels_used": len({s.group for s in labels}), "views_used": len(labels)}
+        interpreter = train_interpreter(generator, labels, settings=self.interpreter_settings(seed))
         costs |= {"interpreter": clock.lap()}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".json").write_text(json.dumps(costs, indent=1))
         interpreter.save(path)
         return path
+
+    def generator(self, features: str | None = None) -> str:
+        """Where the generator lies whose feature maps interpreters read."""
+        return str(self.options.generator)
 
     def interpreter_settings(self, seed: int) -> Any:
         """Those of the product, with the cell's seed."""
@@ -140,14 +164,14 @@ class Study:
 
     def store(self, cell: Cell) -> str:
         """The store of a cell's pairs; smaller cells read the beginning of the same store."""
-        name = f"n{cell.labels:02d}_s{cell.seed}_t{cell.truncation}"
+        name = f"n{cell.labels:02d}_s{cell.seed}_t{cell.truncation}" + (f"_{cell.features}" if cell.features else "")
         path = self.out / "stores" / f"{name}.zarr"
         path.parent.mkdir(parents=True, exist_ok=True)
         order = Order(
-            generator=self.options.generator,
+            generator=self.generator(cell.features),
             out=str(path),
             count=self.options.pairs,
-            interpreter=str(self.interpreter(cell.labels, cell.seed)),
+            interpreter=str(self.interpreter(cell.labels, cell.seed, cell.features)),
             seed=cell.seed,
             truncation=cell.truncation,
             precision=self.options.precision,
@@ -185,9 +209,9 @@ class Study:
             return ArrayPairs(pairs.images, found["masks"])
 
     def self_labelled(self, cell: Cell, pairs: ArrayPairs) -> ArrayPairs:
-        """Train crops with the labels that the segmenters of ``factory+real`` give them."""
-        order = np.random.default_rng(cell.seed).permutation(len(self.train_set))
-        images = self.train_set.images[order[:PICTURES]]
+        """Crops without labels, with those that the segmenters of ``factory+real`` give them."""
+        crops = self.pictures().images
+        images = crops[np.random.default_rng(cell.seed).permutation(len(crops))[:PICTURES]]
         return ArrayPairs(images, self.relabelled(cell, pairs, images))
 
     def relabelled(self, cell: Cell, pairs: ArrayPairs, images: np.ndarray) -> np.ndarray:
@@ -204,9 +228,9 @@ class Study:
         path, seed = self.out / "segmenters" / f"{first.name}_{k}.safetensors", first.seed + 100 * k
         if not path.exists():
             both = with_real(pairs, self.chosen(first.labels, first.seed))
-            untrained, config = network(self.options, pairs.images.shape[-1], seed), training_config(self.options, seed)
+            untrained, config = begin(self, replace(first, seed=seed)), training_config(self.options, seed)
             trained, _ = train_segmenter(untrained, both, config, device=self.device)
-            save_segmenter(trained, path, recipe(self.options, pairs.images.shape[-1]))
+            save_segmenter(trained, path, recipe(self, first))
         return load_segmenter(path)[0]
 
     def oracle_pairs(self, seed: int) -> ArrayPairs:
@@ -221,6 +245,14 @@ def first_round(cell: Cell) -> Cell:
     return replace(cell, method="factory+real", consistency=None, teachers=1)
 
 
+def chosen_views(study: Study, generator: ImageGenerator, n: int, seed: int, origin: int | None) -> LabelSet:
+    """The N crops in the views that teach the interpreter, as a label set; ``origin`` of each."""
+    options, crops = study.options, study.chosen(n, seed)
+    samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], origin) for i in range(n))
+    labels = LabelSet(study.domain.classes, samples, options.generator, generator.sha256)
+    return with_views(labels, options.amplify, "all" if n <= options.all_lights else "one")
+
+
 def inverted_crops(
     study: Study, generator: ImageGenerator, n: int, seed: int
 ) -> tuple[LabelSet, np.ndarray, list[float]]:
@@ -228,17 +260,13 @@ def inverted_crops(
     from labelfactory.factory.labels.encoder import ensure_encoder
     from labelfactory.factory.labels.inversion import InversionSettings
     from labelfactory.factory.labels.real_images import invert_label_set
-    from labelfactory.factory.labels.views import with_views
 
-    options, crops = study.options, study.chosen(n, seed)
-    samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], 0) for i in range(n))
-    labels = LabelSet(load_labels("builtin:nuclei64").classes, samples, options.generator, generator.sha256)
-    views = with_views(labels, options.amplify, "all" if n <= options.all_lights else "one")
+    options, able = study.options, invertible(generator)
     inverted, fared, made = invert_label_set(
-        generator,
-        views,
+        able,
+        chosen_views(study, generator, n, seed, 0),
         study.out / "latents",
-        ensure_encoder(generator, cache_dir(), options.encoder_steps),
+        ensure_encoder(able, cache_dir(), options.encoder_steps),
         InversionSettings(steps=options.inversion_steps),
         options.min_fidelity,
     )
@@ -249,8 +277,8 @@ def run_cell(study: Study, cell: Cell) -> None:
     """Train and test one cell and write its result."""
     options, clock = study.options, Clock()
     real = study.chosen(cell.labels, cell.seed) if cell.labels else study.train_set
-    model, config = network(options, real.images.shape[-1], cell.seed), training_config(options, cell.seed)
-    result: dict[str, Any] = {"cell": asdict(cell), "network": options.architecture, "steps": options.steps}
+    model, config = begin(study, cell), training_config(options, cell.seed)
+    result: dict[str, Any] = {"cell": asdict(cell), "network": recipe(study, cell)["name"], "steps": options.steps}
     checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
     pairs: Pairs
     crops: ArrayPairs | None = None
@@ -276,7 +304,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     unlabelled = None
     if cell.consistency is not None:
         semi = MeanTeacherConfig(float(cell.consistency), batch_size=options.batch_size)
-        unlabelled = Unlabelled(study.train_set, semi)
+        unlabelled = Unlabelled(study.pictures(), semi)
     result["preparation"] = result.get("preparation") or clock.lap()
 
     def score(step: int, average: Segmenter) -> dict[str, float]:
@@ -288,15 +316,20 @@ def run_cell(study: Study, cell: Cell) -> None:
     result["miou_by_step"] = {row["step"]: row["val_miou"] for row in report.history}
     result["training"] = clock.lap()
     if cell.method in ("upper", "factory+real"):
-        save_segmenter(trained, study.segmenter(cell), recipe(options, real.images.shape[-1]))
-    per_image = confusions(study, trained)
+        save_segmenter(trained, study.segmenter(cell), recipe(study, cell))
+    write_result(study, cell, confusions(study, trained), result, clock)
+    checkpoint.unlink(missing_ok=True)
+
+
+def write_result(study: Study, cell: Cell, per_image: np.ndarray, result: dict[str, Any], clock: Clock) -> None:
+    """A cell's scores, with its costs so far and those of testing since the clock's last lap."""
     total = scores(per_image.sum(0))
+    result = {"cell": asdict(cell)} | result
     result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
     folder = study.out / "cells"
     keep(folder / f"{cell.name}.npz", confusion=per_image, groups=np.array(study.val_set.groups))
     with whole_file(folder / f"{cell.name}.json") as file:
         file.write(json.dumps(result, indent=1).encode())
-    checkpoint.unlink(missing_ok=True)
 
 
 def confusions(study: Study, model: Segmenter) -> np.ndarray:
@@ -320,48 +353,9 @@ def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> f
     return float(scores(confusion(study, model, some)).miou)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-
-    def numbers(text: str) -> tuple[int, ...]:
-        return tuple(int(x) for x in text.split(","))
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder with train_images.zip and its three siblings")
-    parser.add_argument("--generator", default="builtin:nuclei64")
-    parser.add_argument("--out", default="study", help="folder for everything that is made")
-    parser.add_argument("--minutes", type=float, default=1e9, help="minutes after which no cell is started")
-    parser.add_argument("--only", default="", help="cells whose name contains this, or one of these (comma-separated)")
-    parser.add_argument("--main", action="store_true", help="leave out the variants")
-    parser.add_argument("--list", action="store_true", help="show the cells and which are done")
-    parser.add_argument("--labels", type=numbers, default=LABELS)
-    parser.add_argument("--seeds", type=numbers, default=SEEDS)
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs in a store; smaller variants scale with it")
-    parser.add_argument("--architecture", default="unet-small")
-    parser.add_argument("--network-options", type=json.loads, default={"width": 16}, help="JSON")
-    parser.add_argument("--augmentation", default="in-place", choices=list(PRESETS))
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--average", type=float, default=0.995)
-    parser.add_argument("--inversion-steps", type=int, default=100)
-    parser.add_argument("--amplify", default="dihedral", choices=["none", "mirror", "dihedral"], help="views inverted")
-    parser.add_argument(
-        "--all-lights",
-        type=int,
-        default=8,
-        help="crops up to which each view has all three lights",
-    )
-    parser.add_argument("--encoder-steps", type=int, default=400)
-    parser.add_argument("--precision", default="float16", help="of the labels' products")
-    parser.add_argument("--min-fidelity", type=float, default=0.8)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="0: all")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing until the time is over, then write the tables."""
-    options = parse(arguments)
+    options = study_options(__doc__).parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = Path(options.out) / "cells"

@@ -11,7 +11,11 @@ PICTURES = 3_000  # train crops that they label for self-training
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run. ``labels`` 0 means all."""
+    """One training run. ``labels`` 0 means all.
+
+    start     what the network begins with, a name in ``downstream_starts.STARTS``; None: random weights
+    features  whose feature maps the interpreter reads: the generator's (None), or "discriminator"
+    """
 
     method: str
     labels: int
@@ -22,6 +26,8 @@ class Cell:
     temperature: float | None = None
     consistency: float | None = None
     teachers: int = 1
+    start: str | None = None
+    features: str | None = None
 
     @property
     def name(self) -> str:

@@ -20,9 +20,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, confusion, inverted_crops, parse
-from downstream_cells import LABELS
-from downstream_parts import keep, network, segment, training_config
+from downstream import Study, confusion, inverted_crops
+from downstream_cells import LABELS, Cell
+from downstream_options import study_options
+from downstream_parts import keep, segment, training_config
+from downstream_starts import begin
 
 from labelfactory.factory.evaluation.metrics import scores
 from labelfactory.factory.families import open_generator
@@ -94,7 +96,7 @@ def measure(study: Study, labels: int, seed: int) -> Iterator[tuple[str, np.ndar
                 images.append(made.images.numpy())
                 masks.append(np.asarray(interpreter.predict(made.feature_maps, study.options.precision).mask))
             pairs = ArrayPairs(np.concatenate(images), np.concatenate(masks))
-            untrained = network(study.options, pairs.images.shape[-1], seed)
+            untrained = begin(study, Cell("", labels, seed))
             trained, _ = train_segmenter(untrained, pairs, training_config(study.options, seed), device=study.device)
             keep(path, agreement=confusion(study, upper, pairs).T, val=confusion(study, trained, study.val_set))
         with np.load(path) as found:
@@ -103,7 +105,7 @@ def measure(study: Study, labels: int, seed: int) -> Iterator[tuple[str, np.ndar
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is missing, then print the table, mean over seeds."""
-    options = parse(arguments)
+    options = study_options(__doc__).parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     study = Study(options)

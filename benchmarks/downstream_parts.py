@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
@@ -18,9 +18,8 @@ from labelfactory.factory.segmenters.inference import predict_pairs
 from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.settings import TrainingConfig
 from labelfactory.factory.training.precision import uses_bf16
+from labelfactory.interpreters.classes import LabelClass
 from labelfactory.whole_files import whole_file
-
-NUCLEI_CLASSES = load_labels("builtin:nuclei64").classes
 
 
 def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:
@@ -28,16 +27,16 @@ def with_real(generated: ArrayPairs, real: ArrayPairs) -> Pairs:
     return JoinedPairs([generated, real], [1, max(1, round(len(generated) / (3 * len(real))))])
 
 
-def recipe(options: argparse.Namespace, channels: int) -> dict[str, Any]:
+def recipe(options: argparse.Namespace, channels: int, classes: Sequence[LabelClass]) -> dict[str, Any]:
     """What a kept segmenter's file says of it."""
     about = {"name": options.architecture, "image_channels": channels, "options": options.network_options}
-    return about | {"classes": [asdict(c) for c in NUCLEI_CLASSES]}
+    return about | {"classes": [asdict(c) for c in classes]}
 
 
-def network(options: argparse.Namespace, channels: int, seed: int) -> Segmenter:
+def network(options: argparse.Namespace, channels: int, classes: Sequence[LabelClass], seed: int) -> Segmenter:
     """The study's network, untrained."""
     torch.manual_seed(seed)
-    return build_segmenter(options.architecture, channels, len(NUCLEI_CLASSES), **options.network_options)
+    return build_segmenter(options.architecture, channels, len(classes), **options.network_options)
 
 
 def training_config(options: argparse.Namespace, seed: int) -> TrainingConfig:

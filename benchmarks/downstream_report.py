@@ -17,7 +17,10 @@ MAIN: dict[str, tuple[str, int]] = {  # column: method and number of first-round
     "self-trained": ("self-trained", TEACHERS),
 }
 CLASSES = ("background", "nucleus", "neighbour")
-DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in ("pairs", "truncation", "keep", "temperature", "teachers")}
+DEFAULTS = {
+    k: getattr(Cell("", 0, 0), k)
+    for k in ("pairs", "truncation", "keep", "temperature", "teachers", "start", "features")
+}
 
 
 @dataclass

@@ -18,76 +18,36 @@ import json
 import resource
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, parse, run_cell
+from downstream import Study, run_cell
 from downstream_cells import Cell
-from downstream_parts import NUCLEI_CLASSES, Clock, keep
+from downstream_direct import label_directly
+from downstream_options import study_options
+from downstream_parts import Clock
 
 from labelfactory.errors import InputError
-from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.generator import Seeing
-from labelfactory.factory.heads.classes import train_interpreter
-from labelfactory.factory.labels.views import with_views
 from labelfactory.factory.latents import latents
 from labelfactory.interpreters import StyleInterpreter
-from labelfactory.interpreters.labelset import LabelSet, Sample
-from labelfactory.whole_files import whole_file
 
 BATCH, TIMED = 16, 32
 
 
-class FamilyStudy(Study):
-    """A study whose generator may look at photographs: then these teach the interpreter as they are."""
-
-    def interpreter(self, n: int, seed: int) -> Path:
-        generator = open_generator(self.options.generator, self.options.device)
-        path = self.out / "interpreters" / f"n{n:02d}_s{seed}.safetensors"
-        if path.exists() or not isinstance(generator, Seeing):
-            return super().interpreter(n, seed)
-        clock, crops = Clock(), self.chosen(n, seed)
-        samples = tuple(Sample(crops.names[i], crops.images[i], crops.masks[i], None) for i in range(n))
-        labels = LabelSet(NUCLEI_CLASSES, samples, self.options.generator, generator.sha256)
-        light = "all" if n <= self.options.all_lights else "one"
-        views = with_views(labels, self.options.amplify, light)
-        interpreter = train_interpreter(generator, views, settings=self.interpreter_settings(seed))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".json").write_text(json.dumps({"interpreter": clock.lap(), "views_used": len(views)}))
-        interpreter.save(path)
-        return path
-
-
-def features(study: FamilyStudy, cell: Cell) -> None:
+def features(study: Study, cell: Cell) -> None:
     """The interpreter's labels of the val crops themselves."""
-    generator = open_generator(study.options.generator, study.options.device)
-    if not isinstance(generator, Seeing):
+    if not isinstance(open_generator(study.options.generator, study.options.device), Seeing):
         raise InputError(f"{study.options.generator}: this family does not look at photographs; leave features out")
-    clock = Clock()
-    interpreter = StyleInterpreter.load(str(study.interpreter(cell.labels, cell.seed))).to(generator.device)
-    result: dict[str, Any] = {"cell": asdict(cell), "training": clock.lap()}
-    matrices, images, masks = [], study.val_set.images, study.val_set.masks
-    for start in range(0, len(images), BATCH):
-        maps = generator.see_images(torch.from_numpy(images[start : start + BATCH]))
-        found = interpreter.predict(maps, study.options.precision).mask.cpu().numpy()
-        some = zip(masks[start : start + BATCH], found, strict=True)
-        matrices += [confusion_matrix(mask, seen, len(NUCLEI_CLASSES)) for mask, seen in some]
-    total = scores(np.sum(matrices, 0))
-    result |= {"miou": float(total.miou), "iou": total.iou.tolist(), "testing": clock.lap()}
-    folder = study.out / "cells"
-    keep(folder / f"{cell.name}.npz", confusion=np.stack(matrices), groups=np.array(study.val_set.groups))
-    with whole_file(folder / f"{cell.name}.json") as file:
-        file.write(json.dumps(result, indent=1).encode())
+    label_directly(study, cell)
 
 
-def cost_of_a_pair(study: FamilyStudy, cell: Cell) -> str:
+def cost_of_a_pair(study: Study, cell: Cell) -> str:
     """Processor and wall time of a pair, and the memory that making them takes beside what was there before."""
     interpreter = StyleInterpreter.load(str(study.interpreter(cell.labels, cell.seed)))
     generator = open_generator(study.options.generator, study.options.device)
@@ -129,13 +89,13 @@ def main(arguments: list[str] | None = None) -> None:
     own.add_argument("--methods", default="features,pairs")
     own.add_argument("--time", action="store_true")
     mine, rest = own.parse_known_args(arguments)
-    options = parse(rest)
+    options = study_options(__doc__).parse_args(rest)
     options.labels = (4, 16) if "--labels" not in rest else options.labels
     if options.threads:
         torch.set_num_threads(options.threads)
     names = {"features": "features", "pairs": "factory"}
     cells = [Cell(names[m], n, seed) for seed in options.seeds for n in options.labels for m in mine.methods.split(",")]
-    began, study = time.monotonic(), FamilyStudy(options)
+    began, study = time.monotonic(), Study(options)
     if mine.time:
         print(cost_of_a_pair(study, cells[0]))
         return

@@ -18,9 +18,12 @@ from PIL import Image
 CLASSES = ("background", "leaf", "symptom")
 
 
-def pictures(name: str, side: int, filter: Image.Resampling) -> dict[str, np.ndarray]:
-    """Pictures of an archive of the data set, squeezed to ``side`` x ``side``, by stem in order."""
-    with zipfile.ZipFile(Path(os.environ["LABELFACTORY_DATA"]) / "leaves" / f"{name}.zip") as archive:
+def pictures(name: str, side: int, filter: Image.Resampling, folder: Path | None = None) -> dict[str, np.ndarray]:
+    """Pictures of an archive of the data set, squeezed to ``side`` x ``side``, by stem in order.
+
+    ``folder`` None: ``leaves`` in that of LABELFACTORY_DATA.
+    """
+    with zipfile.ZipFile((folder or Path(os.environ["LABELFACTORY_DATA"]) / "leaves") / f"{name}.zip") as archive:
         return {
             Path(entry).stem: np.array(Image.open(io.BytesIO(archive.read(entry))).resize((side, side), filter))
             for entry in sorted(archive.namelist())
@@ -28,10 +31,12 @@ def pictures(name: str, side: int, filter: Image.Resampling) -> dict[str, np.nda
         }
 
 
-def load_leaves(split: str, side: int = 64) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+def load_leaves(
+    split: str, side: int = 64, folder: Path | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """(images [n, side, side, 3], masks of CLASSES, names, names): every leaf is a picture of its own."""
-    images = pictures(f"{split}_images", side, Image.Resampling.BOX)
-    masks = pictures(f"{split}_masks", side, Image.Resampling.NEAREST)
+    images = pictures(f"{split}_images", side, Image.Resampling.BOX, folder)
+    masks = pictures(f"{split}_masks", side, Image.Resampling.NEAREST, folder)
     names = sorted(images)
     return np.stack([images[n] for n in names]), np.stack([masks[n] for n in names]), names, names
 

@@ -22,6 +22,13 @@ class ConversionOrder:
             form="NAME=VALUE",
         ),
     ] = field(default_factory=dict)
+    features: Annotated[
+        str,
+        Parameter(
+            "Feature maps that interpreters of the file read.",
+            choices={"generator": "", "discriminator": "StyleGAN2's, which sees photographs too"},
+        ),
+    ] = "generator"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -32,6 +39,7 @@ def convert(order: ConversionOrder) -> list[str]:
 
     Raises ``InputError`` for a checkpoint that no StyleGAN's family opens, or settings that do not fit its weights.
     """
+    from labelfactory.factory.discriminator.family import NAME as DISCRIMINATOR
     from labelfactory.factory.families import FAMILIES, family, open_generator
     from labelfactory.factory.style_based import StyleBased
 
@@ -41,6 +49,10 @@ def convert(order: ConversionOrder) -> list[str]:
             f"{order.generator}: says all of itself; it is taken as it is wherever a generator is asked for"
         )
     name = next(name for name in FAMILIES if type(opened) is family(name))
+    if order.features == "discriminator":
+        if name != "stylegan2" or not opened.perceptive:
+            raise InputError(f"{order.generator}: has no discriminator of StyleGAN2 that looks at its pictures")
+        name = DISCRIMINATOR
     metadata = {**opened.metadata, "converted_from": opened.sha256}
     opened.save(order.out, name, metadata)
     height, width = opened.size

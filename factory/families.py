@@ -28,6 +28,7 @@ FAMILIES = {
     "stylegan3": "labelfactory.factory.stylegan3.family:StyleGAN3",
     "wrapped": "labelfactory.factory.wrapped.family:Wrapped",
     "diffusion": "labelfactory.factory.diffusion.family:Diffusion",
+    "discriminator": "labelfactory.factory.discriminator.family:Discriminating",
 }
 # Families whose pictures are of masks that somebody gives; ``open_synthesis`` opens their files.
 MASK_CONDITIONED = {name: home for name, home in METHODS.items() if name not in UNPAIRED}

@@ -11,6 +11,7 @@ import pytest
 from command_line import Factory
 from PIL import Image
 from test_diffusion import save_model
+from test_discriminator import as_discriminator
 from test_stylegan1 import tensorflow_file
 from test_stylegan3 import Golden
 
@@ -62,6 +63,7 @@ def generator(family: str, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: p
         "stylegan3": stylegan3,
         "wrapped": wrapped,
         "diffusion": save_model,
+        "discriminator": lambda path: as_discriminator(tiny_checkpoint, path),
     }
     return makers[family](tmp_path / "model")
 

@@ -137,3 +137,9 @@ class Discriminator(nn.Module):
             x = outputs[-1].to(dtype=self.half_dtype if half else torch.float32, memory_format=layout)
             outputs.append(getattr(self, f"b{resolution}")(x))
         return outputs[1:] or outputs
+
+    def first_features(self, image: Float[Tensor, "batch img_channels height width"]) -> Tensor:
+        """Output of the first 3x3 convolution, at the image's size."""
+        block = getattr(self, f"b{self.resolutions[0]}")
+        x: Tensor = block.conv0(block.fromrgb(image.float()))
+        return x

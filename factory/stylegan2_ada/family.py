@@ -13,6 +13,7 @@ from labelfactory.factory.style_based import StyleBased
 from labelfactory.factory.stylegan2_ada.checkpoint import Checkpoint, from_contents
 from labelfactory.factory.stylegan2_ada.dresses import is_rosinality, is_tensorflow
 from labelfactory.factory.stylegan2_ada.networks import set_precision
+from labelfactory.interpreters.array_types import Float
 
 
 class StyleGAN2(StyleBased):
@@ -63,3 +64,8 @@ class StyleGAN2(StyleBased):
     @property
     def perceptive(self) -> bool:
         return super().perceptive and self._discriminator.img_channels == self.image_channels
+
+    def judged(self, images: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+        """What the discriminator makes of pictures in [-1, 1], lowest resolution first, the last of their size."""
+        first = self._on_device().first_features(images)
+        return [*reversed(self.perceive(images)), first.float()]
