@@ -67,7 +67,8 @@ class SegmenterOrder:
     start: Annotated[
         Path | None,
         Parameter(
-            "File of a trained network of the same architecture to begin with; a head for other classes begins anew.",
+            "File of a trained or pretrained network of the same architecture to begin with; a head for other classes "
+            "begins anew.",
             place=True,
             option="from",
             default="random weights",
