@@ -38,14 +38,14 @@ from downstream_parts import (
     keep,
     segment,
     subset,
-    training_config,
     with_real,
 )
 from downstream_report import write_tables
-from downstream_starts import begin, recipe
+from downstream_starts import begin, config_of, recipe
 
 from labelfactory.errors import InputError
 from labelfactory.factory.cache import cache_dir
+from labelfactory.factory.conversion import ConversionOrder, convert
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
@@ -153,8 +153,13 @@ class Study:
         return path
 
     def generator(self, features: str | None = None) -> str:
-        """Where the generator lies whose feature maps interpreters read."""
-        return str(self.options.generator)
+        """Where the generator lies whose feature maps interpreters read, or whose discriminator's."""
+        if features is None:
+            return str(self.options.generator)
+        path = self.out / f"{features}.safetensors"
+        if not path.exists():
+            convert(ConversionOrder(str(self.options.generator), path, features=features))
+        return str(path)
 
     def interpreter_settings(self, seed: int) -> Any:
         """Those of the product, with the cell's seed."""
@@ -228,7 +233,7 @@ class Study:
         path, seed = self.out / "segmenters" / f"{first.name}_{k}.safetensors", first.seed + 100 * k
         if not path.exists():
             both = with_real(pairs, self.chosen(first.labels, first.seed))
-            untrained, config = begin(self, replace(first, seed=seed)), training_config(self.options, seed)
+            untrained, config = begin(self, replace(first, seed=seed)), config_of(self, first, seed)
             trained, _ = train_segmenter(untrained, both, config, device=self.device)
             save_segmenter(trained, path, recipe(self, first))
         return load_segmenter(path)[0]
@@ -277,7 +282,7 @@ def run_cell(study: Study, cell: Cell) -> None:
     """Train and test one cell and write its result."""
     options, clock = study.options, Clock()
     real = study.chosen(cell.labels, cell.seed) if cell.labels else study.train_set
-    model, config = begin(study, cell), training_config(options, cell.seed)
+    model, config = begin(study, cell), config_of(study, cell, cell.seed)
     result: dict[str, Any] = {"cell": asdict(cell), "network": recipe(study, cell)["name"], "steps": options.steps}
     checkpoint = study.out / "checkpoints" / f"{cell.name}.pt"
     pairs: Pairs

@@ -34,7 +34,7 @@ def label_directly(study: Study, cell: Cell) -> None:
     generator = open_generator(study.generator(cell.features), study.options.device)
     path = study.interpreter(cell.labels, cell.seed, cell.features)
     interpreter = StyleInterpreter.load(str(path)).to(generator.device)
-    result: dict[str, Any] = {"training": clock.lap()}
+    result: dict[str, Any] = {"preparation": clock.lap()}
     look = seen(study, generator) if isinstance(generator, Seeing) else made_again(study, invertible(generator))
     clock.lap()
     matrices, masks, count = [], study.val_set.masks, len(study.domain.classes)

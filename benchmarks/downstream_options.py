@@ -15,7 +15,8 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def study_options(about: str | None) -> argparse.ArgumentParser:
     """The command line that all studies of segmenters share."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, formatter_class=plain, conflict_handler="resolve")
     parser.add_argument("--data", required=True, help="folder with train_images.zip and its three siblings")
     parser.add_argument("--generator", default="builtin:nuclei64")
     parser.add_argument("--out", default="study", help="folder for everything that is made")

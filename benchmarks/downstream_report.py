@@ -179,7 +179,7 @@ def variant_table(rows: dict[tuple[Any, ...], Row]) -> list[str]:
 def cpu_hours(out: Path) -> float:
     """Hours of everything that was made: cells, inversions, interpreters, stores."""
     total = 0.0
-    for path in [*out.glob("cells/*.json"), *out.glob("interpreters/*.json"), *out.glob("stores/*.json")]:
+    for path in (p for folder in COSTS for p in out.glob(f"{folder}/*.json")):
         total += _cpu(json.loads(path.read_text()), nested=path.parent.name == "cells")
     return total / 3600
 

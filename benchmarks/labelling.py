@@ -24,7 +24,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ import torch
 from leaves import CLASSES as LEAF_CLASSES
 from leaves import load_leaves
 from nuclei import load_nuclei
-from scipy import ndimage
+from pixel_forest import filters, grown
 
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
@@ -53,7 +53,6 @@ from labelfactory.limits import IGNORE_INDEX
 
 STEPS = (10, 20, 30, 40, 60, 80, 120)
 RADIUS, CLASSES, LABELLED, TESTED = 2.0, 3, 16, 48
-SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
 
 
 Load = Callable[[str], tuple[np.ndarray, np.ndarray, list[str], list[str]]]
@@ -81,30 +80,15 @@ def inverted(generator: Invertible, load: Load, split: str, count: int, seed: in
         ]
 
 
-def filters(image: np.ndarray) -> np.ndarray:
-    """ilastik's features of every pixel: Gaussian, Laplacian, gradient magnitude, structure tensor, at five scales, of
-    every channel."""
-    maps = []
-    for x, sigma in product(np.moveaxis(image.astype(np.float32) / 255, -1, 0), SCALES):
-        dy, dx = (ndimage.gaussian_filter(x, sigma, order=o) for o in ((1, 0), (0, 1)))
-        yy, xx, xy = (ndimage.gaussian_filter(v, sigma) for v in (dy * dy, dx * dx, dx * dy))
-        half, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
-        maps += [ndimage.gaussian_filter(x, sigma), ndimage.gaussian_laplace(x, sigma), np.hypot(dy, dx)]
-        maps += [half + root, half - root]
-    return np.stack(maps, -1).reshape(-1, len(maps))
-
-
 def miou(predicted: list[np.ndarray], truth: list[np.ndarray]) -> float:
     total = sum(confusion_matrix(t, p, CLASSES) for t, p in zip(truth, predicted, strict=True))
     return float(scores(total).miou)
 
 
 def forest(drawn: list[np.ndarray], features: list[np.ndarray], tested: list[np.ndarray]) -> list[np.ndarray]:
-    from sklearn.ensemble import RandomForestClassifier
-
     x = np.concatenate([f[m.ravel() != IGNORE_INDEX] for f, m in zip(features, drawn, strict=True)])
     y = np.concatenate([m.ravel()[m.ravel() != IGNORE_INDEX] for m in drawn])
-    model = RandomForestClassifier(100, random_state=0).fit(x, y)
+    model = grown(x, y)
     return [model.predict(f).reshape(drawn[0].shape).astype(np.uint8) for f in tested]
 
 

@@ -165,6 +165,8 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
     "verify": (".json", lambda t, out: [t.store, "--json", out]),
     "train-segmenter": (".safetensors", lambda t, out: ["--pairs", t.store, "--steps", 2, "--batch-size", 2, "--device",
                                                         "cpu", "--architecture", "unet-small", "--out", out]),
+    "pretrain-segmenter": (".safetensors", lambda t, out: ["--images", t.store, "--option", "width=4", "--kimg", 0.002,
+                                                           "--batch-size", 2, "--device", "cpu", "--out", out]),
     "predict": ("folder", lambda t, out: ["--segmenter", t.segmenter, "--images", t.photos, "--device", "cpu",
                                           "--out", out]),
     "evaluate": ("folder", lambda t, out: ["--segmenter", t.segmenter, "--images", t.labelled, "--device", "cpu",
