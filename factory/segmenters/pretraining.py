@@ -142,12 +142,9 @@ def pretrain(
 
     def write() -> str:
         state: dict[str, Tensor] = trainer.average["network"].state_dict()
-        header = {
-            "name": order.architecture,
-            "image_channels": channels,
-            "options": network.saved_options(order.options),
-        }
-        header |= {"pictures": list(order.images), "images_seen": trainer.images_seen, **chosen}
+        header: dict[str, Any] = {"name": order.architecture, "image_channels": channels}
+        header |= {"options": network.saved_options(order.options), "pictures": list(order.images)}
+        header |= {"images_seen": trainer.images_seen, "patch": order.patch, "hidden": order.hidden}
         return PRETRAINED.save(order.out, PRETRAINED.pack({name: state[name] for name in body}, header))
 
     run(trainer, order.out, write, tell, progress)
