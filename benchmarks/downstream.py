@@ -97,8 +97,8 @@ class Study:
 
     def _load(self, split: str) -> ArrayPairs:
         """A split in memory; its pictures and masks are decoded once."""
-        cache = self.out / f"{split}.npz"
-        if not cache.exists() or "names" not in np.load(cache):
+        cache = self.out / f"{split}-{self.side}.npz"
+        if not cache.exists():
             read = self.domain.load(Path(self.options.data), split, self.side)
             names, groups = np.array(read.names), np.array(read.groups)
             keep(cache, images=read.images, masks=read.masks, names=names, groups=groups)
@@ -110,7 +110,7 @@ class Study:
         """All pictures of the domain; their masks are blank, or not to be looked at."""
         if self.domain.pictures is None:
             return self.train_set
-        cache = self.out / "pictures.npz"
+        cache = self.out / f"pictures-{self.side}.npz"
         if not cache.exists():
             keep(cache, images=self.domain.pictures(Path(self.options.data), self.side))
         with np.load(cache) as found:

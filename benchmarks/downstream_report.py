@@ -17,10 +17,9 @@ MAIN: dict[str, tuple[str, int]] = {  # column: method and number of first-round
     "self-trained": ("self-trained", TEACHERS),
 }
 CLASSES = ("background", "nucleus", "neighbour")
-DEFAULTS = {
-    k: getattr(Cell("", 0, 0), k)
-    for k in ("pairs", "truncation", "keep", "temperature", "teachers", "start", "features")
-}
+COSTS = ("cells", "interpreters", "stores", "inversions", "pretrained")  # folders whose files say what things took
+CHANGED = ("pairs", "truncation", "keep", "temperature", "teachers", "start", "features")
+DEFAULTS = {k: getattr(Cell("", 0, 0), k) for k in CHANGED}
 
 
 @dataclass

@@ -72,9 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(domains) - set(DOMAINS):
         raise InputError(f"domain {', '.join(sorted(unknown))}: expected some of {', '.join(DOMAINS)}")
     given = dict(text.split("=", 1) for text in options.generator)
-    wanted = [
-        p for p in places(domains, options.labels, options.seeds) if any(w in p.name for w in _words(options.only))
-    ]
+    wanted = places(domains, options.labels, options.seeds)
+    wanted = [place for place in wanted if any(word in place.name for word in options.only.split(","))]
     missing = [place for place in wanted if not _done(out, place)]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are done")
     if options.list:

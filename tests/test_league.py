@@ -111,10 +111,10 @@ def test_a_rare_class_stands_beside_the_mean(league: ModuleType, tmp_path: Path)
     text = (out / "league.md").read_text()
     assert "| symptom IoU |" in text
     assert "| 2 | pixel forest |" in text
-    with np.load(out / "leaves" / "train.npz") as found:
+    with np.load(out / "leaves" / "train-16.npz") as found:
         assert found["images"].shape == (6, 16, 16, 3)
         assert set(np.unique(found["masks"])) == {0, 1, 2}
-    with np.load(out / "leaves" / "pictures.npz") as found:
+    with np.load(out / "leaves" / "pictures-16.npz") as found:
         assert found["images"].shape == (9, 16, 16, 3)
 
 

@@ -116,17 +116,7 @@ def test_the_command_as_typed(tmp_path: Path, factory: Factory) -> None:
     assert said.code == 0, said.err
     assert "go on with factory train-segmenter --from" in said.out
     assert list((tmp_path / "p.run" / "samples").glob("*.png"))
-    train = [
-        "train-segmenter",
-        "--pairs",
-        tmp_path / "real",
-        "--from",
-        file,
-        "--option",
-        "width=4",
-        "--option",
-        "depth=2",
-    ]
+    train = ["train-segmenter", "--pairs", tmp_path / "real", "--from", file, *call[3:7]]
     said = factory(*train, "--steps", 4, "--batch-size", 4, "--out", tmp_path / "net.safetensors")
     assert said.code == 0, said.err
     assert "note" not in said.err

@@ -118,10 +118,8 @@ def pretrain(
     pictures: Pairs, order: PretrainingOrder, tell: Callable[[str], Any] = print, progress: bool = True
 ) -> Path:
     """The same on pictures that are open already; ``order.images`` says where they came from."""
-    if not issubclass(class_of(order.architecture), Segmenter):
-        raise InputError(
-            f"{order.architecture} does not answer pixel by pixel; choose another network, like unet-small"
-        )
+    if class_of(order.architecture).own_loss:
+        raise InputError(f"{order.architecture} does not answer pixel by pixel; choose another, like unet-small")
     checked_options(order.architecture, order.options)
     height, width, channels = pictures[0].image.shape
     if min(order.crop or height, height, width) < LEAST:
