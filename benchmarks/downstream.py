@@ -358,9 +358,14 @@ def agreement(study: Study, seed: int, pairs: ArrayPairs, count: int = 500) -> f
     return float(scores(confusion(study, model, some)).miou)
 
 
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    return study_options(__doc__).parse_args(arguments)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing until the time is over, then write the tables."""
-    options = study_options(__doc__).parse_args(arguments)
+    options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = Path(options.out) / "cells"

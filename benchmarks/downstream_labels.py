@@ -20,9 +20,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, confusion, inverted_crops
+from downstream import Study, confusion, inverted_crops, parse
 from downstream_cells import LABELS, Cell
-from downstream_options import study_options
 from downstream_parts import keep, segment, training_config
 from downstream_starts import begin
 
@@ -105,7 +104,7 @@ def measure(study: Study, labels: int, seed: int) -> Iterator[tuple[str, np.ndar
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is missing, then print the table, mean over seeds."""
-    options = study_options(__doc__).parse_args(arguments)
+    options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     study = Study(options)

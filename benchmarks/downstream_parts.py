@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from domains import NUCLEI
 
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.pairs.pairs import ArrayPairs, JoinedPairs, Pairs
@@ -33,7 +34,9 @@ def recipe(options: argparse.Namespace, channels: int, classes: Sequence[LabelCl
     return about | {"classes": [asdict(c) for c in classes]}
 
 
-def network(options: argparse.Namespace, channels: int, classes: Sequence[LabelClass], seed: int) -> Segmenter:
+def network(
+    options: argparse.Namespace, channels: int, seed: int, classes: Sequence[LabelClass] = NUCLEI.classes
+) -> Segmenter:
     """The study's network, untrained."""
     torch.manual_seed(seed)
     return build_segmenter(options.architecture, channels, len(classes), **options.network_options)

@@ -50,7 +50,7 @@ def begin(study: "Study", cell: Cell) -> Segmenter:
         torch.manual_seed(cell.seed)
         weights = Path(options.imagenet)
         return Zoomed(build_segmenter(IMAGENET, channels, len(classes), weights, output_stride=16))
-    fresh = network(options, channels, classes, cell.seed)
+    fresh = network(options, channels, cell.seed, classes)
     if cell.start == "pretrained":
         start_from(fresh, pretrained(study), options.architecture)
     return fresh
