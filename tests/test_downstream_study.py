@@ -121,7 +121,7 @@ def test_chosen_labels_are_nested_and_from_different_pictures(
     write_split(tmp_path, "train", 12, 0)
     write_split(tmp_path, "val", 2, 1)
     one = study.Study(
-        study.study_options(None).parse_args(
+        study.parse(
             [
                 "--data",
                 str(tmp_path),
