@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+
+from heard import Heard
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.factory.labels.child_process import ChildProcess
@@ -26,28 +26,12 @@ def sleeps(pipe: Connection) -> None:
     time.sleep(600)
 
 
-class Heard:
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self._news = threading.Condition()
-
-    def __call__(self, message: Any) -> None:
-        with self._news:
-            self.messages.append(message)
-            self._news.notify_all()
-
-    def wait(self, count: int) -> list[Any]:
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.messages) >= count, 120)
-            return self.messages
-
-
 def test_what_it_sends_is_heard_and_it_ends_by_itself() -> None:
     heard = Heard()
     process = ChildProcess(doubles, (2,), heard, "test", "doubling")
     process.send(4)
     process.send(5)
-    assert heard.wait(2) == [(8,), (10,)]
+    assert heard.wait_for(2) == [(8,), (10,)]
     assert process.alive
     process.send(None)
     process.stop(patience_s=60.0)
@@ -60,7 +44,7 @@ def test_why_it_ended_is_one_line() -> None:
     for text, expected in (("no such\n  folder", "testing: no such folder"), ("", "testing: MemoryError")):
         heard = Heard()
         process = ChildProcess(fails, (text,), heard, "test", "testing")
-        (error,) = heard.wait(1)
+        (error,) = heard.wait_for(1)
         assert isinstance(error, WorkError)
         assert str(error) == expected
         process.stop()
@@ -69,7 +53,7 @@ def test_why_it_ended_is_one_line() -> None:
 def test_what_does_not_want_to_end_is_ended() -> None:
     heard = Heard()
     process = ChildProcess(sleeps, (), heard, "test", "sleeping")
-    heard.wait(1)
+    heard.wait_for(1)
     process.stop()
     assert not process.alive
 
@@ -82,7 +66,7 @@ from test_child_process import ChildProcess, Heard, doubles
 heard = Heard()
 process = ChildProcess(doubles, (2,), heard, "test", "doubling")
 process.send(4)
-heard.wait(1)
+heard.wait_for(1)
 os.kill(os.getpid(), 9)
 """
     folder = str(Path(__file__).parent)

@@ -1,11 +1,10 @@
 """Learning while somebody draws: a few strokes are enough, and the process says what it proposes."""
 
-import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from heard import Heard
 from tiny_world import TinyWorld
 
 from labelfactory.errors import WorkError
@@ -73,23 +72,6 @@ def test_feature_maps_stay_within_their_budget(tiny_world: TinyWorld) -> None:
         for a, b in zip(plenty.maps(index), tight.maps(index), strict=True):
             assert torch.equal(a, b)
     assert (len(plenty._kept), len(tight._kept)) == (3, 1)
-
-
-class Heard:
-    """What a process has said so far, to wait for."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self._news = threading.Condition()
-
-    def __call__(self, message: Any) -> None:
-        with self._news:
-            self.messages.append(message)
-            self._news.notify_all()
-
-    def wait(self, question: Any, seconds: float = 120) -> None:
-        with self._news:
-            assert self._news.wait_for(lambda: question(self.messages), seconds), self.messages[-3:]
 
 
 def test_the_process_proposes_what_is_looked_at_first_and_then_the_rest(tiny_world: TinyWorld) -> None:

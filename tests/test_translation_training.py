@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from PIL import Image
 from translation_world import SOURCE, batch_of, write_pairs
 
 from labelfactory.errors import InputError
@@ -38,8 +39,8 @@ def order(method: str, pairs: Path, out: Path, **given: object) -> SynthesisOrde
     settings = LearningSettings(kimg=0.008, batch_size=2, precision="float32")
     pictures = str(pairs / "images") if method in UNPAIRED else None
     source = str(pairs / "images") if method in UNPAIRED else str(pairs)
-    told = {"options": SMALL[method], "settings": settings} | given
-    return SynthesisOrder((source,), out, method, pictures, **told)  # type: ignore[arg-type]
+    told = {"options": SMALL[method], "settings": settings, "pictures": pictures} | given
+    return SynthesisOrder((source,), out, method, **told)  # type: ignore[arg-type]
 
 
 def test_every_method_is_described_and_small_ones_are_tried() -> None:
@@ -81,6 +82,15 @@ def test_a_run_that_was_stopped_gives_the_same_file(
     folder = run_folder(short)
     assert (folder / "log.jsonl").is_file()
     assert list((folder / "samples").glob("*.png"))
+
+
+def test_a_kind_of_two_pictures_makes_a_sheet_of_two_rows(pairs: Path, tmp_path: Path) -> None:
+    few = write_pairs(tmp_path / "few", 2) / "images"
+    out = train_synthesis(
+        order("cyclegan", pairs, tmp_path / "g.safetensors", pictures=str(few)), lambda line: None, False
+    )
+    with Image.open(next((run_folder(out) / "samples").glob("*.png"))) as sheet:
+        assert sheet.height < 3 * 24
 
 
 def test_a_file_holds_the_averaged_networks_without_spectral_normalisation(pairs: Path, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from labelfactory.array_types import Float
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.torchvision_weights import read_weights
 from labelfactory.factory.segmenters.backbones import ImageNetInput, vgg16_features
-from labelfactory.factory.translation.perceptual import gram, read_weights
+from labelfactory.factory.translation.perceptual import gram
 
 TAPS = (1, 6, 11, 18)  # relu1_1, relu2_1, relu3_1, relu4_1 among ``features`` of torchvision's VGG16
 STRIDE = 8  # of relu4_1
@@ -44,7 +45,7 @@ class Encoder(nn.Module):
 
 def load_encoder(path: Path) -> Encoder:
     """With torchvision's weights of VGG16; InputError where one is missing or does not fit."""
-    encoder, state = Encoder(), read_weights(path)
+    encoder, state = Encoder(), read_weights(path, "VGG16")
     wanted = encoder.state_dict()
     for name, value in wanted.items():
         if name not in state or state[name].shape != value.shape:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.torchvision_weights import read_weights
 from labelfactory.factory.segmenters.network import Network
 from labelfactory.interpreters.array_types import Float
 
@@ -130,17 +131,7 @@ def load_backbone_weights(segmenter: Network, path: Path) -> None:
 
     The classification layer is left out. Raises ``InputError`` where the file does not fit the network.
     """
-    if not path.is_file():
-        raise InputError(f"backbone weights {path} do not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise InputError(f"{path} is no state dict ({error}): give torchvision's weights file") from error
+    state = read_weights(path, "the backbone")
     own = segmenter.state_dict()
     given = segmenter.backbone_state(state)
     wanted = {k for k in own if k.startswith(segmenter.backbone_prefixes) and not k.endswith("num_batches_tracked")}

@@ -77,12 +77,13 @@ class PictureExamples(Examples):
         return Batch(pictures_of(chosen[0]), pictures_of(chosen[1]))
 
     def shown(self) -> Batch:
-        return Batch(*(pictures_of(kind.fetch(spread(len(kind)))) for kind in self.kinds))
+        rows = min(SHOWN, *map(len, self.kinds))  # as many of one kind as of the other
+        return Batch(*(pictures_of(kind.fetch(spread(len(kind), rows))) for kind in self.kinds))
 
 
-def spread(count: int) -> list[int]:
-    """Some numbers below ``count``, evenly spread."""
-    return np.linspace(0, count - 1, min(SHOWN, count)).astype(int).tolist()
+def spread(count: int, wanted: int = SHOWN) -> list[int]:
+    """``wanted`` numbers below ``count``, or all of them, evenly spread."""
+    return np.linspace(0, count - 1, min(wanted, count)).astype(int).tolist()
 
 
 def mirrored(pair: Pair) -> Pair:

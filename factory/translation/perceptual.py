@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from labelfactory.array_types import Float
 from labelfactory.errors import InputError
+from labelfactory.factory.checkpoints.torchvision_weights import read_weights
 from labelfactory.factory.segmenters.backbones import ImageNetInput, vgg16_features
 
 TAPS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 among ``features`` of torchvision's VGG16
@@ -61,25 +62,9 @@ def _coloured(pictures: Pictures) -> Tensor:
     return pictures.expand(-1, 3, -1, -1) if pictures.shape[1] == 1 else pictures
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth`` or ``.safetensors`` file, float32; InputError for anything else."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected torchvision's weights of VGG16 (.pth or .safetensors)")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        return {str(name): value.float() for name, value in state.items()}
-    except Exception as error:  # safetensors, zip and pickle raise many kinds
-        raise InputError(f"{path}: is no file of weights ({type(error).__name__}); give torchvision's") from None
-
-
 def load_vgg16(path: Path, layers: Sequence[str] = NAMES) -> VGG16:
     """VGG16 with the weights of a file of torchvision's names; InputError where one is missing or does not fit."""
-    network, state = VGG16(layers), read_weights(path)
+    network, state = VGG16(layers), read_weights(path, "VGG16")
     wanted = network.state_dict()
     for name, value in wanted.items():
         if name not in state:
@@ -153,7 +138,7 @@ def _unit(features: Tensor) -> Tensor:
 
 def load_lpips(path: Path) -> LPIPS:
     """LPIPS from a file with VGG16's weights and ``lin0.weight`` to ``lin4.weight``; InputError where they are not."""
-    state, network = read_weights(path), LPIPS()
+    state, network = read_weights(path, "VGG16"), LPIPS()
     network.vgg = load_vgg16(path)
     for number, weight in enumerate(network.weights):
         found = state.get(f"lin{number}.weight", state.get(f"lin{number}.model.1.weight"))
