@@ -40,7 +40,7 @@ def _walked(spec: DatasetSpec, indices: UInt64[np.ndarray, "n"], shape: tuple[in
     first = which * np.uint64(spec.walk)
     starts, ends = (latents(seeds_at(spec.seed, first + np.uint64(i)).tolist(), shape) for i in (0, 1))
     angles = [math.radians(int(frame) * spec.walk_degrees / spec.walk) for frame in frames]
-    # Rounded before the products, so that another machine's cosine gives the same latents.
+    # Rounded before the products: the last bit of another machine's cosine does not reach the latents.
     axes = (len(angles), *(1 for _ in shape))
     cosines, sines = (np.array([f(a) for a in angles], np.float32).reshape(axes) for f in (math.cos, math.sin))
     return np.asarray(cosines * starts[place] + sines * ends[place])

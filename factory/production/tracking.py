@@ -12,7 +12,7 @@ from labelfactory.limits import IGNORE_INDEX
 from labelfactory.masks import countable
 from labelfactory.storage import DatasetSpec
 
-LEAST_IOU = 0.3  # of an object with itself one frame later; SORT's (Bewley et al., arXiv 1602.00763)
+LEAST_IOU = 0.3  # of an object with itself one frame later, as in the code of SORT (Bewley et al., arXiv 1602.00763)
 
 
 def numbered_alike(spec: DatasetSpec, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
