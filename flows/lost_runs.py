@@ -6,11 +6,14 @@ server itself notices after ``ZOMBIE_S`` that heartbeats have stopped; for runs 
 
 import json
 import logging
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 LOOK_S = 1.0  # between two looks at the processes; one takes longer than this to become a run
 ASK_S = 5.0  # between two questions to the server
 GONE_S = 10.0  # a process that is gone for so long has said all that it could say
-UNSTARTED_S = 30.0  # a worker that has taken a run starts its process within moments
+UNSTARTED_S = 20.0  # a worker that has taken a run starts its process within moments
+FORGOTTEN = timedelta(hours=1)  # a worker that has been silent for so long is none any more
 OPEN = ("RUNNING", "PENDING", "CANCELLING")
 MESSAGE = "The process of this run is gone without a word (killed?). What is committed stays; run it again to resume."
 
@@ -52,12 +56,15 @@ class LostRuns:
 
     processes   process of each run: the one that started the others
     gone        since when (monotonic seconds) a run that the server calls open has no process
+
+    Looking and asking have a thread each: while the server is away, an answer may take longer than some process lives.
     """
 
     note: Path
     tell: Callable[[str], Any]
     processes: dict[str, int] = field(default_factory=dict)
     gone: dict[str, float] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
         try:
@@ -65,60 +72,69 @@ class LostRuns:
         except (OSError, ValueError, AttributeError, TypeError):
             self.processes = {}
 
-    def watch_forever(self, api_url: str) -> threading.Thread:
-        """In a thread of its own, for as long as this process lives: the server may be away for minutes."""
-        thread = threading.Thread(target=self._watch, args=(api_url,), name="lost runs", daemon=True)
-        thread.start()
-        return thread
+    def watch_forever(self, api_url: str) -> None:
+        """In threads of its own, for as long as this process lives: the server may be away for minutes."""
+        for target, arguments in ((self._look_forever, ()), (self._ask_forever, (api_url,))):
+            threading.Thread(target=target, args=arguments, name="lost runs", daemon=True).start()
 
-    def _watch(self, api_url: str) -> None:
+    def _look_forever(self) -> None:
+        while True:
+            self.look()
+            time.sleep(LOOK_S)
+
+    def _ask_forever(self, api_url: str) -> None:
         from prefect.client.orchestration import get_client
         from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-        asked = 0.0
         with temporary_settings({PREFECT_API_URL: api_url, PREFECT_CLIENT_MAX_RETRIES: 0}):
             while True:
-                living = self.look()
-                if time.monotonic() - asked >= ASK_S:
-                    try:
-                        with get_client(sync_client=True) as client:
-                            self.settle(client, living)
-                    except Exception as error:  # the server is away, in whatever way; the next turn asks again
-                        logging.getLogger(__name__).debug("not asked for open runs: %r", error)
-                    asked = time.monotonic()
-                time.sleep(LOOK_S)
+                pause = ASK_S
+                try:
+                    with get_client(sync_client=True) as client:
+                        self.settle(client, self.look())
+                except Exception as error:  # the server is away, in whatever way
+                    logging.getLogger(__name__).debug("not asked for open runs: %r", error)
+                    pause = LOOK_S
+                time.sleep(pause)
 
     def look(self) -> dict[str, dict[int, int]]:
         """Notes which processes there are; gives those of each run whose own process lives."""
-        found, before = run_processes(), dict(self.processes)
-        for run, parents in found.items():
-            if run not in self.processes:
-                self.processes[run] = next((pid for pid, parent in parents.items() if parent not in parents), 0)
-        if self.processes != before:
-            self._save()
-        return {run: parents for run, parents in found.items() if self.processes[run] in parents}
+        with self._lock:
+            found, before = run_processes(), dict(self.processes)
+            for run, parents in found.items():
+                if run not in self.processes:
+                    self.processes[run] = next((pid for pid, parent in parents.items() if parent not in parents), 0)
+            if self.processes != before:
+                self._save()
+            return {run: parents for run, parents in found.items() if self.processes[run] in parents}
 
     def settle(self, client: "SyncPrefectClient", living: dict[str, dict[int, int]]) -> list[str]:
         """Asks for open runs and says of those that are lost that they have crashed; gives their ids."""
-        runs = {str(run.id): run for run in _open_runs(client)}
+        with self._lock:
+            known = set(self.processes)
+        runs, ours = {str(run.id): run for run in _open_runs(client)}, _only_our_workers(client)
         now, lost = time.monotonic(), []
         self.gone = {run: self.gone.get(run, now) for run in runs if run not in living}
         for run, since in self.gone.items():
-            if now - since >= self._patience(runs[run]):
+            if now - since >= self._patience(runs[run], ours):
                 _crash(client, runs[run])
                 self._end_rest(run)
                 self.tell(f"run {runs[run].name}: its process is gone; it is CRASHED now")
                 lost.append(run)
-        known = {run: pid for run, pid in self.processes.items() if run in runs or run in living}
-        if known != self.processes:
-            self.processes = known
-            self._save()
+        with self._lock:
+            over = known - runs.keys() - living.keys()
+            for run in over:
+                del self.processes[run]
+            if over:
+                self._save()
         return lost
 
-    def _patience(self, run: "FlowRun") -> float:
+    def _patience(self, run: "FlowRun", only_ours: bool) -> float:
         """Seconds that an open run may be without a process; for ever where its process may be on another machine."""
         if str(run.id) in self.processes:
             return GONE_S
+        if only_ours:  # its process was gone before anybody had looked
+            return UNSTARTED_S
         started = run.infrastructure_pid is not None or run.state_type is None or run.state_type.value != "PENDING"
         return float("inf") if started else UNSTARTED_S
 
@@ -145,6 +161,21 @@ def _open_runs(client: "SyncPrefectClient") -> "list[FlowRun]":
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType(name) for name in OPEN]))
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
     return list(client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state), work_pool_filter=pool, limit=200))
+
+
+def _only_our_workers(client: "SyncPrefectClient") -> bool:
+    """Whether all workers of the pool are of this machine, by the names that ``factory up`` gives.
+
+    Those that have been silent for ``FORGOTTEN`` do not count; after the server was away, all are offline for a moment.
+    """
+    answer = client.request("POST", f"/work_pools/{POOL}/workers/filter", json={})
+    now = datetime.now(UTC)
+    names = [
+        worker["name"]
+        for worker in answer.json()
+        if now - datetime.fromisoformat(worker["last_heartbeat_time"]) < FORGOTTEN
+    ]
+    return bool(names) and all(re.fullmatch(rf"{re.escape(socket.gethostname())}-\d+", name) for name in names)
 
 
 def _crash(client: "SyncPrefectClient", run: "FlowRun") -> None:

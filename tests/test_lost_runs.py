@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,6 +109,12 @@ def test_the_server_hears_of_killed_runs_and_of_no_others(prefect_server, tmp_pa
             monkeypatch.setattr(lost_runs, "UNSTARTED_S", 0.0)
             assert watch.settle(client, watch.look()) == [taken]  # its worker died before it had started a process
             assert (state(alive), state(elsewhere)) == ("RUNNING", "RUNNING")
+            for worker in (f"{socket.gethostname()}-0", "another-machine-0"):
+                client.request("POST", f"/work_pools/{POOL}/workers/heartbeat", json={"name": worker})
+            assert watch.settle(client, watch.look()) == []  # the other machine's, perhaps
+            client.request("DELETE", f"/work_pools/{POOL}/workers/another-machine-0")
+            assert watch.settle(client, watch.look()) == [elsewhere]  # killed before anybody had looked
+            assert (state(alive), state(elsewhere)) == ("RUNNING", "CRASHED")
         finally:
             for pid in (first.pid, second.pid, helper, other):
                 kill(pid)
