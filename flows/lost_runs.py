@@ -168,13 +168,8 @@ def _only_our_workers(client: "SyncPrefectClient") -> bool:
 
     Those that have been silent for ``FORGOTTEN`` do not count; after the server was away, all are offline for a moment.
     """
-    answer = client.request("POST", f"/work_pools/{POOL}/workers/filter", json={})
-    now = datetime.now(UTC)
-    names = [
-        worker["name"]
-        for worker in answer.json()
-        if now - datetime.fromisoformat(worker["last_heartbeat_time"]) < FORGOTTEN
-    ]
+    heard = [(worker.name, worker.last_heartbeat_time) for worker in client.read_workers_for_work_pool(POOL)]
+    names = [name for name, last in heard if last is not None and datetime.now(UTC) - last < FORGOTTEN]
     return bool(names) and all(re.fullmatch(rf"{re.escape(socket.gethostname())}-\d+", name) for name in names)
 
 
