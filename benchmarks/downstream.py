@@ -36,6 +36,7 @@ from downstream_parts import (
     Clock,
     in_memory,
     keep,
+    parted,
     segment,
     subset,
     with_real,
@@ -78,7 +79,8 @@ class Study:
         generator = open_generator(options.generator, options.device)
         self._check_settings(generator.sha256)
         self.side = generator.size[0]
-        self.train_set, self.val_set = (self._load(split) for split in ("train", "val"))
+        train = self._load("train")
+        self.train_set, self.val_set = parted(train) if options.choosing else (train, self._load("val"))
 
     def _check_settings(self, generator: str) -> None:
         """Cells of other settings, or of another generator, do not belong into the same table."""

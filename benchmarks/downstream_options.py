@@ -46,6 +46,7 @@ def study_options(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--min-fidelity", type=float, default=0.8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="0: all")
+    parser.add_argument("--choosing", action="store_true", help="judge on a fifth of train: val is not looked at")
     parser.add_argument("--imagenet", help="file of MobileNetV2's weights, for networks that start from ImageNet")
     parser.add_argument("--kimg", type=float, default=128.0, help="thousand pictures of the masked pretraining")
     return parser

@@ -75,6 +75,14 @@ def subset(pairs: ArrayPairs, indices: list[int]) -> ArrayPairs:
     return ArrayPairs(pairs.images[indices], pairs.masks[indices], weights, names, groups)
 
 
+def parted(pairs: ArrayPairs) -> tuple[ArrayPairs, ArrayPairs]:
+    """The pairs of four fifths of the groups, and those of the others: what options are chosen on, without val."""
+    groups = sorted(set(pairs.groups))
+    held = {groups[i] for i in np.random.default_rng(0).permutation(len(groups))[: max(1, len(groups) // 5)]}
+    rest, others = ([i for i, g in enumerate(pairs.groups) if (g in held) == out] for out in (False, True))
+    return subset(pairs, rest), subset(pairs, others)
+
+
 def in_memory(store: StorePairs) -> ArrayPairs:
     """A store's pairs as arrays: small images are read once instead of every epoch."""
     read = [p for start in range(0, len(store), 512) for p in store.fetch(range(start, min(start + 512, len(store))))]

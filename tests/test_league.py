@@ -118,6 +118,15 @@ def test_a_rare_class_stands_beside_the_mean(league: ModuleType, tmp_path: Path)
         assert found["images"].shape == (9, 16, 16, 3)
 
 
+def test_options_are_chosen_without_val(league: ModuleType) -> None:
+    pairs, parts = discs(40), importlib.import_module("downstream_parts")
+    pairs.groups = [f"slide{i // 4}" for i in range(40)]
+    rest, held = parts.parted(pairs)
+    assert (len(rest), len(held)) == (32, 8)
+    assert not set(rest.groups) & set(held.groups)
+    assert sorted([*rest.names, *held.names]) == sorted(pairs.names)
+
+
 def test_lines_are_compared_on_the_seeds_that_both_have(league: ModuleType) -> None:
     report = importlib.import_module("league_report")
 
