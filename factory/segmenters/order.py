@@ -62,7 +62,11 @@ class SegmenterOrder:
     ] = field(default_factory=dict)
     backbone_weights: Annotated[
         Path | None,
-        Parameter("State dict of torchvision's VGG16 or ResNet (.pth or .safetensors).", place=True, default="random"),
+        Parameter(
+            "State dict of torchvision's VGG16, ResNet or MobileNetV2 (.pth or .safetensors).",
+            place=True,
+            default="random",
+        ),
     ] = None
     start: Annotated[
         Path | None,

@@ -31,7 +31,11 @@ class PretrainingOrder:
     ] = field(default_factory=dict)
     backbone_weights: Annotated[
         Path | None,
-        Parameter("State dict of torchvision's VGG16 or ResNet (.pth or .safetensors).", place=True, default="random"),
+        Parameter(
+            "State dict of torchvision's VGG16, ResNet or MobileNetV2 (.pth or .safetensors).",
+            place=True,
+            default="random",
+        ),
     ] = None
     patch: Annotated[int, Parameter("Side of the hidden squares, in pixels.", at_least=1, at_most=1024)] = 8
     hidden: Annotated[float, Parameter("Fraction of the squares that are hidden.", more_than=0, at_most=0.95)] = 0.5
