@@ -127,7 +127,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def load_backbone_weights(segmenter: Network, path: Path) -> None:
-    """Load torchvision's VGG16, ResNet or MobileNetV2 state dict (``.pth`` or ``.safetensors``) into a segmenter's backbone.
+    """Load torchvision's weights of VGG16, ResNet or MobileNetV2 (``.pth`` or ``.safetensors``) into a backbone.
 
     The classification layer is left out. Raises ``InputError`` where the file does not fit the network.
     """
