@@ -32,7 +32,6 @@ import torch
 from leaves import CLASSES as LEAF_CLASSES
 from leaves import load_leaves
 from nuclei import load_nuclei
-from pixel_forest import filters, grown
 
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
@@ -45,6 +44,7 @@ from labelfactory.factory.labels.inversion import invert
 from labelfactory.factory.labels.learning import Learner
 from labelfactory.factory.labels.painting import stroke_pixels
 from labelfactory.factory.labels.stopping import LEAST, recent_change, stop_signal
+from labelfactory.factory.segmenters.pixel_forest import pixel_features, random_forest
 from labelfactory.interpreters import StyleInterpreter
 from labelfactory.interpreters.classes import name_classes
 from labelfactory.interpreters.formats.outlines import components
@@ -88,7 +88,7 @@ def miou(predicted: list[np.ndarray], truth: list[np.ndarray]) -> float:
 def forest(drawn: list[np.ndarray], features: list[np.ndarray], tested: list[np.ndarray]) -> list[np.ndarray]:
     x = np.concatenate([f[m.ravel() != IGNORE_INDEX] for f, m in zip(features, drawn, strict=True)])
     y = np.concatenate([m.ravel()[m.ravel() != IGNORE_INDEX] for m in drawn])
-    model = grown(x, y)
+    model = random_forest(x, y)
     return [model.predict(f).reshape(drawn[0].shape).astype(np.uint8) for f in tested]
 
 
@@ -151,7 +151,7 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
     whole = LabelSet(labels.classes, (*labels.samples, *tests), labels.generator_uri, generator.sha256)
     learner, count = Learner(generator, whole, seed=seed), len(labels)
     drawn = [np.full_like(m, IGNORE_INDEX) for m in truth]
-    features, tested = [filters(s.image) for s in labels], [filters(s.image) for s in tests]
+    features, tested = [pixel_features(s.image) for s in labels], [pixel_features(s.image) for s in tests]
     rows, tens, changes = [], [], []
     then = [np.full_like(m, IGNORE_INDEX) for m in truth]
     for n in range(1, STEPS[-1] + 1):
@@ -214,8 +214,8 @@ def main() -> None:
         if not path.exists():
             interpreter = train_interpreter(generator, labels, InterpreterSettings(), progress=False)
             full = miou(masks_of(interpreter, generator, tests), [s.mask for s in tests])
-            filtered = [filters(s.image) for s in samples]
-            others = forest([s.mask for s in samples], filtered, [filters(s.image) for s in tests])
+            filtered = [pixel_features(s.image) for s in samples]
+            others = forest([s.mask for s in samples], filtered, [pixel_features(s.image) for s in tests])
             known = {"miou": full, "corners": sum(corners(s.mask) for s in samples)}
             path.write_text(json.dumps(known | {"forest": miou(others, [s.mask for s in tests])}))
         whole = json.loads(path.read_text())

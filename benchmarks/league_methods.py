@@ -6,14 +6,12 @@ A variant of the factory is one line more: ``ours``, and the cell that it is (a 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-from downstream import Study, run_cell, write_result
+from downstream import Study, confusions, run_cell, write_result
 from downstream_cells import TEACHERS, Cell
 from downstream_direct import label_directly
 from downstream_parts import Clock
-from pixel_forest import filters, grown
 
-from labelfactory.factory.evaluation.metrics import confusion_matrix
+from labelfactory.factory.segmenters.pixel_forest import grow
 
 FACTORY = "factory, self-trained"  # the line that baselines are compared with; chosen before leaves' val was seen
 PIXELS = 65_536  # that a forest learns from, at most: all of 16 crops of 64 px
@@ -37,15 +35,9 @@ class Method(NamedTuple):
 def forest(study: Study, cell: Cell) -> None:
     """A pixel forest on ilastik's filters and the pixel's position."""
     clock, crops = Clock(), study.chosen(cell.labels, cell.seed)
-    x = np.concatenate([filters(image, position=True) for image in crops.images])
-    some = np.random.default_rng(cell.seed).permutation(len(x))[:PIXELS]
-    model = grown(x[some], crops.masks.ravel()[some], cell.seed, max(1, study.options.threads))
+    model = grow(crops, len(study.domain.classes), pixels=PIXELS, position=True, seed=cell.seed, progress=False)
     result = {"training": clock.lap()}
-    matrices, count = [], len(study.domain.classes)
-    for image, mask in zip(study.val_set.images, study.val_set.masks, strict=True):
-        found = model.predict(filters(image, position=True)).reshape(mask.shape)
-        matrices.append(confusion_matrix(mask, found, count))
-    write_result(study, cell, np.stack(matrices), result, clock)
+    write_result(study, cell, confusions(study, model), result, clock)
 
 
 def _cell(method: str, **changed: object) -> Callable[[int, int], Cell]:
@@ -57,7 +49,7 @@ METHODS = {
     "mean teacher": Method(_cell("mean-teacher", consistency=5.0), "train-segmenter --unlabelled"),
     "pretrained on the pictures": Method(_cell("real", start="pretrained"), "pretrain-segmenter, --from"),
     "ImageNet's MobileNetV2": Method(_cell("real", start="imagenet"), "train-segmenter --backbone-weights"),
-    "pixel forest": Method(_cell("forest"), "ilastik", forest),
+    "pixel forest": Method(_cell("forest"), "train-forest --position", forest),
     "interpreter, by inversion": Method(_cell("direct"), "predict --interpreter", label_directly),
     "interpreter, discriminator's features": Method(
         _cell("direct", features="discriminator"), "convert --features, predict --interpreter", label_directly

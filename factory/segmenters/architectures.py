@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from labelfactory.errors import InputError
+
 
 class Architecture(NamedTuple):
     """home: module and class; options: of the class; colour: True where it always takes three channels; tasks: what it
@@ -96,6 +98,17 @@ SEGMENTERS: dict[str, Architecture] = {
         f"{_OBJECTS}.integral_regression:IntegralRegression", {}, False, ("keypoints",)
     ),
 }
+
+# What is not learned by gradient: files of these are used like those of networks, `train-forest` makes them.
+FITTED = {"pixel-forest": Architecture(f"{_HERE}.pixel_forest:PixelForest", {}, False)}
+
+
+def architecture(name: str) -> Architecture:
+    """The line of a name in either table; InputError for one that is in neither."""
+    found = SEGMENTERS.get(name, FITTED.get(name))
+    if found is None:
+        raise InputError(f"unknown segmenter {name!r}: choose one of {', '.join(SEGMENTERS)}")
+    return found
 
 
 def serving(task: str) -> list[str]:

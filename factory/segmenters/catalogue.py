@@ -7,7 +7,7 @@ from typing import Any
 from labelfactory.errors import InputError
 from labelfactory.factory import options
 from labelfactory.factory.parameter import Entry
-from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
+from labelfactory.factory.segmenters.architectures import architecture, serving
 from labelfactory.factory.segmenters.backbones import load_backbone_weights
 from labelfactory.factory.segmenters.network import Network
 from labelfactory.factory.segmenters.segmenter import Segmenter
@@ -24,12 +24,12 @@ def build_network(
 ) -> Network:
     """A fresh network of ``SEGMENTERS`` for a task; what is ``given`` are options of ``options_of(name)``."""
     chosen = checked_options(name, given)
-    if aim.task not in SEGMENTERS[name].tasks:
+    if aim.task not in architecture(name).tasks:
         raise InputError(f"{name} is no network for {aim.task}: choose one of {', '.join(serving(aim.task))}")
-    kind, channels = class_of(name), {} if SEGMENTERS[name].colour else {"in_channels": image_channels}
+    kind, channels = class_of(name), {} if architecture(name).colour else {"in_channels": image_channels}
     takes_aim = "aim" in inspect.signature(kind.__init__).parameters
     told: dict[str, Any] = {"aim": aim} if takes_aim else {"num_classes": len(aim.classes)}
-    network = kind(**channels, **told, **{**SEGMENTERS[name].options, **chosen})
+    network = kind(**channels, **told, **{**architecture(name).options, **chosen})
     if backbone_weights is not None:
         load_backbone_weights(network, backbone_weights)
     return network
@@ -47,7 +47,7 @@ def build_segmenter(
 
 def options_of(name: str) -> dict[str, Entry]:
     """The options of a segmenter by name: type, default and what is said of each, as its ``__init__`` has them."""
-    return options.options_of(class_of(name), SEGMENTERS[name].options)
+    return options.options_of(class_of(name), architecture(name).options)
 
 
 def checked_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -57,9 +57,7 @@ def checked_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def class_of(name: str) -> type[Network]:
     """The class of a network by name."""
-    if name not in SEGMENTERS:
-        raise InputError(f"unknown segmenter {name!r}: choose one of {', '.join(SEGMENTERS)}")
-    found: type[Network] = member(SEGMENTERS[name].home)
+    found: type[Network] = member(architecture(name).home)
     return found
 
 
