@@ -12,6 +12,7 @@ from scipy import ndimage
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import ArrayPairs
 from labelfactory.factory.segmenters.catalogue import load_segmenter
+from labelfactory.factory.segmenters.inference import predict
 from labelfactory.factory.segmenters.pixel_forest import SCALES, PixelForest, grow, pixel_features, random_forest
 
 
@@ -59,6 +60,16 @@ def test_labelled_pixels_alone_teach_and_equal_seeds_give_equal_forests() -> Non
     assert (found == other.masks).mean() > 0.9
     with pytest.raises(InputError, match="no pixel is labelled"):
         grow(ArrayPairs(pairs.images, np.full_like(masks, 255)), 2, progress=False)
+
+
+def test_where_a_pixel_lies_is_known_in_large_pictures_too() -> None:
+    """The upper half is one class, the lower the other: tiles would each have both."""
+    masks = np.zeros((2, 40, 40), np.uint8)
+    masks[:, 20:] = 1
+    grey = np.full((2, 40, 40, 1), 128, np.uint8)
+    forest = grow(ArrayPairs(grey, masks), 2, trees=5, position=True, progress=False)
+    found = predict(forest, np.full((300, 40, 1), 128, np.uint8), tile=64, halo=8, blend=8)
+    assert (found.argmax(0) == (np.arange(300) >= 150)[:, None]).mean() > 0.98
 
 
 def test_the_command_as_typed(tmp_path: Path, factory: Factory) -> None:

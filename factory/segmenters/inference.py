@@ -41,7 +41,7 @@ def predict(
     by mirrored tiles, as in its paper; its margin is its halo.
     """
     height, width, _ = image.shape
-    if model.margin == 0 and max(height, width) <= tile:
+    if model.whole or (model.margin == 0 and max(height, width) <= tile):
         return _run(model, image[None], bf16)[0]
     out = tile
     if model.margin:

@@ -97,7 +97,7 @@ class PixelForest(Segmenter):
         position: Annotated[bool, Parameter("Position of the pixel as a further feature.")] = False,
     ) -> None:
         super().__init__(in_channels, num_classes)
-        self.depth, self.position = depth, position
+        self.depth, self.position, self.whole = depth, position, position
         self.features = in_channels * 5 * len(SCALES) + 3 * position
         self.threshold = nn.Parameter(torch.zeros(trees, nodes), requires_grad=False)
         for name in ("feature", "below", "above"):

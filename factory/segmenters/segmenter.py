@@ -21,6 +21,7 @@ class Segmenter(Network):
     """
 
     own_loss = False
+    whole: bool = False  # where a pixel lies in the picture matters: no tiles
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__(in_channels)
