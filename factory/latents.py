@@ -22,6 +22,20 @@ def latents(seeds: Iterable[int], shape: int | tuple[int, ...]) -> Float[np.ndar
     return np.stack(rows) if rows else np.empty((0, *shape), np.float32)
 
 
+def sibling_latents(seeds: Iterable[int], number: int, shape: tuple[int, ...]) -> Float[np.ndarray, "samples ..."]:
+    """z ~ N(0, 1) as ``latents``, of which sibling ``number`` (from 0 on) of each sample has its fine styles.
+
+    Philox(key=[seed, 2**32 + number]).
+    """
+    rows = [
+        np.random.Generator(np.random.Philox(key=np.array([seed, 2**32 + number], dtype=np.uint64))).standard_normal(
+            shape, dtype=np.float32
+        )
+        for seed in seeds
+    ]
+    return np.stack(rows)
+
+
 def drawn_classes(seeds: Iterable[int], classes: Sequence[int]) -> Int[np.ndarray, "samples"] | None:
     """Class of a conditional generator for each seed, all of ``classes`` equally likely; None where there are none.
 

@@ -20,7 +20,7 @@ MOST_DEGREES = 3600  # that a sequence turns through; 360 lead back to its start
 # Fields that stores of the first releases do not know. Where they say nothing they are not written either, so that
 # such stores keep their hash.
 ADDED = (
-    *("crop", "conditions", "label_precision", "latent_dimension", "image_packing", "walk", "walk_degrees"),
+    *("crop", "conditions", "label_precision", "latent_dimension", "image_packing", "siblings", "walk", "walk_degrees"),
     *ONLY_IF_ANY,
 )
 # Facts that no sample depends on: stores that differ in these alone have the same hash.
@@ -61,6 +61,9 @@ class DatasetSpec:
     generator are drawn of; empty: the generator has none. ``image_packing`` is how pictures are packed
     (a key of ``packing.PACKINGS``). ``walk`` is the number of frames of each sequence, 0 where samples are no frames;
     a sequence turns by ``walk_degrees`` through latent space (``walks.WALK_RULE``).
+    ``siblings``: pixels whose label differs between pictures of the same coarse styles are ``ignore_index``; their
+    number for each sample, the share of style layers that are their own, and the share of them that has to agree.
+    Empty: nobody looked.
     """
 
     count: int
@@ -86,10 +89,12 @@ class DatasetSpec:
     image_packing: str = ""
     walk: int = 0
     walk_degrees: float = 0.0
+    siblings: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("classes", "crop", "conditions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "siblings", tuple(map(float, self.siblings)))
         in_order = tuple(sorted(self.label_arrays, key=lambda array: array.name))  # however they were put together
         object.__setattr__(self, "label_arrays", in_order)
         object.__setattr__(self, "truncation", float(self.truncation))
@@ -125,6 +130,9 @@ class DatasetSpec:
         fits = all(type(n) is int and 0 <= n < 2**16 for n in self.conditions)
         distinct = len(set(self.conditions)) == len(self.conditions)
         _require(fits and distinct, "conditions", self.conditions, "different numbers from 0 to 65535")
+        count, styles, agreement = self.siblings or (1.0, 0.5, 1.0)
+        sound = count >= 1 and count == int(count) and 0 < styles < 1 and 0 < agreement <= 1
+        _require(sound, "siblings", self.siblings, "a number of 1 or more, a share below 1, a share of at most 1")
         if self.crop:
             top, bottom, left, right = self.crop if len(self.crop) == 4 else (-1,) * 4
             fits = min(top, left) >= 0 and (bottom - top, right - left) == (self.height, self.width)
@@ -219,7 +227,8 @@ class DatasetSpec:
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del document["label_arrays"]
         document["classes"] = [dataclasses.asdict(info) | {"color": list(info.color)} for info in self.classes]
-        document["crop"], document["conditions"] = list(self.crop), list(self.conditions)
+        for name in ("crop", "conditions", "siblings"):
+            document[name] = list(document[name])
         document |= fields_of(self.label_arrays, self.height, self.width)
         return {name: value for name, value in document.items() if value or name not in ADDED}
 
@@ -233,7 +242,7 @@ class DatasetSpec:
             values["classes"] = tuple(
                 ClassInfo(info["name"], tuple(info["color"]), info["thing"]) for info in values["classes"]
             )
-            for name in ("crop", "conditions"):
+            for name in ("crop", "conditions", "siblings"):
                 values[name] = tuple(values.get(name, ()))
             values["label_arrays"] = arrays_in(document, document["height"], document["width"])
             return cls(**values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from labelfactory.factory.families import open_generator
 from labelfactory.factory.heads.centres import read_objects, train_centres
 from labelfactory.factory.heads.classes import InterpreterSettings, train_from_recording, train_interpreter
+from labelfactory.factory.heads.consistent_masks import consistent_masks
 from labelfactory.factory.heads.keypoints import train_keypoints, with_axis_keypoints
 from labelfactory.factory.heads.order import CentreOrder, InterpreterOrder, KeypointOrder
 from labelfactory.factory.heads.values import held_out_lines, train_values
@@ -30,7 +31,7 @@ class Trained:
 def make_interpreter(order: InterpreterOrder, progress: bool = True) -> Trained:
     """Trains what ``order`` asks for and writes its file."""
     members, seed = order.ensemble.members, order.ensemble.seed
-    settings = InterpreterSettings(members, seed)
+    settings, lines = InterpreterSettings(members, seed), tuple[str, ...]()
     if order.features is not None:
         interpreter = train_from_recording(order.features, settings, progress)
     else:
@@ -42,6 +43,9 @@ def make_interpreter(order: InterpreterOrder, progress: bool = True) -> Trained:
             model.save(order.out)
             said = f"{order.out}: {members} members from {model.report['images']} images"
             return Trained(_hash(order.out), (said, *held_out_lines(model)))
+        if order.consistent_masks:
+            labels, offsets = consistent_masks(generator, labels, settings, progress)
+            lines = tuple(offset.line(name) for name, offset in offsets.items())
         if order.record is not None:
             record_features(generator, labels, order.record, progress)
         interpreter = train_interpreter(generator, labels, settings, progress)
@@ -49,7 +53,7 @@ def make_interpreter(order: InterpreterOrder, progress: bool = True) -> Trained:
     accuracy = interpreter.report["held_out_accuracy"]
     mean, images = float(sum(accuracy) / len(accuracy)), interpreter.report["images"]
     said = f"{order.out}: {members} members from {images} images, held-out pixel accuracy {mean:.1%}"
-    return Trained(_hash(order.out), (said,), mean)
+    return Trained(_hash(order.out), (said, *lines), mean)
 
 
 def make_keypoints(order: KeypointOrder, progress: bool = True) -> Trained:

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelfactory.factory.pairs.augmentation import Augmentation
+from labelfactory.factory.pairs.blur import gaussian_blur
+from labelfactory.factory.sensor.applying import through_sensor
 from labelfactory.factory.symmetry import RECTANGLE, dihedral_each, dihedral_points
-from labelfactory.interpreters.array_types import Float, Int
+from labelfactory.interpreters.array_types import Bool, Float, Int
 
 MIRRORS = (0, 7)  # itself, and left and right exchanged
 
@@ -20,6 +22,7 @@ class Batch:
     """What the network sees of one step: images in 0..1, labels, and how much each pixel counts.
 
     ``objects`` numbers objects from 1 (0: none); ``points`` are x, y in pixels and visibility (0: not labelled).
+    ``generated`` says which images no camera took (None: all were taken by one).
     """
 
     images: Float[Tensor, "batch channels height width"]
@@ -27,10 +30,17 @@ class Batch:
     weights: Float[Tensor, "batch height width"]
     objects: Int[Tensor, "batch height width"] | None = None
     points: Float[Tensor, "batch points 3"] | None = None
+    generated: Bool[Tensor, "batch"] | None = None
 
 
 def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batch:
-    """Each sample varied on its own; ``generator`` (on the CPU) decides everything, so a step can be repeated."""
+    """Each sample varied on its own; ``generator`` (on the CPU) decides everything, so a step can be repeated.
+
+    Generated images go through the sensor first, where there is one: from there on they are as if they had been taken.
+    """
+    if how.sensor is not None and batch.generated is not None:
+        taken = through_sensor(batch.images, how.sensor, generator)
+        batch = replace(batch, images=taken.where(batch.generated[:, None, None, None], batch.images))
     if how.dihedral:
         batch = _dihedral(batch, generator)
     elif how.mirror:
@@ -132,20 +142,6 @@ def _moved(points: Tensor, theta: Tensor, height: int, width: int) -> Tensor:
     xy = (new + 1) * half
     seen = ((new.abs() <= 1).all(-1, keepdim=True)) * points[..., 2:]
     return torch.cat([xy, seen], -1)
-
-
-def gaussian_blur(
-    x: Float[Tensor, "batch channels height width"], sigma: Float[Tensor, "batch"]
-) -> Float[Tensor, "batch channels height width"]:
-    """Each image with its own standard deviation in pixels (0 leaves it as it is), mirrored at the borders."""
-    n, channels = x.shape[:2]
-    radius = min(max(1, math.ceil(3 * float(sigma.max()))), min(x.shape[-2:]) - 1)
-    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma.clamp_min(1e-3)[:, None] ** 2))
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
-    flat = F.pad(x.reshape(1, n * channels, *x.shape[-2:]), (radius,) * 4, mode="reflect")
-    flat = F.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
-    return F.conv2d(flat, kernel[:, None, None, :], groups=n * channels).reshape(x.shape)
 
 
 def _draw(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:

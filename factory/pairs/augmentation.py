@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from labelfactory.factory.sensor.sensor import Sensor
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -12,7 +14,7 @@ class Augmentation:
     standard deviation in pixels, ``noise`` (grain, independent from pixel to pixel) as the largest standard deviation
     in units of the full intensity range. ``mirror`` exchanges left and right in half of the pictures, for those that
     have an upper side (where ``dihedral`` is false). Each variation other than the dihedral ones applies with
-    probability ``p``.
+    probability ``p``. ``sensor`` is what cameras do to pictures, which generated ones go through first.
     """
 
     dihedral: bool = True
@@ -27,6 +29,7 @@ class Augmentation:
     p: float = 0.5
     # not in the text by which a checkpoint knows its run, so that those of before it was there are gone on with
     mirror: bool = field(default=False, repr=False)
+    sensor: Sensor | None = field(default=None, repr=False)
 
 
 NONE = Augmentation(dihedral=False)

@@ -15,6 +15,8 @@ class LivePairs(Pairs):
     all pixels alike. Which pairs there are is said by ``EndlessPairs``.
     """
 
+    generated = True
+
     def __init__(self, pairs: EndlessPairs, count: int, temperature: float | None = None) -> None:
         self.pairs, self.count, self.temperature = pairs, count, temperature
 
@@ -26,10 +28,10 @@ class LivePairs(Pairs):
         found = list(self.pairs.make(self._batches(np.asarray(indices, np.uint64))))
         image, mask = (np.concatenate([part[name] for part in found]) for name in ("image", "mask"))
         if self.temperature is None:
-            return [Pair(*pair) for pair in zip(image, mask, strict=True)]
+            return [Pair(*pair, generated=True) for pair in zip(image, mask, strict=True)]
         doubt = np.concatenate([part["uncertainty"] for part in found]).astype(np.float32)
         weights = np.exp(-doubt / self.temperature)
-        return [Pair(*pair) for pair in zip(image, mask, weights, strict=True)]
+        return [Pair(*pair, generated=True) for pair in zip(image, mask, weights, strict=True)]
 
     def _batches(self, numbers: Numbers) -> Iterator[Numbers]:
         size = self.pairs.size

@@ -17,7 +17,7 @@ class Pair:
 
     ``weights`` says how much each pixel counts in training (1 everywhere where it is None); ``instances`` numbers
     objects from 1 (0: none, 255 and up are plain numbers here); ``keypoints`` has x, y in pixels and a visibility for
-    each named point (0: not labelled); ``group`` names what the image was cut from.
+    each named point (0: not labelled); ``group`` names what the image was cut from; ``generated``: no camera took it.
     """
 
     image: UInt8[Array, "height width channels"]
@@ -27,6 +27,7 @@ class Pair:
     name: str = ""
     group: str = ""
     keypoints: Float[Array, "points 3"] | None = None
+    generated: bool = False
 
 
 class Pairs(ABC):

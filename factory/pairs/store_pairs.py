@@ -8,6 +8,7 @@ import numpy as np
 
 from labelfactory.errors import InputError
 from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.production.job import PSEUDO
 from labelfactory.interpreters.array_types import Float
 from labelfactory.interpreters.keypoints import VISIBLE
 from labelfactory.storage import Dataset, open_dataset
@@ -21,6 +22,7 @@ class StorePairs(Pairs):
     ``keep`` leaves out what the store's uncertainty filter drops. ``temperature`` (nats) turns each pixel's uncertainty
     u into a training weight exp(-u / temperature); None weighs all pixels alike. ``limit`` takes the first pairs
     alone; ``exclude`` is a list of samples to leave out (``factory audit`` writes one).
+    ``generated`` is false of a store whose masks segmenters gave to photographs.
     ``extra`` names label kinds that are read too, where the store has them: "instances" and "keypoints".
     Frames of one sequence of a walk are of one group.
     """
@@ -44,6 +46,7 @@ class StorePairs(Pairs):
         self.dataset.fields = (*fields, *self.also)
         if "keypoints" in self.also:
             self.points = tuple(channel.name for channel in arrays["keypoints"].channels)
+        self.generated = PSEUDO not in self.dataset.spec.heads
         self.class_names = [info.name for info in self.dataset.spec.classes]
         self.count = len(self.dataset) if limit is None else min(limit, len(self.dataset))
 
@@ -69,7 +72,7 @@ class StorePairs(Pairs):
         groups = [f"sequence {number // walk}" if walk else "" for number in numbers]
         parts = zip(batch["image"], batch["mask"], weights, objects, points, groups, strict=True)
         return [
-            Pair(image, mask, weight, ids, keypoints=point, group=group)
+            Pair(image, mask, weight, ids, keypoints=point, group=group, generated=self.generated)
             for image, mask, weight, ids, point, group in parts
         ]
 

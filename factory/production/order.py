@@ -94,6 +94,25 @@ class Order:
             default=f"{WALK_DEGREES:g}",
         ),
     ] = None
+    siblings: Annotated[
+        int,
+        Parameter(
+            "Siblings of each picture, of the same coarse styles and other fine ones: pixels of which the interpreter "
+            "says something else there are left unlabelled. 0: none; each takes as long as the picture.",
+            at_least=0,
+            at_most=64,
+        ),
+    ] = 0
+    sibling_styles: Annotated[
+        float,
+        Parameter(
+            "Share of the style layers, from the finest on, that are a sibling's own.", more_than=0, at_most=0.99
+        ),
+    ] = 0.3
+    sibling_agreement: Annotated[
+        float,
+        Parameter("Share of the siblings that have to agree with a pixel's label.", more_than=0, at_most=1),
+    ] = 1.0
     packing: Annotated[
         str,
         Parameter(

@@ -19,6 +19,7 @@ from labelfactory.factory.labels.feature_maps import load_labels
 from labelfactory.factory.production.job import Job
 from labelfactory.factory.production.models import Models, check_interpreter, on_device, remember
 from labelfactory.factory.production.order import WALK_DEGREES, Order
+from labelfactory.factory.production.siblings import check_siblings
 from labelfactory.interpreters import LabelClass, StyleInterpreter
 from labelfactory.interpreters.crop import Crop
 from labelfactory.interpreters.regression import FeatureRegressor
@@ -40,6 +41,8 @@ def prepare(
     Raises InputError for an unknown generator, labels or an interpreter of another generator, or impossible numbers.
     """
     generator = open_generator(order.generator, order.device).conditioned(order.conditions)
+    if order.siblings:
+        check_siblings(generator, order.generator)
     truncation = order.truncation
     if order.labels is not None:
         labels = load_labels(order.labels)
@@ -143,6 +146,7 @@ def _spec(
         licence=str(generator.metadata.get("licence", "unknown")),
         crop=generator.crop.numbers if generator.crop else (),
         conditions=generator.conditions,
+        siblings=(float(order.siblings), order.sibling_styles, order.sibling_agreement) if order.siblings else (),
         image_packing="" if order.packing == "zstd" else order.packing,
         walk=order.walk or 0,
         walk_degrees=0.0 if order.walk is None else order.walk_degrees or WALK_DEGREES,

@@ -13,6 +13,7 @@ from labelfactory.factory.production.host_copy import HostCopy
 from labelfactory.factory.production.job import PSEUDO, RESTYLED, SYNTHESIS, Job
 from labelfactory.factory.production.models import Models, models_of
 from labelfactory.factory.production.origins import drawn
+from labelfactory.factory.production.siblings import unstable_labels
 from labelfactory.factory.production.tracking import numbered_alike
 from labelfactory.lazy import member
 from labelfactory.storage import DatasetSpec
@@ -63,7 +64,7 @@ def render(
 
     for indices in batches:
         z, classes, known = drawn(spec, indices, models.generator.latent_shape)
-        copy = HostCopy(_on_device(spec, models, z, classes, size))
+        copy = HostCopy(_on_device(spec, models, known["seed"], z, classes, size))
         if before is not None:
             yield finished(*before)
         before = copy, known
@@ -75,17 +76,24 @@ def render(
 
 
 def _on_device(
-    spec: DatasetSpec, models: Models, z: np.ndarray, classes: np.ndarray | None, size: int
+    spec: DatasetSpec,
+    models: Models,
+    seeds: UInt64[np.ndarray, "_"],
+    z: np.ndarray,
+    classes: np.ndarray | None,
+    size: int,
 ) -> dict[str, Tensor]:
     """What the models say of a batch, in the memory that they compute in."""
     generator, crop = models.generator, models.generator.crop
-    # A short batch is filled up: arithmetic may round differently in another batch size.
-    short = size - len(z)
-    filled = np.concatenate([z, np.repeat(z[:1], short, axis=0)])
-    of = None if classes is None else np.concatenate([classes, np.repeat(classes[:1], short)])
+
+    def filled(rows: np.ndarray) -> np.ndarray:
+        """A short batch is filled up: arithmetic may round differently in another batch size."""
+        return np.concatenate([rows, np.repeat(rows[:1], size - len(rows), axis=0)])
+
+    whole, of = filled(z), None if classes is None else filled(classes)
     # on CUDA the next call overwrites these feature maps, so threads take turns
     with _ONE_AT_A_TIME if generator.device.type == "cuda" else nullcontext():
-        images, maps = generator.generate(filled, spec.truncation, of)
+        images, maps = generator.generate(whole, spec.truncation, of)
         label = models.interpreter.predict(maps, spec.label_precision or "auto", crop=crop)
         found = {
             "image": images,
@@ -97,4 +105,7 @@ def _on_device(
         maps = [m[: len(z)] for m in maps]
         for head, model in models.heads:
             own |= head.predict(model, maps, crop)
+        if spec.siblings:  # the maps above have been read: the generator is called again
+            left_out = unstable_labels(spec, models, label.mask, whole, filled(seeds), of)
+            own["mask"] = label.mask.masked_fill(left_out, spec.ignore_index)[: len(z)]
     return own

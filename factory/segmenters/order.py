@@ -97,6 +97,14 @@ class SegmenterOrder:
         str | None,
         Parameter("Variations of the pictures.", choices=tuple(PRESETS), default="dihedral; for key points upright"),
     ] = None
+    sensor: Annotated[
+        Path | None,
+        Parameter(
+            "File that measure-sensor wrote: generated pictures get grain, blur, light, colours and JPEG of real ones.",
+            place=True,
+            default="none",
+        ),
+    ] = None
     uncertainty_temperature: Annotated[
         float | None,
         Parameter(

@@ -32,6 +32,7 @@ from labelfactory.factory.segmenters.segmenter import Segmenter
 from labelfactory.factory.segmenters.starting import start_from
 from labelfactory.factory.segmenters.tasks import TASKS, Aim, pairs_for
 from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter
+from labelfactory.factory.sensor.sensor import Sensor
 from labelfactory.factory.training.precision import uses_bf16
 from labelfactory.interpreters.classes import LabelClass
 
@@ -46,6 +47,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     if not order.pairs and wanted is None:
         raise InputError("nothing to train on: name a store, a folder with images/ and masks/, or make pairs with live")
     checked_options(order.architecture, order.options)
+    sensor = None if order.sensor is None else Sensor.load(order.sensor)
     needs = TASKS[order.task].needs
     listed = None if order.exclude is None else source_of(order.exclude, order.pairs)
     sources = [
@@ -66,6 +68,8 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
     for name, (_, others) in zip(names, sources, strict=True):
         check_same_classes(names[0], classes, name, others)
     parts = [pairs for pairs, _ in sources]
+    if sensor is not None and not any(getattr(part, "generated", False) for part in parts):
+        raise InputError(f"{order.sensor}: a sensor is for generated pictures; those of {', '.join(names)} are real")
     aim = Aim(order.task, classes, parts[0].points if "keypoints" in needs else ())
     _check_fitting(order, aim)
     for name, part in zip(names, parts, strict=True):
@@ -80,7 +84,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         check_same_classes(names[0], classes, order.validation, others)
     config = replace(
         order.training,
-        augmentation=PRESETS[order.augmentation or TASKS[order.task].augmentation],
+        augmentation=replace(PRESETS[order.augmentation or TASKS[order.task].augmentation], sensor=sensor),
         class_weights=None if order.class_weights == "none" else median_frequency(pairs, len(classes)),
     )
     unlabelled = None

@@ -77,6 +77,8 @@ def train_segmenter(
     optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     report, start = TrainingReport(), 0
     settings = repr(config) if unlabelled is None else f"{config!r}, {unlabelled.config!r}"
+    if config.augmentation.sensor is not None:  # which the text of the settings leaves out, as runs of before it do
+        settings += f", {config.augmentation.sensor!r}"
     if checkpoint is not None and checkpoint.exists():
         state = _load(checkpoint, settings)
         model.load_state_dict(state["model"])
@@ -164,6 +166,7 @@ def load_batch(model: Network, pairs: Sequence[Pair], config: TrainingConfig, st
         weights.to(device),
         None if objects is None else objects.to(device, torch.int64),
         None if points is None else points.to(device),
+        torch.tensor([p.generated for p in pairs], device=device),
     )
     return augment(batch, config.augmentation, generator)
 
