@@ -22,20 +22,26 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from downstream import Study, confusions, parse
-from downstream_parts import Clock, in_memory, keep, network, training_config
+from downstream import Study, confusions, inverted_crops, parse
+from downstream_parts import NUCLEI_CLASSES, Clock, in_memory, keep, network, training_config
 
 from labelfactory.factory.evaluation.bootstrap import resampled_sums
 from labelfactory.factory.evaluation.metrics import scores
+from labelfactory.factory.families import open_generator
+from labelfactory.factory.heads.classes import train_interpreter
+from labelfactory.factory.heads.consistent_masks import consistent_masks
 from labelfactory.factory.pairs.augmentation import PRESETS, Augmentation
-from labelfactory.factory.pairs.pairs import Pair, Pairs
+from labelfactory.factory.pairs.balancing import occurrences, weights_like
+from labelfactory.factory.pairs.pairs import ArrayPairs, ChosenPairs, Pair, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.production.line import produce
 from labelfactory.factory.production.order import Order
 from labelfactory.factory.production.prepare import prepare
+from labelfactory.factory.segmenters.relabel import relabel
 from labelfactory.factory.segmenters.training import train_segmenter
 from labelfactory.factory.sensor.sensor import Sensor
 from labelfactory.factory.sensor.statistics import rows_over
+from labelfactory.factory.training.precision import uses_bf16
 
 
 class Arm(NamedTuple):
@@ -103,6 +109,32 @@ def without_grain(trial: Trial) -> Arm:
     return Arm(in_memory(trial.store("base")), replace(PRESETS[trial.study.options.augmentation], noise=0.0))
 
 
+def consistent(trial: Trial) -> Arm:
+    """An interpreter of masks whose outlines follow one rule."""
+    study, path = trial.study, trial.out / "interpreters" / f"n{trial.n:02d}_s{trial.seed}_consistent.safetensors"
+    if not path.exists():
+        generator = open_generator(study.options.generator, study.options.device)
+        inverted, _, _ = inverted_crops(study, generator, trial.n, trial.seed)
+        settings = study.interpreter_settings(trial.seed)
+        moved, offsets = consistent_masks(generator, inverted, settings)
+        path.with_suffix(".txt").write_text("\n".join(offset.line(name) for name, offset in offsets.items()))
+        train_interpreter(generator, moved, settings).save(path)
+    told = path.with_suffix(".txt").read_text().splitlines()
+    return Arm(in_memory(trial.store("consistent", path)), told={"offsets": "; ".join(told)})
+
+
+def like(trial: Trial) -> Arm:
+    """Pairs in numbers such that their masks are as those that a segmenter trained on them gives real crops."""
+    study, pairs = trial.study, in_memory(trial.store("base"))
+    model = network(study.options, 1, trial.seed)
+    teacher, _ = train_segmenter(model, pairs, training_config(study.options, trial.seed), device=study.device)
+    some = np.random.default_rng(0).permutation(len(study.train_set))[:1000]
+    images = study.train_set.images[some]
+    real = ArrayPairs(images, relabel([teacher.to(study.device)], images, uses_bf16("auto", study.device)))
+    weights = weights_like(pairs, real, NUCLEI_CLASSES, progress=False)
+    return Arm(ChosenPairs(pairs, occurrences(weights)), told={"spread_of_weights": float(weights.std())})
+
+
 class Generated(Pairs):
     """Pairs in memory that no camera took."""
 
@@ -125,6 +157,8 @@ ARMS: dict[str, Callable[[Trial], Arm]] = {
     "sensor in place of grain": sensor(noise=0.0),
     "sensor in place of grain, blur and light": sensor(noise=0.0, blur=0.0, brightness=0.0, contrast=1.0),
     "no grain": without_grain,
+    "consistent masks": consistent,
+    "like real masks": like,
 }
 
 

@@ -5,7 +5,7 @@ differ in how it looks. An interpreter that goes by looks then says something el
 disagreement of its members need not show: all of them have learned from the same few images.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from labelfactory.interpreters.array_types import Bool, UInt8
 from labelfactory.storage import DatasetSpec
 
 
-class Siblings(NamedTuple):
+@dataclass(frozen=True)
+class Siblings:
     """What a store says of them (``DatasetSpec.siblings``).
 
     count      siblings of each picture

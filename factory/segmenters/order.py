@@ -120,6 +120,24 @@ class SegmenterOrder:
     limit: Annotated[
         int | None, Parameter("Number of pairs to use of each store, from its first on.", at_least=1, default="all")
     ] = None
+    like: Annotated[
+        str | None,
+        Parameter(
+            "Store, folder or zip of real pictures with masks (people's, or those of pseudo-label): the stores' pairs "
+            "are seen in numbers such that classes, sizes and touching objects are as there.",
+            place=True,
+            default="all alike",
+        ),
+    ] = None
+    rare: Annotated[
+        float | None,
+        Parameter(
+            "Share of a store's pairs below which a class is rare: pairs that show it are repeated.",
+            more_than=0,
+            at_most=1,
+            default="none",
+        ),
+    ] = None
     balance: Annotated[bool, Parameter("Balance: smaller sources are repeated until each is seen about equally.")] = (
         False
     )

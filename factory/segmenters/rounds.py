@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from labelfactory.errors import InputError
 from labelfactory.factory.device import resolve_device
 from labelfactory.factory.pairs.augmentation import PRESETS
+from labelfactory.factory.pairs.balancing import occurrences, weights_like, weights_of_rare
 from labelfactory.factory.pairs.border import BorderWeighted
 from labelfactory.factory.pairs.exclusion import source_of
 from labelfactory.factory.pairs.live_pairs import LivePairs
@@ -20,7 +22,7 @@ from labelfactory.factory.pairs.opening import (
     open_pictures,
     open_source,
 )
-from labelfactory.factory.pairs.pairs import JoinedPairs, Pairs
+from labelfactory.factory.pairs.pairs import ChosenPairs, JoinedPairs, Pairs
 from labelfactory.factory.pairs.store_pairs import StorePairs
 from labelfactory.factory.segmenters.architectures import SEGMENTERS, serving
 from labelfactory.factory.segmenters.catalogue import build_network, checked_options, class_of, save_segmenter
@@ -34,6 +36,7 @@ from labelfactory.factory.segmenters.tasks import TASKS, Aim, pairs_for
 from labelfactory.factory.segmenters.training import TrainingReport, train_segmenter
 from labelfactory.factory.sensor.sensor import Sensor
 from labelfactory.factory.training.precision import uses_bf16
+from labelfactory.interpreters.array_types import Int
 from labelfactory.interpreters.classes import LabelClass
 
 
@@ -76,8 +79,9 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         if "instances" in needs and len(part) and part[0].instances is None:
             told = "has no object numbers: objects are the connected parts of its masks, touching ones count as one"
             warnings.warn(f"{name} {told}", stacklevel=2)
+    numbers = [_numbers(order, part, classes, progress) for part in parts]
     parts = [pairs_for(aim, part) for part in parts]
-    pairs = _joined(parts, order.balance, classes if order.border else None)
+    pairs = _joined(parts, numbers, order.balance, classes if order.border else None)
     validation = None
     if order.validation is not None:
         validation, others = open_source(order.validation, keep=True, extra=needs)
@@ -127,7 +131,7 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         ]
         if order.self_training and unlabelled is not None and r + 2 == order.rounds:
             labels.append(relabelled(unlabelled.images, teachers, f"{name}.unlabelled"))
-        pairs = _joined(labels, order.balance, classes if order.border else None)
+        pairs = _joined(labels, numbers, order.balance, classes if order.border else None)
     trained, report = trained_on(pairs, order.rounds - 1, 0, unlabelled)
     recipe = {
         "name": order.architecture,
@@ -144,6 +148,8 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         "rounds": order.rounds,
         "teachers": order.teachers,
         "self_training": order.self_training,
+        "like": order.like,
+        "rare": order.rare,
         "history": report.history,
     }
     save_segmenter(trained, order.out, recipe)
@@ -164,8 +170,36 @@ def _check_fitting(order: SegmenterOrder, aim: Aim) -> None:
         raise InputError(f"{order.architecture} learns by a loss of its own: leave out {', '.join(wished)}")
 
 
-def _joined(parts: Sequence[Pairs], balance: bool, border: Sequence[LabelClass] | None) -> Pairs:
-    """One collection; ``border`` names the classes where border weights are wanted."""
+def _numbers(
+    order: SegmenterOrder, part: Pairs, classes: Sequence[LabelClass], progress: bool
+) -> Int[np.ndarray, "n"] | None:
+    """Which of a store's pairs are seen, and how often; None: each once."""
+    if order.like is None and order.rare is None:
+        return None
+    if isinstance(part, LivePairs):
+        raise InputError("like and rare look at all masks before training, live pairs have none yet: make a store")
+    if not isinstance(part, StorePairs):
+        return None
+    weights = np.ones(len(part))
+    if order.like is not None:
+        real, others = open_source(order.like, keep=False)
+        check_same_classes("the pairs", classes, order.like, others)
+        weights = weights_like(part, real, classes, progress)
+    if order.rare is not None:
+        weights = weights * weights_of_rare(part, classes, order.rare, progress)
+    return occurrences(weights)
+
+
+def _joined(
+    parts: Sequence[Pairs],
+    numbers: Sequence[Int[np.ndarray, "n"] | None],
+    balance: bool,
+    border: Sequence[LabelClass] | None,
+) -> Pairs:
+    """One collection, of the first parts the pairs of these numbers (None: all); ``border`` names the classes where
+    border weights are wanted."""
+    chosen = [part if n is None else ChosenPairs(part, n) for part, n in zip(parts, numbers, strict=False)]
+    parts = [*chosen, *parts[len(chosen) :]]
     largest = max(len(p) for p in parts)
     repeats = [max(1, round(largest / max(1, len(p)))) if balance else 1 for p in parts]
     pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts, repeats)
