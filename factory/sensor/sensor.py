@@ -98,7 +98,11 @@ class Sensor:
             _told("brightness", [100 * row.brightness for row in self.rows], "% of the range"),
         ]
         for channel in range(max(len(row.cast) for row in self.rows)):
-            told.append(_told(f"channel {channel}", [row.cast[channel] for row in self.rows], "times"))
+            told.append(
+                _told(
+                    f"channel {channel}", [row.cast[channel] for row in self.rows if channel < len(row.cast)], "times"
+                )
+            )
         packed = [row.quality for row in self.rows if row.quality]
         share = f"{len(packed) / len(self.rows):.0%} of the pictures"
         return [*told, f"JPEG: {share}, quality {min(packed)} to {max(packed)}" if packed else "JPEG: none"]
