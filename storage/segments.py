@@ -12,11 +12,15 @@ from labelfactory.storage.spec import DatasetSpec
 
 @dataclass(frozen=True)
 class Segment:
-    """One region: a thing's connected part (or instance), or all of a stuff class in the image."""
+    """One region: a thing's connected part (or instance), or all of a stuff class in the image.
+
+    ``number`` is that of the object in the store, 0 where it has none.
+    """
 
     class_id: int
     thing: bool
     pixels: Bool[np.ndarray, "y x"]
+    number: int = 0
 
     @property
     def area(self) -> int:
@@ -49,7 +53,7 @@ def segments(
             continue
         if instance is not None:
             for number in np.unique(instance[pixels & (instance > 0)]):
-                yield Segment(class_id, True, pixels & (instance == number))
+                yield Segment(class_id, True, pixels & (instance == number), int(number))
             pixels = pixels & (instance == 0)
         numbers, found = connected_objects(pixels, [True], boundary)
         for number in range(1, len(found) + 1):

@@ -65,6 +65,9 @@ def make_arrays(spec: DatasetSpec, shard: int) -> dict[str, np.ndarray]:
             "seed": seed,
             "latent": rng.standard_normal(spec.latent_dim, dtype=np.float32),
         }
+        if spec.walk:
+            sequence, frame = divmod(start + len(samples), spec.walk)
+            sample |= {"sequence": np.uint64(sequence), "frame": np.uint16(frame)}
         for array in sorted(spec.label_arrays, key=lambda a: list(ROLES).index(a.role)):
             if array.role == "objects":
                 sample[array.name] = rng.integers(0, 5, array.sample_shape, dtype=np.uint16)

@@ -49,6 +49,23 @@ def test_instances_are_the_stores_objects(dataset, out):
             assert len(np.unique(instances[sample][pixels == 1])) == 1
 
 
+def test_objects_of_a_walk_have_one_id_through_their_sequence(tmp_path):
+    spec = make_spec(walk=2, walk_degrees=90.0, instance=True)
+    fill(create_store(str(tmp_path / "walks"), spec))
+    walks = open_dataset(str(tmp_path / "walks"), keep=False)
+    export(walks, "coco", tmp_path / "coco")
+    coco, numbers = opened(tmp_path / "coco", "instances"), truth(walks, "instance")
+    seen = set()
+    for entry in coco.loadAnns(coco.getAnnIds()):
+        sample = entry["image_id"]
+        [image] = coco.loadImgs([sample])
+        assert (image["sequence"], image["frame"]) == divmod(sample, 2)
+        [number] = np.unique(numbers[sample][coco.annToMask(entry) == 1])
+        assert entry.get("track_id") == (2**16 * image["sequence"] + int(number) if number else None)
+        seen.add(entry.get("track_id"))
+    assert len(seen) > 10
+
+
 def test_panoptic_covers_every_labelled_pixel(dataset, out):
     document = json.loads((out / "annotations/panoptic_train.json").read_text())
     kinds = {entry["id"]: entry["isthing"] for entry in document["categories"]}

@@ -12,6 +12,7 @@ import zarr
 from command_line import Factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storage_data import make_arrays, make_spec
 from tiny_world import CLASSES, TinyWorld
 from translation_world import write_pairs
 
@@ -31,7 +32,15 @@ from labelfactory.factory.stylegan2_ada.checkpoint import save_safetensors
 from labelfactory.factory.stylegan2_ada.networks import Generator
 from labelfactory.interpreters.classes import LabelClass
 from labelfactory.interpreters.labelset import LabelSet
-from labelfactory.storage import DatasetSpec, Sequences, open_dataset, open_sequences, open_store, sample_seeds
+from labelfactory.storage import (
+    DatasetSpec,
+    Sequences,
+    create_store,
+    open_dataset,
+    open_sequences,
+    open_store,
+    sample_seeds,
+)
 
 WALK = 40  # more than a batch, so that a sequence spans several
 
@@ -226,6 +235,16 @@ def test_walks_that_cannot_be(order: Order, change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         prepare(replace(order, **change), progress=False)
     assert not Path(order.out).exists()
+
+
+@pytest.mark.parametrize("name", ["sequence", "frame"])
+def test_frames_that_are_none_of_the_rule_are_refused(tmp_path: Path, name: str) -> None:
+    spec = make_spec(walk=2, walk_degrees=90.0)
+    store, arrays = create_store(str(tmp_path / "s"), spec), make_arrays(spec, 1)
+    assert arrays["sequence"].tolist() == [2, 2, 3, 3]
+    store.encode(1, arrays)
+    with pytest.raises(InputError, match=f"shard 1: {name} breaks the walk rule"):
+        store.encode(1, arrays | {name: arrays[name][::-1].copy()})
 
 
 def test_shards_hold_whole_sequences_by_default(order: Order) -> None:

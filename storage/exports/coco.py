@@ -27,6 +27,7 @@ from labelfactory.storage.segments import Segment, compressed_run_lengths, run_l
 from labelfactory.whole_files import whole_file
 
 SUBSET = "train"
+TRACKS = 2**16  # numbers of objects in a sequence
 
 
 class CocoExport(Export):
@@ -77,6 +78,8 @@ class CocoExport(Export):
 
     def _instance(self, sample: int, number: int, segment: Segment) -> dict[str, Any]:
         text = compressed_run_lengths(run_lengths(segment.pixels))
+        walk = self.spec.walk  # its objects keep their number through a sequence, and so one id through the whole set
+        track = {"track_id": sample // walk * TRACKS + segment.number} if walk and segment.number else {}
         return {
             "id": sample * self.ids_per_image + number,
             "image_id": sample,
@@ -85,6 +88,7 @@ class CocoExport(Export):
             "area": segment.area,
             "bbox": segment.box,
             "iscrowd": 0,
+            **track,
         }
 
     def _panoptic(self, sample: int, found: list[Segment]) -> dict[str, Any]:
