@@ -15,6 +15,7 @@ discriminator's features), and the factory's. Networks train for the same steps 
 labels. Nothing is chosen on val here.
 """
 
+import argparse
 import copy
 import sys
 import time
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     out, domains, began = Path(options.out), options.domains.split(","), time.monotonic()
     if unknown := set(domains) - set(DOMAINS):
         raise InputError(f"domain {', '.join(sorted(unknown))}: expected some of {', '.join(DOMAINS)}")
+    if odd := [text for text in options.generator if "=" not in text]:
+        raise InputError(f"generator {odd[0]}: expected DOMAIN=PLACE, like leaves=run/generator.safetensors")
     given = dict(text.split("=", 1) for text in options.generator)
     wanted = places(domains, options.labels, options.seeds)
     wanted = [place for place in wanted if any(word in place.name for word in options.only.split(","))]
@@ -80,22 +83,27 @@ def main(arguments: list[str] | None = None) -> None:
         for place in wanted:
             print("      " if place in missing else "done  ", place.name)
         return
-    studies: dict[str, Study] = {}
+    if options.imagenet is None and (without := [place for place in missing if place.cell.start == "imagenet"]):
+        print(f"left out: {len(without)} cells that start from ImageNet; --imagenet names the file of its weights")
+        missing = [place for place in missing if place not in without]
+    studies = {name: _study(options, name, given) for name in dict.fromkeys(place.domain for place in missing)}
     for place in missing:
         if time.monotonic() - began > 60 * options.minutes:
             print(f"{options.minutes:g} minutes are over; the same command goes on")
             break
-        if _done(out, place):  # another cell needed it
-            continue
-        if place.domain not in studies:
-            own, domain = copy.copy(options), DOMAINS[place.domain]
-            own.data, own.out = str(Path(options.data) / domain.name), str(out / place.domain)
-            own.generator = given.get(place.domain, domain.generator)
-            studies[place.domain] = Study(own, domain)
-        print(place.name, flush=True)
-        place.method.run(studies[place.domain], place.cell)
+        if not _done(out, place):  # another cell may have needed it
+            print(place.name, flush=True)
+            place.method.run(studies[place.domain], place.cell)
     write_league(out, domains, options.labels)
     print(hours_left(out, [(p.domain, p.cell) for p in wanted]))
+
+
+def _study(options: argparse.Namespace, name: str, given: dict[str, str]) -> Study:
+    """The study of a domain; InputError where its data or its generator are not there."""
+    own, domain = copy.copy(options), DOMAINS[name]
+    own.data, own.out = str(Path(options.data) / domain.name), str(Path(options.out) / name)
+    own.generator = given.get(name, domain.generator)
+    return Study(own, domain)
 
 
 def _done(out: Path, place: Place) -> bool:

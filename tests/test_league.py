@@ -70,8 +70,10 @@ def test_every_method_in_pieces(
     call += ["--domains", "nuclei"]
     league.main([*call, "--minutes", "0"])
     assert "0 of 11 cells are done" in capsys.readouterr().out
-    with pytest.raises(InputError, match="need --imagenet"):
-        league.main([*call, "--only", "imagenet"])
+    league.main([*call, "--only", "imagenet"])
+    assert "left out: 1 cells that start from ImageNet" in capsys.readouterr().out
+    with pytest.raises(InputError, match="generator here: expected DOMAIN=PLACE"):
+        league.main([*call, "--generator", "here"])
     call += ["--imagenet", str(imagenet(tmp_path / "mobilenet.safetensors"))]
     league.main([*call, "--only", "forest,upper,real_n02_s0_startp"])
     assert "0 cells are missing" in capsys.readouterr().out
