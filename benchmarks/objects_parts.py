@@ -165,8 +165,9 @@ class Study:
             LabelSet(numbers, samples, GENERATOR, generator.sha256), "dihedral", "all" if n <= 4 else "one"
         )
         settings = InversionSettings(steps=self.options.inversion_steps)
-        encoder = ensure_encoder(generator, cache_dir(), 400)
-        inverted, _, _ = invert_label_set(generator, views, self.out / "latents", encoder, settings, 0.8)
+        encoder = ensure_encoder(generator, cache_dir(), self.options.encoder_steps)
+        scratch, least = self.out / "latents", self.options.min_fidelity
+        inverted, _, _ = invert_label_set(generator, views, scratch, encoder, settings, least)
         print(f"{n} crops, {len(views)} views, {len(inverted)} inverted well", flush=True)
         return inverted
 
