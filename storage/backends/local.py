@@ -7,15 +7,17 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from labelfactory.errors import InputError, WorkError
 from labelfactory.storage.backends.backend import Backend, Claim, ClaimNote, claim_document
+from labelfactory.storage.backends.flushing import flush_all, flushes_together
 
 TEMPORARY, CLAIMS = "_tmp", "_claims"
 THREADS = 8
+MANY, TOGETHER = 64, 256  # files from which on they are flushed together, and how many are open for it
 KNOWN = 4096  # directories that are remembered to exist
 
 T = TypeVar("T")
@@ -158,8 +160,27 @@ class LocalBackend(Backend):
                     os.replace(temporary, self.root / path)
             return []
 
-        _shared(put, list(files))
+        if len(files) >= MANY and flushes_together():
+            self._put_together(files)
+        else:
+            _shared(put, list(files))
         self._sync({(self.root / path).parent for path in files})
+
+    def _put_together(self, files: Mapping[str, bytes]) -> None:
+        """Some hundred at a time, flushed by one call: each is open, and so locked, until it has its name."""
+        paths = list(files)
+        for first in range(0, len(paths), TOGETHER):
+            targets = [self.root / path for path in paths[first : first + TOGETHER]]
+            with ExitStack() as stack:
+                temporaries = [
+                    stack.enter_context(self._temporary(target, files[path], flush=False))
+                    for path, target in zip(paths[first:], targets, strict=False)
+                ]
+                with _explained(self.root):
+                    flush_all(self.root)
+                for temporary, target in zip(temporaries, targets, strict=True):
+                    with _explained(target):
+                        os.replace(temporary, target)
 
     def write_new(self, path: str, data: bytes) -> bool:
         with self._temporary(self.root / path, data) as temporary:
@@ -171,8 +192,8 @@ class LocalBackend(Backend):
         return True
 
     @contextmanager
-    def _temporary(self, target: Path, data: bytes) -> Iterator[Path]:
-        """A flushed temporary file with ``data``, locked while its writer lives, gone at the end."""
+    def _temporary(self, target: Path, data: bytes, flush: bool = True) -> Iterator[Path]:
+        """A temporary file with ``data``, flushed or not, locked while its writer lives, gone at the end."""
         with _explained(target):
             self._make_directory(target.parent)
             self._make_directory(self.root / TEMPORARY)
@@ -186,7 +207,8 @@ class LocalBackend(Backend):
                 with open(descriptor, "wb", closefd=False) as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(descriptor)
+                    if flush:
+                        os.fsync(descriptor)
                 yield path
             finally:
                 path.unlink(missing_ok=True)
