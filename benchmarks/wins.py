@@ -128,7 +128,7 @@ def like(trial: Trial) -> Arm:
     study, pairs = trial.study, in_memory(trial.store("base"))
     model = network(study.options, 1, trial.seed)
     teacher, _ = train_segmenter(model, pairs, training_config(study.options, trial.seed), device=study.device)
-    some = np.random.default_rng(0).permutation(len(study.train_set))[:1000]
+    some = np.random.default_rng(0).permutation(len(study.train_set))[:400]
     images = study.train_set.images[some]
     real = ArrayPairs(images, relabel([teacher.to(study.device)], images, uses_bf16("auto", study.device)))
     weights = weights_like(pairs, real, NUCLEI_CLASSES, progress=False)

@@ -105,5 +105,8 @@ def test_wishes_without_effect_are_refused(order: SegmenterOrder, made: dict[str
     real = str(tmp_path / "real")
     with pytest.raises(InputError, match=r"a sensor is for generated pictures; those of .* are real"):
         train_rounds(replace(order, pairs=(real,), sensor=tmp_path / "one.json"), progress=False)
+    Sensor((Row(cast=(1.1, 1.0, 0.9)),)).save(tmp_path / "colour.json", {})
+    with pytest.raises(InputError, match="in colour; those of the pairs have 1 channel"):
+        train_rounds(replace(order, sensor=tmp_path / "colour.json"), progress=False)
     with pytest.raises(InputError, match="live pairs have none yet: make a store"):
         train_rounds(replace(order, pairs=(), live=COUNT, made=made, rare=0.5), progress=False)

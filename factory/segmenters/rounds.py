@@ -96,6 +96,10 @@ def train_rounds(order: SegmenterOrder, progress: bool = True) -> TrainingReport
         images = JoinedPairs([open_pictures(uri) for uri in order.unlabelled])
         unlabelled = Unlabelled(images, replace(order.mean_teacher, batch_size=config.batch_size))
     channels, device = pairs[0].image.shape[2], resolve_device(order.device)
+    if sensor is not None and any(len(row.cast) not in (0, channels) for row in sensor.rows):
+        raise InputError(
+            f"{order.sensor}: was measured on pictures in colour; those of the pairs have {channels} channel"
+        )
     if order.self_training and unlabelled is not None:
         given, needed = unlabelled.images[0].image.shape, pairs[0].image.shape
         if given != needed:
