@@ -23,7 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from downstream import Study, confusions, inverted_crops, parse
-from downstream_parts import NUCLEI_CLASSES, Clock, in_memory, keep, network, training_config
+from downstream_parts import Clock, in_memory, keep, network, training_config
 
 from labelfactory.factory.evaluation.bootstrap import resampled_sums
 from labelfactory.factory.evaluation.metrics import scores
@@ -131,7 +131,7 @@ def like(trial: Trial) -> Arm:
     some = np.random.default_rng(0).permutation(len(study.train_set))[:400]
     images = study.train_set.images[some]
     real = ArrayPairs(images, relabel([teacher.to(study.device)], images, uses_bf16("auto", study.device)))
-    weights = weights_like(pairs, real, NUCLEI_CLASSES, progress=False)
+    weights = weights_like(pairs, real, study.domain.classes, progress=False)
     return Arm(ChosenPairs(pairs, occurrences(weights)), told={"spread_of_weights": float(weights.std())})
 
 
