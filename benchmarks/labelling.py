@@ -3,11 +3,11 @@
     LABELFACTORY_DATA=... python benchmarks/labelling.py --out runs/labelling
     LABELFACTORY_DATA=... python benchmarks/labelling.py --out runs/leaves --domain leaves --generator l64.safetensors
 
-A scripted annotator sees an inverted picture and its human mask (nuclei: 64 px crops; leaves: squeezed to the
-generator's size). It opens the image that the page would choose, and paints
-there, in the class that the human mask has, around the pixel that the page shows as least sure among those that it has
-not painted: a stroke of radius 2 that stays inside the class. The first strokes go to each class once. Compared, on
-other crops with human masks:
+A scripted annotator sees a photograph, inverted where the generator does not look at photographs, and its human mask
+(nuclei: 64 px crops; leaves: squeezed to the generator's size). It opens the image that the page would choose, and
+paints there, in the class that the human mask has, from the pixel that the page shows as least sure among those that it
+has not painted: a stroke of radius 2 that stays inside the class, a dab or (--drag) a straight line. The first strokes
+go to each class once. Compared, on other crops with human masks:
 
   page      the page's proposals after that many strokes
   finished  the interpreter that the page's "Finish" trains on them
@@ -36,10 +36,10 @@ from nuclei import load_nuclei
 from labelfactory.factory.cache import cache_dir
 from labelfactory.factory.evaluation.metrics import confusion_matrix, scores
 from labelfactory.factory.families import open_generator
-from labelfactory.factory.generator import Invertible
+from labelfactory.factory.generator import ImageGenerator, Invertible, Seeing
 from labelfactory.factory.heads.classes import InterpreterSettings, train_interpreter
 from labelfactory.factory.labels.encoder import ensure_encoder
-from labelfactory.factory.labels.feature_maps import load_labels
+from labelfactory.factory.labels.feature_maps import feature_maps, load_labels
 from labelfactory.factory.labels.inversion import invert
 from labelfactory.factory.labels.learning import Learner
 from labelfactory.factory.labels.painting import stroke_pixels
@@ -58,10 +58,16 @@ RADIUS, CLASSES, LABELLED, TESTED = 2.0, 3, 16, 48
 Load = Callable[[str], tuple[np.ndarray, np.ndarray, list[str], list[str]]]
 
 
-def inverted(generator: Invertible, load: Load, split: str, count: int, seed: int, folder: Path) -> list[Sample]:
-    """Pictures of a split with their human masks, explained by the generator; kept in ``folder``."""
+def photographs(generator: ImageGenerator, load: Load, split: str, count: int, seed: int, folder: Path) -> list[Sample]:
+    """Pictures of a split with their human masks, as they are for a generator that looks at photographs; else explained
+    by it, which is kept in ``folder``.
+    """
     images, masks, names, _ = load(split)
     chosen = np.random.default_rng(seed).choice(len(images), min(2 * count, len(images)), replace=False)
+    if isinstance(generator, Seeing):
+        return [Sample(f"{split}-{Path(names[i]).stem}", images[i], masks[i], None) for i in chosen[:count]]
+    if not isinstance(generator, Invertible):
+        raise SystemExit("labelling: this kind of generator neither looks at photographs nor inverts them")
     path = folder / f"{split}-{seed}-{count}.npz"
     if not path.exists():
         encoder = ensure_encoder(generator, cache_dir())
@@ -109,17 +115,32 @@ def corners(mask: np.ndarray) -> int:
     return sum(max(3, simplified(np.concatenate([p, p[:1]]).astype(float))) for p in outlines)
 
 
-def stroke(truth: np.ndarray, drawn: np.ndarray, unsure: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A stroke around the least sure pixel that is not painted, inside its class; ties fall to chance."""
+def stroke(truth: np.ndarray, drawn: np.ndarray, unsure: np.ndarray, rng: np.random.Generator, drag: int) -> np.ndarray:
+    """A stroke from the least sure pixel that is not painted, inside its class; ties fall to chance.
+
+    It is a dab, or a straight line of up to ``drag`` pixels: the one of 32 directions that meets most that is unsure
+    before it leaves the class.
+    """
     free = np.where(drawn == IGNORE_INDEX, unsure + 1e-6 * rng.random(unsure.shape), -1)
     y, x = np.unravel_index(int(free.argmax()), free.shape)
-    region = stroke_pixels([(x + 0.5, y + 0.5)], RADIUS, *truth.shape)
-    return region & (truth == truth[y, x])
+    inside, best, most = truth == truth[y, x], np.zeros_like(truth, bool), -1.0
+    for angle in np.linspace(0, 2 * np.pi, 32, endpoint=False) if drag else [0.0]:
+        steps = np.arange(drag + 1)
+        ys, xs = np.rint(y + steps * np.sin(angle)).astype(int), np.rint(x + steps * np.cos(angle)).astype(int)
+        within = (ys >= 0) & (ys < truth.shape[0]) & (xs >= 0) & (xs < truth.shape[1])
+        out = [k for k in steps if not within[k] or not inside[ys[k], xs[k]]]
+        end = (out[0] if out else len(steps)) - 1
+        line = [(x + 0.5, y + 0.5), (xs[end] + 0.5, ys[end] + 0.5)] if end else [(x + 0.5, y + 0.5)]
+        region = stroke_pixels(line, RADIUS, *truth.shape) & inside
+        met = float(free[region].clip(0).sum())
+        if met > most:
+            best, most = region, met
+    return best
 
 
-def masks_of(interpreter: StyleInterpreter, generator: Invertible, samples: list[Sample]) -> list[np.ndarray]:
-    maps = (generator.generate(s.latent[None]).feature_maps for s in samples)
-    return [interpreter.predict(m).mask[0].numpy() for m in maps]
+def masks_of(interpreter: StyleInterpreter, generator: ImageGenerator, labels: LabelSet) -> list[np.ndarray]:
+    seen = feature_maps(generator, labels, labels.samples, progress=False)
+    return [interpreter.predict(maps).mask[0].numpy() for _, maps in seen]
 
 
 def held(tens: list[dict]) -> list[bool]:
@@ -141,9 +162,9 @@ def ratios(tens: list[dict]) -> list[float]:
     ]
 
 
-def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int, out: Path) -> dict:
+def run(generator: ImageGenerator, labels: LabelSet, tests: list[Sample], seed: int, out: Path, drag: int) -> dict:
     """One annotator from the first stroke to the last."""
-    path = out / f"run-{seed}.json"
+    path = out / (f"drag-{drag}-{seed}.json" if drag else f"run-{seed}.json")
     if path.exists():
         return json.loads(path.read_text())
     rng = np.random.default_rng(seed)
@@ -162,7 +183,7 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
             guesses = [learner.predict(i) for i in range(count)]
             index = int(np.argmax([float(g.score[0]) for g in guesses]))
             unsure = guesses[index].uncertainty[0].float().numpy()
-        region = stroke(truth[index], drawn[index], unsure, rng)
+        region = stroke(truth[index], drawn[index], unsure, rng, drag)
         drawn[index][region] = truth[index][region]
         learner.learn(index, drawn[index])
         for _ in range(4):
@@ -178,7 +199,7 @@ def run(generator: Invertible, labels: LabelSet, tests: list[Sample], seed: int,
             ours = miou([learner.predict(count + i).mask[0].numpy() for i in range(len(tests))], wanted)
             made = replace(labels, samples=tuple(s._replace(mask=m) for s, m in zip(labels, drawn, strict=True)))
             interpreter = train_interpreter(generator, made, InterpreterSettings(), progress=False)
-            finished = miou(masks_of(interpreter, generator, tests), wanted)
+            finished = miou(masks_of(interpreter, generator, replace(labels, samples=tuple(tests))), wanted)
             others = miou(forest(drawn, features, tested), wanted)
             rows.append({"strokes": n, "page": ours, "finished": finished, "forest": others})
             print(seed, rows[-1], flush=True)
@@ -192,34 +213,36 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/labelling"))
     parser.add_argument("--domain", choices=("nuclei", "leaves"), default="nuclei")
     parser.add_argument("--generator", default="builtin:nuclei64")
+    parser.add_argument("--drag", type=int, default=0, help="length of a stroke in pixels; 0: dabs")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     generator = open_generator(options.generator, "cpu")
-    assert isinstance(generator, Invertible)
     load: Load = load_nuclei
     classes = load_labels("builtin:nuclei64").classes
     if options.domain == "leaves":
         load, classes = partial(load_leaves, side=generator.size[0]), tuple(name_classes(LEAF_CLASSES))
-    tests = inverted(generator, load, "val", TESTED, 1000, options.out)
+    tests = photographs(generator, load, "val", TESTED, 1000, options.out)
     reached: dict[str, list[float]] = {"page": [], "finished": [], "forest": []}
-    fulls, clicks, forests, right = [], [], [], []
+    fulls, clicks, forests, right, gained = [], [], [], [], []
     table: dict[int, list[list[float]]] = {n: [] for n in STEPS}
     for seed in range(options.seeds):
-        samples = inverted(generator, load, "train", LABELLED, seed, options.out)
+        samples = photographs(generator, load, "train", LABELLED, seed, options.out)
         labels = LabelSet(classes, tuple(samples), options.generator, generator.sha256)
         path = options.out / f"full-{seed}.json"
         if not path.exists():
             interpreter = train_interpreter(generator, labels, InterpreterSettings(), progress=False)
-            full = miou(masks_of(interpreter, generator, tests), [s.mask for s in tests])
+            others = replace(labels, samples=tuple(tests))
+            full = miou(masks_of(interpreter, generator, others), [s.mask for s in tests])
             filtered = [pixel_features(s.image) for s in samples]
-            others = forest([s.mask for s in samples], filtered, [pixel_features(s.image) for s in tests])
+            by_forest = forest([s.mask for s in samples], filtered, [pixel_features(s.image) for s in tests])
             known = {"miou": full, "corners": sum(corners(s.mask) for s in samples)}
-            path.write_text(json.dumps(known | {"forest": miou(others, [s.mask for s in tests])}))
+            path.write_text(json.dumps(known | {"forest": miou(by_forest, [s.mask for s in tests])}))
         whole = json.loads(path.read_text())
-        found = run(generator, labels, tests, seed, options.out)
+        found = run(generator, labels, tests, seed, options.out, options.drag)
+        gained.append(ratios(found["tens"]))
         fulls.append(whole["miou"])
         clicks.append(whole["corners"])
         forests.append(whole["forest"])
@@ -239,11 +262,10 @@ def main() -> None:
     for method, counts in reached.items():
         print(f"{method}: 95 % of that after {counts} strokes (median {np.median(counts):g})")
     print(f"stop signal: its interval held the gain of ten more strokes in {np.mean(right):.0%} of {len(right)} cases")
-    everything = [ratios(json.loads((options.out / f"run-{s}.json").read_text())["tens"]) for s in range(options.seeds)]
-    shares = np.quantile(np.concatenate(everything), [0.5, 0.025, 0.975]).round(2).tolist()
+    shares = np.quantile(np.concatenate(gained), [0.5, 0.025, 0.975]).round(2).tolist()
     print(f"gain over change: median and 95 % interval {shares}")
-    for k, own in enumerate(everything):
-        low, high = np.quantile(np.concatenate(everything[:k] + everything[k + 1 :]), [0.025, 0.975])
+    for k, own in enumerate(gained):
+        low, high = np.quantile(np.concatenate(gained[:k] + gained[k + 1 :]), [0.025, 0.975])
         inside = np.mean([low <= r <= high for r in own])
         print(f"  with the interval of the other choices of crops, choice {k}: {inside:.0%} held")
 
