@@ -14,6 +14,8 @@ from labelfactory.storage.elastic_stream import ElasticStream
 
 PATIENCE_S = 60.0  # beyond ``stall_s`` that a worker may say nothing: its own watchdog, which knows more, speaks first
 
+KILLED_S = 10.0  # in which the system takes a killed process away, on a machine with much else to do
+
 
 class _Failed:
     """What a worker could not do, as it travels to the loader."""
@@ -139,7 +141,7 @@ class StreamLoader:
         for process in multiprocessing.active_children():
             if process.pid in mine:  # stopped, or waiting for a disk: it hears nothing else
                 process.kill()
-                process.join(timeout=1)
+                process.join(timeout=KILLED_S)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this loader stands, counting the batches that it has handed out: a position in an epoch."""

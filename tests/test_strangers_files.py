@@ -167,6 +167,8 @@ COMMANDS: dict[str, tuple[str, Arguments]] = {
                                                         "cpu", "--architecture", "unet-small", "--out", out]),
     "pretrain-segmenter": (".safetensors", lambda t, out: ["--images", t.store, "--option", "width=4", "--kimg", 0.002,
                                                            "--batch-size", 2, "--device", "cpu", "--out", out]),
+    "measure-sensor": (".json", lambda t, out: ["--images", t.many, "--generator", t.checkpoint, "--device", "cpu",
+                                                "--out", out]),
     "train-forest": (".safetensors", lambda t, out: ["--pairs", t.store, "--trees", 2, "--out", out]),
     "predict": ("folder", lambda t, out: ["--segmenter", t.segmenter, "--images", t.photos, "--device", "cpu",
                                           "--out", out]),
