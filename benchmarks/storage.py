@@ -170,7 +170,8 @@ def in_process(name: str, title: str, folder: Path, samples: int) -> dict[str, A
 def s3_traffic(folder: Path) -> dict[str, float]:
     """Requests and bytes a sample, counted by a proxy before a real S3 server (moto)."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from storage_formats import BATCH, write_store
+    from storage_format import BATCH
+    from storage_formats import write_store
     from storage_servers import s3_server
 
     from labelfactory.storage import open_dataset

@@ -35,3 +35,15 @@ CONDITIONS = Parameter(
 )
 MEMBERS = Parameter("Members of the ensemble.", at_least=1, at_most=64)
 SEED = Parameter("Seed of everything random; equal seeds give equal results.", at_least=0, at_most=2**63 - 1)
+NETWORK_OPTIONS = Parameter(
+    "Option of the architecture, like output_stride=8 or width=16; repeatable.",
+    option="option",
+    form="NAME=VALUE",
+    place_keys=("folder",),
+)
+BACKBONE_WEIGHTS = Parameter(
+    "State dict of torchvision's VGG16, ResNet or MobileNetV2 (.pth or .safetensors).", place=True, default="random"
+)
+SQUARES = Parameter("Side of random squares to train on, in pixels.", at_least=8, default="whole pictures")
+AVERAGE = Parameter("Decay of the weights' moving average, below 1.", at_least=0, at_most=1 - 1e-9)
+SNAPSHOT_MINUTES = Parameter("Minutes between two snapshots.", at_least=0)

@@ -12,14 +12,7 @@ def latents(seeds: Iterable[int], shape: int | tuple[int, ...]) -> Float[np.ndar
 
     Philox is counter-based: a latent depends on its seed alone, not on those before it (Salmon et al., SC 2011).
     """
-    shape = (shape,) if isinstance(shape, int) else shape
-    rows = [
-        np.random.Generator(np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))).standard_normal(
-            shape, dtype=np.float32
-        )
-        for seed in seeds
-    ]
-    return np.stack(rows) if rows else np.empty((0, *shape), np.float32)
+    return _normal(seeds, 0, (shape,) if isinstance(shape, int) else shape)
 
 
 def sibling_latents(seeds: Iterable[int], number: int, shape: tuple[int, ...]) -> Float[np.ndarray, "samples ..."]:
@@ -27,13 +20,18 @@ def sibling_latents(seeds: Iterable[int], number: int, shape: tuple[int, ...]) -
 
     Philox(key=[seed, 2**32 + number]).
     """
+    return _normal(seeds, 2**32 + number, shape)
+
+
+def _normal(seeds: Iterable[int], stream: int, shape: tuple[int, ...]) -> Float[np.ndarray, "samples ..."]:
+    """One array of N(0, 1) for each seed, of that of its streams: Philox(key=[seed, stream])."""
     rows = [
-        np.random.Generator(np.random.Philox(key=np.array([seed, 2**32 + number], dtype=np.uint64))).standard_normal(
+        np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))).standard_normal(
             shape, dtype=np.float32
         )
         for seed in seeds
     ]
-    return np.stack(rows)
+    return np.stack(rows) if rows else np.empty((0, *shape), np.float32)
 
 
 def drawn_classes(seeds: Iterable[int], classes: Sequence[int]) -> Int[np.ndarray, "samples"] | None:

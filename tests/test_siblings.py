@@ -74,14 +74,14 @@ def test_siblings_have_the_coarse_styles_of_their_picture_and_fine_ones_of_their
     generator, seeds = tiny_world.generator, sample_seeds(4, 0, 6)
     z, wanted = latents(seeds.tolist(), generator.latent_shape), Siblings(2, 0.3, 1.0)
     own, layers = generator.map(z, 1.0), generator.style_shape[0]
-    first, second = (sibling_styles(generator, z, seeds, k, wanted, 1.0, None) for k in range(2))
+    first, second = (sibling_styles(generator, own, seeds, k, wanted, 1.0, None) for k in range(2))
     coarse = layers - wanted.own_layers(layers)
     assert 0 < coarse < layers
     for ws in (first, second):
         assert torch.equal(ws[:, :coarse], own[:, :coarse])
         assert not torch.isclose(ws[:, coarse:], own[:, coarse:]).all(-1).any()
     assert not torch.isclose(first[:, coarse:], second[:, coarse:]).all(-1).any()
-    alone = sibling_styles(generator, z[3:4], seeds[3:4], 1, wanted, 1.0, None)
+    alone = sibling_styles(generator, own[3:4], seeds[3:4], 1, wanted, 1.0, None)
     assert torch.allclose(alone, second[3:4], atol=1e-6)
     maps, others = (generator.generate(ws).feature_maps for ws in (own, first))
     assert torch.equal(maps[0], others[0])  # layout: what the coarse layers say

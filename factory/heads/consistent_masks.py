@@ -53,8 +53,7 @@ def moved(
     What is won or lost gets the class of the nearest pixel of the other side; edges between two things, and pixels
     that nobody labelled, stay. A mask without things, or of nothing else, is as it was.
     """
-    inside = np.isin(mask, things)
-    ground = ~inside & (mask != IGNORE_INDEX)
+    inside, ground = _sides(mask, things)
     if pixels == 0 or not inside.any() or not ground.any():
         return mask
     winning, losing = (inside, ground) if pixels > 0 else (ground, inside)
@@ -105,10 +104,17 @@ def _best(shares: Mapping[int, float]) -> float:
     return best + (0.5 * (low - high) / curvature if curvature else 0.0)
 
 
+def _sides(
+    mask: UInt8[np.ndarray, "height width"], things: Sequence[int]
+) -> tuple[Bool[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+    """What is a thing, and what was labelled as none."""
+    inside = np.isin(mask, things)
+    return inside, ~inside & (mask != IGNORE_INDEX)
+
+
 def _along(mask: UInt8[np.ndarray, "height width"], things: Sequence[int]) -> Bool[np.ndarray, "height width"]:
     """Labelled pixels within ``BAND`` of the outline of what is a thing."""
-    inside = np.isin(mask, things)
-    ground = ~inside & (mask != IGNORE_INDEX)
+    inside, ground = _sides(mask, things)
     if not inside.any() or not ground.any():
         return np.zeros(mask.shape, bool)
     near = ndimage.distance_transform_edt(~inside) + ndimage.distance_transform_edt(~ground) <= BAND

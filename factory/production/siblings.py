@@ -54,15 +54,14 @@ def unstable(
 
 def sibling_styles(
     generator: Invertible,
-    z: np.ndarray,
+    ws: Tensor,
     seeds: UInt64[np.ndarray, "batch"],
     number: int,
     siblings: Siblings,
     truncation: float,
     classes: np.ndarray | None,
 ) -> Tensor:
-    """Style vectors of every sample's sibling ``number`` (from 0 on), of the same class as the sample."""
-    ws = generator.map(z, truncation, classes)
+    """Style vectors of sibling ``number`` (from 0 on) of every sample, whose own are ``ws``; of the sample's class."""
     fine = generator.map(sibling_latents(seeds.tolist(), number, generator.latent_shape), truncation, classes)
     own = siblings.own_layers(ws.shape[1])
     return torch.cat([ws[:, :-own], fine[:, -own:]], 1)
@@ -80,9 +79,9 @@ def unstable_labels(
     generator, (count, styles, agreement) = models.generator, spec.siblings
     siblings = Siblings(int(count), styles, agreement)
     assert isinstance(generator, Invertible)  # check_siblings
-    others = []
+    own, others = generator.map(z, spec.truncation, classes), []
     for number in range(siblings.count):
-        ws = sibling_styles(generator, z, seeds, number, siblings, spec.truncation, classes)
+        ws = sibling_styles(generator, own, seeds, number, siblings, spec.truncation, classes)
         maps = generator.generate(ws).feature_maps
         found = models.interpreter.predict(maps, spec.label_precision or "auto", crop=generator.crop)
         others.append(found.mask)

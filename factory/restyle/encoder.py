@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from labelfactory.array_types import Float
-from labelfactory.errors import InputError
-from labelfactory.factory.checkpoints.torchvision_weights import read_weights
+from labelfactory.factory.checkpoints.torchvision_weights import fill, read_weights
 from labelfactory.factory.segmenters.backbones import ImageNetInput, vgg16_features
 from labelfactory.factory.translation.perceptual import gram
 
@@ -45,12 +44,8 @@ class Encoder(nn.Module):
 
 def load_encoder(path: Path) -> Encoder:
     """With torchvision's weights of VGG16; InputError where one is missing or does not fit."""
-    encoder, state = Encoder(), read_weights(path, "VGG16")
-    wanted = encoder.state_dict()
-    for name, value in wanted.items():
-        if name not in state or state[name].shape != value.shape:
-            raise InputError(f"{path}: has no {name} of {tuple(value.shape)}; expected torchvision's weights of VGG16")
-    encoder.load_state_dict({name: state[name] for name in wanted})
+    encoder = Encoder()
+    fill(encoder, read_weights(path, "VGG16"), path, "VGG16")
     return encoder
 
 

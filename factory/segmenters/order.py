@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.fields import DEVICE, PRECISION
+from labelfactory.factory.fields import BACKBONE_WEIGHTS, DEVICE, NETWORK_OPTIONS, PRECISION
 from labelfactory.factory.heads.table import HEADS
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.parameter import Parameter, Part, Wishes, check_fields
@@ -51,23 +51,8 @@ class SegmenterOrder:
     made: Annotated[dict[str, Any], Wishes(Order, NOT_LIVE, "as in generate")] = field(default_factory=dict)
     task: Annotated[str, Parameter("Task.", choices={name: task.help for name, task in TASKS.items()})] = "semantic"
     architecture: Annotated[str, Parameter("Network.", choices=tuple(SEGMENTERS))] = "unet-small"
-    options: Annotated[
-        dict[str, Any],
-        Parameter(
-            "Option of the architecture, like output_stride=8 or width=16; repeatable.",
-            option="option",
-            form="NAME=VALUE",
-            place_keys=("folder",),
-        ),
-    ] = field(default_factory=dict)
-    backbone_weights: Annotated[
-        Path | None,
-        Parameter(
-            "State dict of torchvision's VGG16, ResNet or MobileNetV2 (.pth or .safetensors).",
-            place=True,
-            default="random",
-        ),
-    ] = None
+    options: Annotated[dict[str, Any], NETWORK_OPTIONS] = field(default_factory=dict)
+    backbone_weights: Annotated[Path | None, BACKBONE_WEIGHTS] = None
     start: Annotated[
         Path | None,
         Parameter(

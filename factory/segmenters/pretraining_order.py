@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from labelfactory.errors import InputError
-from labelfactory.factory.fields import DEVICE, PRECISION, SEED
+from labelfactory.factory.fields import (
+    AVERAGE,
+    BACKBONE_WEIGHTS,
+    DEVICE,
+    NETWORK_OPTIONS,
+    PRECISION,
+    SEED,
+    SNAPSHOT_MINUTES,
+    SQUARES,
+)
 from labelfactory.factory.pairs.augmentation import PRESETS
 from labelfactory.factory.parameter import Parameter, check_fields
 from labelfactory.factory.segmenters.architectures import serving
@@ -20,38 +29,19 @@ class PretrainingOrder:
     ]
     out: Annotated[Path, Parameter("File to write (.safetensors).", place=True, writes="file")]
     architecture: Annotated[str, Parameter("Network.", choices=tuple(serving("semantic")))] = "unet-small"
-    options: Annotated[
-        dict[str, Any],
-        Parameter(
-            "Option of the architecture, like width=16; repeatable.",
-            option="option",
-            form="NAME=VALUE",
-            place_keys=("folder",),
-        ),
-    ] = field(default_factory=dict)
-    backbone_weights: Annotated[
-        Path | None,
-        Parameter(
-            "State dict of torchvision's VGG16, ResNet or MobileNetV2 (.pth or .safetensors).",
-            place=True,
-            default="random",
-        ),
-    ] = None
+    options: Annotated[dict[str, Any], NETWORK_OPTIONS] = field(default_factory=dict)
+    backbone_weights: Annotated[Path | None, BACKBONE_WEIGHTS] = None
     patch: Annotated[int, Parameter("Side of the hidden squares, in pixels.", at_least=1, at_most=1024)] = 8
     hidden: Annotated[float, Parameter("Fraction of the squares that are hidden.", more_than=0, at_most=0.95)] = 0.5
     kimg: Annotated[float, Parameter("Thousand pictures to train for in all.", more_than=0)] = 128.0
     batch_size: Annotated[int, Parameter("Pictures in a step.", at_least=1)] = 32
     learning_rate: Annotated[float, Parameter("Learning rate of Adam.", more_than=0)] = 1e-3
-    crop: Annotated[
-        int | None, Parameter("Side of random squares to train on, in pixels.", at_least=8, default="whole pictures")
-    ] = None
+    crop: Annotated[int | None, SQUARES] = None
     augmentation: Annotated[str, Parameter("Variations of the pictures.", choices=tuple(PRESETS))] = "dihedral"
-    average: Annotated[
-        float, Parameter("Decay of the weights' moving average, below 1.", at_least=0, at_most=1 - 1e-9)
-    ] = 0.999
+    average: Annotated[float, AVERAGE] = 0.999
     precision: Annotated[str, PRECISION] = "auto"
     seed: Annotated[int, SEED] = 0
-    snapshot_minutes: Annotated[float, Parameter("Minutes between two snapshots.", at_least=0)] = 5.0
+    snapshot_minutes: Annotated[float, SNAPSHOT_MINUTES] = 5.0
     device: Annotated[str, DEVICE] = "auto"
 
     def __post_init__(self) -> None:

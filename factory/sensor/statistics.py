@@ -28,8 +28,12 @@ def grain(images: UInt8[Array, "n height width channels"]) -> Float[Array, "n"]:
     return deviation
 
 
-def spectrum(images: UInt8[Array, "n height width channels"]) -> tuple[Float[Array, "bins"], Float[Array, "bins"]]:
-    """Mean power of the pictures' light at each frequency (cycles a pixel), without their grain's."""
+def spectrum(
+    images: UInt8[Array, "n height width channels"],
+) -> tuple[Float[Array, "bins"], Float[Array, "bins"], float]:
+    """Mean power of the pictures' light at each frequency (cycles a pixel), without their grain's; and that of their
+    grain, which is the same at all.
+    """
     x = images.astype(np.float64).mean(-1) / 255
     height, width = x.shape[1:]
     window = np.hanning(height)[:, None] * np.hanning(width)
@@ -42,7 +46,7 @@ def spectrum(images: UInt8[Array, "n height width channels"]) -> tuple[Float[Arr
     mean = (power - floor[:, None, None]).mean(0)
     bins = [(radius[which == b].mean(), mean[which == b].mean()) for b in range(1, len(edges)) if (which == b).any()]
     frequency, level = np.array(bins).reshape(-1, 2).T
-    return frequency, np.maximum(level, 1e-3 * floor.mean() + 1e-9)
+    return frequency, np.maximum(level, 1e-3 * floor.mean() + 1e-9), float(floor.mean())
 
 
 def blur_over(
@@ -53,12 +57,9 @@ def blur_over(
     Blur multiplies power by exp(-4 pi^2 sigma^2 f^2): the slope of the ratio's logarithm over f^2. Only frequencies at
     which both have more power than their grain count.
     """
-    frequency, one = spectrum(real)
-    _, other = spectrum(generated)
-    height, width = real.shape[1:3]
-    window = (np.hanning(height)[:, None] * np.hanning(width)) ** 2
-    floors = [(grain(some) ** 2).mean() / some.shape[-1] * window.sum() for some in (real, generated)]
-    clear = (one > floors[0]) & (other > floors[1])
+    frequency, one, ones_grain = spectrum(real)
+    _, other, others_grain = spectrum(generated)
+    clear = (one > ones_grain) & (other > others_grain)
     if clear.sum() < 3:
         return 0.0
     slope = stats.theilslopes(np.log(one / other)[clear], frequency[clear] ** 2)[0]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from labelfactory.array_types import Float
 from labelfactory.errors import InputError
-from labelfactory.factory.checkpoints.torchvision_weights import read_weights
+from labelfactory.factory.checkpoints.torchvision_weights import fill, read_weights
 from labelfactory.factory.segmenters.backbones import ImageNetInput, vgg16_features
 
 TAPS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 among ``features`` of torchvision's VGG16
@@ -64,14 +64,8 @@ def _coloured(pictures: Pictures) -> Tensor:
 
 def load_vgg16(path: Path, layers: Sequence[str] = NAMES) -> VGG16:
     """VGG16 with the weights of a file of torchvision's names; InputError where one is missing or does not fit."""
-    network, state = VGG16(layers), read_weights(path, "VGG16")
-    wanted = network.state_dict()
-    for name, value in wanted.items():
-        if name not in state:
-            raise InputError(f"{path}: lacks {name}; expected torchvision's weights of VGG16")
-        if state[name].shape != value.shape:
-            raise InputError(f"{path}: {name} is {tuple(state[name].shape)}; expected {tuple(value.shape)} of VGG16")
-    network.load_state_dict({name: state[name] for name in wanted})
+    network = VGG16(layers)
+    fill(network, read_weights(path, "VGG16"), path, "VGG16")
     return network
 
 
@@ -139,7 +133,7 @@ def _unit(features: Tensor) -> Tensor:
 def load_lpips(path: Path) -> LPIPS:
     """LPIPS from a file with VGG16's weights and ``lin0.weight`` to ``lin4.weight``; InputError where they are not."""
     state, network = read_weights(path, "VGG16"), LPIPS()
-    network.vgg = load_vgg16(path)
+    fill(network.vgg, state, path, "VGG16")
     for number, weight in enumerate(network.weights):
         found = state.get(f"lin{number}.weight", state.get(f"lin{number}.model.1.weight"))
         if found is None or found.shape != weight.shape:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from labelfactory.factory.fields import PRECISION, SEED
+from labelfactory.factory.fields import AVERAGE, PRECISION, SEED, SNAPSHOT_MINUTES, SQUARES
 from labelfactory.factory.parameter import Parameter, check_fields
 
 SIZE = Parameter(
@@ -36,16 +36,12 @@ class LearningSettings:
             default="the paper's",
         ),
     ] = None
-    crop: Annotated[
-        int | None, Parameter("Side of random squares to train on, in pixels.", at_least=8, default="whole pictures")
-    ] = None
+    crop: Annotated[int | None, SQUARES] = None
     mirror: Annotated[bool, Parameter("Mirrored pictures: half of them, left to right.")] = True
-    average: Annotated[
-        float, Parameter("Decay of the weights' moving average, below 1.", at_least=0, at_most=1 - 1e-9)
-    ] = 0.999
+    average: Annotated[float, AVERAGE] = 0.999
     precision: Annotated[str, PRECISION] = "auto"
     seed: Annotated[int, SEED] = 0
-    snapshot_minutes: Annotated[float, Parameter("Minutes between two snapshots.", at_least=0)] = 5.0
+    snapshot_minutes: Annotated[float, SNAPSHOT_MINUTES] = 5.0
 
     def __post_init__(self) -> None:
         check_fields(self)
